@@ -1,0 +1,100 @@
+"""girobus: the author API. Whoever writes an endpoint, a transform or a pattern imports from here and nowhere deeper.
+
+Names are loaded on first use (PEP 562), so that ``bus --help`` does not pay for pydantic.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bus.errors import BusError as BusError
+    from bus.errors import ConfigError as ConfigError
+    from bus.errors import Finding as Finding
+    from bus.errors import Held as Held
+    from bus.errors import InDoubt as InDoubt
+    from bus.errors import Rejected as Rejected
+    from bus.errors import Retryable as Retryable
+    from bus.errors import Unavailable as Unavailable
+    from bus.message import Blob as Blob
+    from bus.message import Branch as Branch
+    from bus.message import Effect as Effect
+    from bus.message import Group as Group
+    from bus.message import Headers as Headers
+    from bus.message import Hold as Hold
+    from bus.message import Join as Join
+    from bus.message import Message as Message
+    from bus.message import OpenCase as OpenCase
+    from bus.message import Progress as Progress
+    from bus.message import Register as Register
+    from bus.message import Remember as Remember
+    from bus.message import Resequence as Resequence
+    from bus.message import Send as Send
+    from bus.message import Sequence as Sequence
+    from bus.message import child_id as child_id
+    from bus.money import Money as Money
+    from bus.money import MoneyTotals as MoneyTotals
+    from bus.money import minor_units as minor_units
+    from bus.ports import BlobStore as BlobStore
+    from bus.ports import BlobWriter as BlobWriter
+    from bus.ports import Clock as Clock
+    from bus.ports import Document as Document
+    from bus.ports import EffectHook as EffectHook
+    from bus.ports import EndpointResources as EndpointResources
+    from bus.ports import Format as Format
+    from bus.ports import Inbound as Inbound
+    from bus.ports import Inspection as Inspection
+    from bus.ports import InspectedDocument as InspectedDocument
+    from bus.ports import InspectedTotal as InspectedTotal
+    from bus.ports import Part as Part
+    from bus.ports import Receipt as Receipt
+    from bus.ports import Sink as Sink
+    from bus.ports import Source as Source
+    from bus.ports import Step as Step
+    from bus.ports import StepResources as StepResources
+    from bus.ports import Verdict as Verdict
+    from bus.ports import WriteContext as WriteContext
+    from bus.spec import AnyConnection as AnyConnection
+    from bus.spec import AnyEndpoint as AnyEndpoint
+    from bus.spec import AnyFormat as AnyFormat
+    from bus.spec import AnyStep as AnyStep
+    from bus.spec import ConnectionSpec as ConnectionSpec
+    from bus.spec import Duration as Duration
+    from bus.spec import EndpointSpec as EndpointSpec
+    from bus.spec import ExpressionText as ExpressionText
+    from bus.spec import Flow as Flow
+    from bus.spec import FormatSpec as FormatSpec
+    from bus.spec import Glob as Glob
+    from bus.spec import PollSpec as PollSpec
+    from bus.spec import SecretRef as SecretRef
+    from bus.spec import Size as Size
+    from bus.spec import Spec as Spec
+    from bus.spec import StepSpec as StepSpec
+
+_HOME = {
+    "bus.errors": "BusError ConfigError Finding Held InDoubt Rejected Retryable Unavailable",
+    "bus.message": "Blob Branch Effect Group Headers Hold Join Message OpenCase Progress Register Remember Resequence Send "
+    "Sequence child_id",
+    "bus.money": "Money MoneyTotals minor_units",
+    "bus.ports": "BlobStore BlobWriter Clock Document EffectHook EndpointResources Format Inbound InspectedDocument "
+    "InspectedTotal Inspection Part Receipt Sink Source Step StepResources Verdict WriteContext",
+    "bus.spec": "AnyConnection AnyEndpoint AnyFormat AnyStep ConnectionSpec Duration EndpointSpec ExpressionText "
+    "Flow FormatSpec Glob PollSpec SecretRef Size Spec StepSpec",
+    "bus.expressions": "Expression",
+    "bus.folder": "Folder FolderEntry FolderSink FolderSource PickupSpec DropSpec",
+}
+_WHERE = {name: module for module, names in _HOME.items() for name in names.split()}
+__all__ = sorted(_WHERE)  # noqa: PLE0605 - the list follows from the table above, one place to change
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module = _WHERE[name]
+    except KeyError:
+        raise AttributeError(f"module 'bus' has no attribute {name!r}") from None
+    return getattr(import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

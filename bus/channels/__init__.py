@@ -1,0 +1,1 @@
+"""Durable queues: Broker, Channel and Delivery of one technology a file."""

@@ -1,0 +1,267 @@
+"""Messages and what a step may want done with them: frozen values, no behaviour, no live objects.
+
+A body is plain data (``dict``, ``list``, ``str``, ``int``, ``Decimal``, ``bool``, ``None``), ``bytes``, a :class:`Blob`
+(content too big for memory) or a :class:`Group` (the members an aggregator collected). Dates are ISO 8601 strings,
+amounts ``{"value": Decimal, "currency": "EUR"}``. Nobody changes a body in place: steps make new ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from bus.errors import Rejected
+
+ENVELOPE_VERSION = 1
+
+
+class Sequence(msgspec.Struct, frozen=True, array_like=True):
+    """EIP Message Sequence: this message is part ``index`` (from 0) of the batch with ledger number ``batch``.
+
+    ``reported`` is true once the batch knows this child's outcome; what happens later belongs to a late group.
+    """
+
+    batch: int
+    index: int
+    reported: bool = False
+
+
+class Headers(msgspec.Struct, frozen=True, array_like=True, omit_defaults=False):
+    """What the bus itself knows of a message. Nothing that comes from outside can set these.
+
+    Attributes:
+        id: 32 hex characters, made at the edge, unchanged on the way (DELIVERY rule: effects are keyed by it).
+        correlation_id: id of the arrival this message descends from.
+        number: the ledger's own running number of the message, 0 before it is stored.
+        parent_id: id of the message this one was split, copied or aggregated from.
+        version: ledger number of the route version the message is pinned to, 0 outside a route.
+        name: file name or partner's message id under which it arrived.
+        content_type: media type of a bytes or blob body.
+        created_at: milliseconds since 1970 UTC, set once at the first commit of the unit that made the message.
+        expires_at: milliseconds since 1970 UTC, 0 = never (EIP Message Expiration).
+        reply_to: EIP Return Address, a channel name.
+        sequence: EIP Message Sequence, None outside a batch.
+        keys: business keys as (name, value) pairs, indexed in the ledger.
+        attempt: how often the present unit has been tried and failed.
+        place: where in its source document a split part stood (``line 17``).
+        copy: true for wire-tap copies and recipients after the first; not counted in money conservation.
+    """
+
+    id: str
+    correlation_id: str
+    number: int = 0
+    parent_id: str = ""
+    version: int = 0
+    name: str = ""
+    content_type: str = "application/json"
+    created_at: int = 0
+    expires_at: int = 0
+    reply_to: str = ""
+    sequence: Sequence | None = None
+    keys: tuple[tuple[str, str], ...] = ()
+    attempt: int = 0
+    place: str = ""
+    copy: bool = False
+
+
+class Blob(msgspec.Struct, frozen=True, array_like=True):
+    """Reference to content in the blob store: sha256 (64 hex), size in bytes. EIP Claim Check's ticket."""
+
+    sha256: str
+    size: int
+
+
+class Group(msgspec.Struct, frozen=True, array_like=True):
+    """Reference to the members of a released aggregate: ledger number of the group, how many, what key."""
+
+    number: int
+    count: int
+    key: tuple[Any, ...] = ()
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True):
+    """EIP Message: ``headers`` for the bus, ``properties`` for the user (plain data), ``body``."""
+
+    headers: Headers
+    body: Any = None
+    properties: dict[str, Any] = {}
+
+    def with_body(self, body: Any, *, content_type: str | None = None) -> Message:
+        """The same message (same id) with another body, as a translator returns it."""
+        headers = self.headers
+        if content_type is not None and content_type != headers.content_type:
+            headers = msgspec.structs.replace(headers, content_type=content_type)
+        return Message(headers, body, self.properties)
+
+    def with_properties(self, **properties: Any) -> Message:
+        """The same message with further user properties."""
+        return Message(self.headers, self.body, {**self.properties, **properties})
+
+    def with_headers(self, **changes: Any) -> Message:
+        """The same message with some headers changed; for the engine and the patterns only."""
+        return Message(msgspec.structs.replace(self.headers, **changes), self.body, self.properties)
+
+
+class Send(msgspec.Struct, frozen=True):
+    """A step's wish: put ``message`` on ``channel`` when the unit commits."""
+
+    channel: str
+    message: Message
+
+
+class Branch(msgspec.Struct, frozen=True):
+    """A container step's wish: let ``message`` run through its branch ``label`` (a key of ``StepSpec.flows()``)."""
+
+    label: str
+    message: Message
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """A step's wish: keep ``message`` until someone releases it, ``until`` (ms) comes, or never (0).
+
+    With a ``code`` a case opens for the route's owner; a delay (``until`` set, no ``code``) is silent.
+    The message goes on with the step after the one that held it, in its pinned version.
+    """
+
+    message: Message
+    code: str = ""
+    reason: str = ""
+    until: int = 0
+    when: str = ""
+    """Predicate text that releases the message when it turns true at a later look (``hold: {until: …}``)."""
+
+
+class Join(msgspec.Struct, frozen=True):
+    """A step's wish: make ``message`` a member of the aggregate ``key`` of step ``step``."""
+
+    step: str
+    key: tuple[Any, ...]
+    message: Message
+    order: tuple[Any, ...] = ()
+    """Sort key of the member inside its group; empty = arrival order."""
+    complete: bool = False
+    """True when the completion predicate said that this member closes the group."""
+
+
+class Register(msgspec.Struct, frozen=True):
+    """A step's wish: remember outgoing instructions so that a later answer can be correlated (DELIVERY §5).
+
+    ``rows``: dicts with ``partner, message_id, payment_information_id, end_to_end_id, amount (Decimal), currency``.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    answer_by: int = 0
+    """Milliseconds since 1970 UTC by which the partner should have answered; 0 = not watched."""
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """A step's wish: move the status of a registered instruction forward (rejection always wins)."""
+
+    instruction: int
+    status: str
+    reason: str = ""
+
+
+class OpenCase(msgspec.Struct, frozen=True):
+    """A step's wish: open a case for a person, once per ``fingerprint``."""
+
+    code: str
+    summary: str
+    message: Message | None = None
+    fingerprint: str = ""
+    context: dict[str, Any] = {}
+
+
+class Remember(msgspec.Struct, frozen=True):
+    """A step's wish: remember ``value`` under (scope, key) until ``until`` (ms; 0 = for ever), with the unit's commit.
+
+    When another unit remembered a different value there first, this unit fails as Retryable and sees it on its next run.
+    """
+
+    scope: str
+    key: str
+    value: str
+    until: int = 0
+    replace: bool = False
+    """True: the newest value wins, without conflict."""
+
+
+class Resequence(msgspec.Struct, frozen=True):
+    """A step's wish: pass ``message`` on in the order of ``number`` within ``key`` (EIP Resequencer).
+
+    A gap is waited for until ``timeout`` (milliseconds), then skipped with a case.
+    """
+
+    step: str
+    key: str
+    number: int
+    message: Message
+    timeout: int
+    first: int = 1
+
+
+Effect = Send | Branch | Hold | Join | Register | Progress | OpenCase | Remember | Resequence
+
+
+def child_id(parent_id: str, route: str, step: str, index: int | str) -> str:
+    """Deterministic id of a derived message: uuid5(parent, route, step, index) as 32 hex characters (RFC 9562 §5.5)."""
+    name = f"{route}\x1f{step}\x1f{index}".encode()
+    raw = bytearray(hashlib.sha1(bytes.fromhex(parent_id) + name, usedforsecurity=False).digest()[:16])
+    raw[6] = raw[6] & 0x0F | 0x50
+    raw[8] = raw[8] & 0x3F | 0x80
+    return raw.hex()
+
+
+def edge_id(*parts: str) -> str:
+    """Deterministic id of something that entered the bus, from endpoint, content hash and arrival number."""
+    return child_id("6ba7b8119dad11d180b400c04fd430c8", "edge", "arrival", "\x1f".join(parts))
+
+
+_PLAIN, _BYTES, _BLOB, _GROUP = 0, 1, 2, 3
+
+
+class _Envelope(msgspec.Struct, frozen=True, array_like=True):
+    """The stored form: version, kind of body, message."""
+
+    version: int
+    kind: int
+    message: Message
+
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+_decoder = msgspec.json.Decoder(_Envelope, float_hook=Decimal)
+
+
+def encode(message: Message) -> bytes:
+    """Store a message as versioned JSON; Decimals keep every digit."""
+    body = message.body
+    kind = _PLAIN
+    if isinstance(body, bytes):
+        kind = _BYTES
+    elif isinstance(body, Blob):
+        kind = _BLOB
+    elif isinstance(body, Group):
+        kind = _GROUP
+    return _encoder.encode(_Envelope(ENVELOPE_VERSION, kind, message))
+
+
+def decode(raw: bytes) -> Message:
+    """Inverse of :func:`encode`.
+
+    Raises:
+        Rejected: ``INT101`` when the envelope is damaged or of a version this program does not know.
+    """
+    try:
+        envelope = _decoder.decode(raw)
+    except (msgspec.DecodeError, ArithmeticError) as error:
+        raise Rejected("INT101", "a stored message cannot be decoded", hint="restore the store from backup") from error
+    if envelope.version != ENVELOPE_VERSION:
+        raise Rejected("INT101", f"envelope version {envelope.version} is not known here", hint="upgrade girobus")
+    message = envelope.message
+    if envelope.kind == _PLAIN:
+        return message
+    kinds: dict[int, type[Any]] = {_BYTES: bytes, _BLOB: Blob, _GROUP: Group}
+    return Message(message.headers, msgspec.convert(message.body, kinds[envelope.kind]), message.properties)

@@ -1,0 +1,1 @@
+"""The steps of routes: one Enterprise Integration Pattern a file."""

@@ -1,0 +1,1 @@
+"""The working engine: intake, workers, senders, retries, the running bus."""

@@ -1,0 +1,460 @@
+"""What operators write in YAML, as frozen pydantic models; every default of a setting stands here or in a plug-in's spec.
+
+YAML scalars arrive as strings (``NO`` stays ``NO``, ``0012345`` stays ``0012345``); the field's type decides what they
+mean. Unknown keys are errors. A plug-in key (``{csv: {…}}``, ``{sftp: {…}}``, ``{split: {…}}``) is resolved through the
+:class:`Catalogue` in the validation context, so this module knows no plug-in by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal, Protocol
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
+
+if TYPE_CHECKING:
+    from bus.ports import EndpointResources, Format, Inspection, Sink, Source, Step, StepResources
+
+Kind = Literal["step", "format", "endpoint", "connection"]
+
+
+class Spec(BaseModel):
+    """Base of everything configured: frozen, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
+
+
+class PlugInSpec(Spec):
+    """Base of specs that a one-key mapping names.
+
+    ``key`` is the YAML key. ``shorthand`` names the field that a plain value (string or list) under the key fills.
+    """
+
+    key: ClassVar[str] = ""
+    shorthand: ClassVar[str] = ""
+
+
+class StepSpec(PlugInSpec):
+    """One step of a route. The class docstring is the reference text: first line = what it does, with a YAML example."""
+
+    boundary: ClassVar[Literal["", "split", "aggregate", "hold"]] = ""
+    """Non-empty when the step ends a segment, the unit of work (DELIVERY §1)."""
+
+    name: str = ""
+    """Stable id of the step; message ids are derived from it. Empty = its position in the route."""
+
+    def flows(self) -> dict[str, Flow]:
+        """Branches of a container step by label; its step emits :class:`bus.message.Branch` to enter one."""
+        return {}
+
+    def build(self, resources: StepResources) -> Step:
+        """Make the step; called once per route version, never on the hot path."""
+        raise NotImplementedError
+
+
+class FormatSpec(PlugInSpec):
+    """A data format with its options."""
+
+    @classmethod
+    def from_name(cls, name: str) -> dict[str, Any] | None:
+        """Options for a bare name such as ``pain.001.001.09``, or None when the name is not of this format."""
+        return {} if name == cls.key else None
+
+    @classmethod
+    def detect(cls, head: bytes, name: str) -> float:
+        """How sure this format is that a file beginning with ``head`` (4 KB) and called ``name`` is its own: 0 to 1."""
+        del head, name
+        return 0.0
+
+    @classmethod
+    def inspect(cls, source: BinaryIO) -> Inspection:
+        """Read a whole file leniently and tell what is in it; never raises for bad content."""
+        raise NotImplementedError
+
+    def build(self, resources: StepResources | None = None) -> Format:
+        """Make the reader and writer."""
+        raise NotImplementedError
+
+
+class ConnectionSpec(PlugInSpec):
+    """How to reach a partner: host, credentials, pins. Not part of a route's version."""
+
+
+# ---------------------------------------------------------------- scalars
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, int):
+        return value
+    found = _DURATION.fullmatch(str(value).strip())
+    if not found:
+        raise PydanticCustomError("CFG111", "not a duration; write for instance `500ms`, `2s`, `5m`, `4h` or `3d`")
+    return int(float(found[1]) * _MILLISECONDS[found[2]])
+
+
+_SIZE = re.compile(r"(\d+)\s*(B|kB|KB|MB|GB)?")
+_BYTES = {None: 1, "B": 1, "kB": 1_000, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
+
+
+def _size(value: Any) -> Any:
+    if isinstance(value, int):
+        return value
+    found = _SIZE.fullmatch(str(value).strip())
+    if not found:
+        raise PydanticCustomError("CFG112", "not a size; write for instance `64kB`, `16MB` or `2GB`")
+    return int(found[1]) * _BYTES[found[2]]
+
+
+def _glob(value: Any) -> Any:
+    text = str(value)
+    if "/" in text or "\\" in text or "\0" in text:
+        raise PydanticCustomError("CFG113", "a file pattern has no path separators; put the folder into `path`")
+    return text
+
+
+def _expression(value: Any, info: ValidationInfo) -> Any:
+    from bus.expressions import check  # noqa: PLC0415 - keeps `bus --help` from loading the parser
+
+    problem = check(str(value))
+    if problem is not None:
+        raise PydanticCustomError("CFG121", "{why}", {"why": problem})
+    return str(value)
+
+
+Duration = Annotated[int, BeforeValidator(_duration, json_schema_input_type=str)]
+"""Milliseconds, written ``500ms``, ``2s``, ``5m``, ``4h``, ``3d``."""
+Size = Annotated[int, BeforeValidator(_size, json_schema_input_type=str)]
+"""Bytes, written ``64kB``, ``16MB``, ``2GB`` (decimal units)."""
+Glob = Annotated[str, BeforeValidator(_glob)]
+"""A file name pattern with ``*``, ``?`` and ``[…]``, case-sensitive, without folders."""
+ExpressionText = Annotated[str, BeforeValidator(_expression)]
+"""A JMESPath expression, compiled when the file is checked."""
+
+
+class Secret:
+    """A reference to a secret, ``${env:NAME}`` or ``${file:path}``; only :meth:`reveal` ever reads it."""
+
+    _FORM = re.compile(r"\$\{(env|file):([^}]+)\}")
+
+    def __init__(self, reference: str) -> None:
+        found = self._FORM.fullmatch(reference)
+        if not found:
+            raise PydanticCustomError("CFG141", "a secret stands here in clear; write `${env:NAME}` or `${file:path}`")
+        self.reference = reference
+        self._kind, self._where = found[1], found[2]
+
+    def reveal(self) -> bytes:
+        """The secret itself (trailing newline of a file removed).
+
+        Raises:
+            bus.errors.ConfigError: ``CFG142`` when the variable or file is not there.
+        """
+        import os  # noqa: PLC0415
+        from pathlib import Path  # noqa: PLC0415
+
+        from bus.errors import ConfigError  # noqa: PLC0415
+
+        try:
+            if self._kind == "env":
+                return os.environ[self._where].encode()
+            return Path(os.path.expandvars(self._where)).expanduser().read_bytes().rstrip(b"\r\n")
+        except (KeyError, OSError):
+            raise ConfigError("CFG142", f"the secret {self.reference} cannot be read", hint="set it, then start again") from None
+
+    def __repr__(self) -> str:
+        return f"Secret({self.reference})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reference == self.reference
+
+    def __hash__(self) -> int:
+        return hash(self.reference)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> CoreSchema:
+        from pydantic_core import core_schema  # noqa: PLC0415
+
+        def make(value: Any) -> Secret:
+            return value if isinstance(value, Secret) else cls(str(value))
+
+        return core_schema.no_info_plain_validator_function(
+            make, serialization=core_schema.plain_serializer_function_ser_schema(lambda s: s.reference)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "pattern": r"^\$\{(env|file):[^}]+\}$", "title": "Secret reference"}
+
+
+SecretRef = Secret
+
+# ---------------------------------------------------------------- endpoints
+
+
+class PollSpec(Spec):
+    """When a source looks: every so often, or by cron (five fields, UTC)."""
+
+    every: Duration = 5_000
+    cron: str = ""
+
+    @model_validator(mode="after")
+    def _cron_parses(self) -> PollSpec:
+        if self.cron:
+            from cronsim import CronSim, CronSimError  # noqa: PLC0415 - only routes with cron need it
+            from datetime import UTC, datetime  # noqa: PLC0415
+
+            try:
+                CronSim(self.cron, datetime(2026, 1, 1, tzinfo=UTC))
+            except CronSimError as error:
+                raise PydanticCustomError("CFG114", "`cron` is not understood: {why}", {"why": str(error)}) from None
+        return self
+
+
+class EndpointSpec(PlugInSpec):
+    """One technology at the edge; as ``from:`` it gives a source, as an outlet it gives a sink."""
+
+    poll: PollSpec = PollSpec()
+    """When to look for input."""
+
+    def source(self, resources: EndpointResources) -> Source:
+        """The receiving side. Raises ConfigError ``CFG131`` when this technology cannot receive."""
+        raise NotImplementedError
+
+    def sink(self, resources: EndpointResources) -> Sink:
+        """The sending side. Raises ConfigError ``CFG131`` when this technology cannot send."""
+        raise NotImplementedError
+
+
+class Catalogue(Protocol):
+    """Finds plug-in specs by key; :mod:`bus.registry` is the real one."""
+
+    def spec(self, kind: Kind, key: str) -> type[PlugInSpec]:
+        """The spec class. Raises KeyError, with the known keys as its only argument, when nobody owns the key."""
+
+    def keys(self, kind: Kind) -> list[str]:
+        """All known keys, sorted."""
+
+
+# ---------------------------------------------------------------- plug-in slots
+
+
+def _slot(kind: Kind) -> Callable[[Any, ValidationInfo], Any]:
+    """Validator for a place where one plug-in of ``kind`` is configured: ``{key: {options}}`` or a bare name."""
+
+    def load(value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, PlugInSpec):
+            return value
+        catalogue: Catalogue = (info.context or {})["catalogue"]
+        if isinstance(value, str):
+            return _bare(kind, value, catalogue, info)
+        if not isinstance(value, dict) or len(value) != 1:
+            raise PydanticCustomError("CFG104", "write exactly one key here, the name of a {kind}", {"kind": kind})
+        ((key, options),) = value.items()
+        spec = _find(kind, key, catalogue)
+        if options is None or options == "":
+            options = {}
+        if not isinstance(options, dict) and spec.shorthand:
+            options = {spec.shorthand: options}
+        try:
+            return spec.model_validate(options, context=info.context)
+        except ValidationError as error:
+            raise _below(key, error) from None
+
+    return load
+
+
+def _find(kind: Kind, key: str, catalogue: Catalogue) -> type[PlugInSpec]:
+    try:
+        return catalogue.spec(kind, key)
+    except KeyError as error:
+        known = list(error.args[0])
+        raise PydanticCustomError(
+            "CFG102", "unknown {kind} `{key}`", {"kind": kind, "key": key, "known": known}
+        ) from None
+
+
+def _bare(kind: Kind, name: str, catalogue: Catalogue, info: ValidationInfo) -> PlugInSpec:
+    """``parse: json`` or ``to: pain.001.001.09``: a name alone, with all options at their defaults."""
+    if kind == "format":
+        for key in catalogue.keys("format"):
+            spec = catalogue.spec("format", key)
+            options = spec.from_name(name) if issubclass(spec, FormatSpec) else None
+            if options is not None:
+                return spec.model_validate(options, context=info.context)
+    return _find(kind, name, catalogue).model_validate({}, context=info.context)
+
+
+def _below(key: str, error: ValidationError) -> ValidationError:
+    """The errors of a plug-in's options, with the plug-in's key in front of each place."""
+    lines: list[InitErrorDetails] = []
+    for found in error.errors(include_url=False):
+        context = {**found.get("ctx", {}), "text": found["msg"]}
+        kind = PydanticCustomError(found["type"], "{text}", context)
+        lines.append({"type": kind, "loc": (key, *found["loc"]), "input": found["input"]})
+    return ValidationError.from_exception_data(key, lines)
+
+
+class _Slot:
+    """Marker of a plug-in place, so that the published JSON Schema can offer the plug-ins' own schemas there."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"$ref": f"#/$defs/any-{self.kind}"}
+
+
+AnyStep = Annotated[Any, BeforeValidator(_slot("step")), _Slot("step")]
+"""One step: a mapping with one key, its pattern."""
+AnyFormat = Annotated[Any, BeforeValidator(_slot("format")), _Slot("format")]
+"""One data format: ``{csv: {…}}`` or a bare name."""
+AnyEndpoint = Annotated[Any, BeforeValidator(_slot("endpoint")), _Slot("endpoint")]
+"""One endpoint: ``{sftp: {…}}``."""
+AnyConnection = Annotated[Any, BeforeValidator(_slot("connection")), _Slot("connection")]
+"""One connection: ``{sftp: {…}}``."""
+
+class Flow(Spec):
+    """Steps with a way out: a branch of a router or recipient list."""
+
+    steps: tuple[AnyStep, ...] = ()
+    """What is done in this branch; without ``to`` the message then goes on with the step after the container."""
+    to: str = ""
+    """Outlet or channel at the end of the branch; ``none`` ends the message here on purpose."""
+
+
+# ---------------------------------------------------------------- routes
+
+
+class BackoffSpec(Spec):
+    """How long to wait between attempts; each wait is spread by a random tenth so that retries do not march in step."""
+
+    first: Duration = 2_000
+    factor: float = Field(default=2.0, ge=1, le=100)
+    most: Duration = 300_000
+
+
+class ErrorPolicySpec(Spec):
+    """What happens to a unit that fails: retried up to ``attempts`` times, then a dead letter with a case."""
+
+    attempts: int = Field(default=5, ge=1, le=1000)
+    backoff: BackoffSpec = BackoffSpec()
+
+
+class RejectSpec(Spec):
+    """What happens to refused records of a batch: collected, and sent to ``to`` written ``as`` a format of the sender."""
+
+    collect: Literal["batch"]
+    to: str
+    """Name of the outlet or channel that takes the reject file."""
+    as_: AnyFormat = Field(alias="as")
+    """Format of the reject file."""
+
+
+class ExpectSpec(Spec):
+    """Something that must have happened by a time, else a case opens (CFG151: give exactly one of file and answer)."""
+
+    file_by: str = ""
+    """``HH:MM`` UTC: a file must have arrived at this route's source by then …"""
+    weekdays: str = "mon-fri"
+    """… on these days (``mon-fri``, ``mon,wed``, ``all``)."""
+    answer_within: Duration = 0
+    """Every instruction that this route registered must be answered within this time."""
+    owner: str = ""
+    """Who gets the case; empty = the route's owner."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> ExpectSpec:
+        if bool(self.file_by) == bool(self.answer_within):
+            raise PydanticCustomError("CFG151", "write either `file_by` or `answer_within`")
+        if self.file_by and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", self.file_by):
+            raise PydanticCustomError("CFG152", "`file_by` is a time of day such as `07:30` (UTC)")
+        return self
+
+
+class ChannelSource(Spec):
+    """``from: {channel: NAME}``: the route reads what other routes send to that name."""
+
+    channel: str
+
+
+def _origin(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, dict) and set(value) == {"channel"}:
+        return ChannelSource.model_validate(value)
+    return _slot("endpoint")(value, info)
+
+
+class RouteSpec(Spec):
+    """One route file: where messages come from, what is done with them, where they go."""
+
+    route: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    """Name of the route, unique in the landscape; part of message ids, so renaming starts a new history."""
+    summary: str = ""
+    """One sentence for people."""
+    owner: str = ""
+    """Team that gets this route's cases."""
+    from_: Annotated[Any, BeforeValidator(_origin), _Slot("endpoint")] = Field(alias="from")
+    """The source: one endpoint, or ``{channel: NAME}``."""
+    money: ExpressionText = "amount"
+    """What a message is worth, for the conservation check: ``{value, currency}`` or nothing."""
+    keys: dict[str, ExpressionText] = {}
+    """Business keys of an arriving message: name -> expression over its body; indexed for ``bus find`` and ``bus trace``."""
+    expires_after: Duration = 0
+    """Messages older than this are dead letters instead of being processed (EIP Message Expiration); 0 = never."""
+    duplicates: Literal["hold", "accept"] = "hold"
+    """Known content arriving again: held as suspected duplicate with a case, or accepted as new."""
+    steps: tuple[AnyStep, ...] = ()
+    """The steps, in order."""
+    to: str = ""
+    """Outlet or channel that takes what comes out of the last step."""
+    batch: int = Field(default=100, ge=1, le=1000)
+    """Most messages a worker takes and commits together."""
+    on_error: ErrorPolicySpec = ErrorPolicySpec()
+    """Retries."""
+    on_reject: RejectSpec | None = None
+    """Reject file for refused records of a batch."""
+    expect: tuple[ExpectSpec, ...] = ()
+    """What must have happened by when."""
+
+
+class OutletSpec(Spec):
+    """A named way out in ``bus.yaml``: an endpoint to send to, with the format for bodies that are plain data."""
+
+    endpoint: AnyEndpoint
+    """Where to."""
+    format: AnyFormat | None = None
+    """How plain-data bodies become bytes; bodies that are bytes or blobs go out as they are."""
+    batch: int = Field(default=20, ge=1, le=1000)
+    """Most messages prepared and committed together."""
+    on_error: ErrorPolicySpec = ErrorPolicySpec(attempts=20)
+    """Retries while the partner is away."""
+
+
+class LandscapeSpec(Spec):
+    """``bus.yaml``: what all routes of the folder share."""
+
+    name: str = "girobus"
+    """Name of this landscape, shown in status and cases."""
+    store: str = ".bus"
+    """Folder of the ledger, blobs and control socket, relative to ``bus.yaml``."""
+    outlets: dict[str, OutletSpec] = {}
+    """Named ways out that routes send ``to``."""
+
+
+class ConnectionsSpec(Spec):
+    """``connections.yaml``: how to reach partners. Not part of any route version, so addresses change without a release."""
+
+    connections: dict[str, AnyConnection] = {}

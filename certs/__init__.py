@@ -1,0 +1,1 @@
+"""Keys and certificates: TLS contexts, a development CA, SSH host and client keys."""

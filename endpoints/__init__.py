@@ -1,0 +1,1 @@
+"""Channel adapters to the outside: one technology a file."""

@@ -1,0 +1,1 @@
+"""Data formats and mappings: one format a file or folder."""
