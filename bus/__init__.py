@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from bus.errors import Rejected as Rejected
     from bus.errors import Retryable as Retryable
     from bus.errors import Unavailable as Unavailable
+    from bus.folder import DropSpec as DropSpec
+    from bus.folder import Folder as Folder
+    from bus.folder import FolderEntry as FolderEntry
+    from bus.folder import FolderSink as FolderSink
+    from bus.folder import FolderSource as FolderSource
+    from bus.folder import PickupSpec as PickupSpec
     from bus.message import Blob as Blob
     from bus.message import Branch as Branch
     from bus.message import Effect as Effect
@@ -33,6 +39,9 @@ if TYPE_CHECKING:
     from bus.message import Send as Send
     from bus.message import Sequence as Sequence
     from bus.message import child_id as child_id
+    from bus.message import get_field as get_field
+    from bus.message import key_text as key_text
+    from bus.message import with_field as with_field
     from bus.money import Money as Money
     from bus.money import MoneyTotals as MoneyTotals
     from bus.money import minor_units as minor_units
@@ -44,10 +53,11 @@ if TYPE_CHECKING:
     from bus.ports import EndpointResources as EndpointResources
     from bus.ports import Format as Format
     from bus.ports import Inbound as Inbound
-    from bus.ports import Inspection as Inspection
     from bus.ports import InspectedDocument as InspectedDocument
     from bus.ports import InspectedTotal as InspectedTotal
+    from bus.ports import Inspection as Inspection
     from bus.ports import Part as Part
+    from bus.ports import Reader as Reader
     from bus.ports import Receipt as Receipt
     from bus.ports import Sink as Sink
     from bus.ports import Source as Source
@@ -63,6 +73,7 @@ if TYPE_CHECKING:
     from bus.spec import Duration as Duration
     from bus.spec import EndpointSpec as EndpointSpec
     from bus.spec import ExpressionText as ExpressionText
+    from bus.spec import FieldPath as FieldPath
     from bus.spec import Flow as Flow
     from bus.spec import FormatSpec as FormatSpec
     from bus.spec import Glob as Glob
@@ -75,12 +86,12 @@ if TYPE_CHECKING:
 _HOME = {
     "bus.errors": "BusError ConfigError Finding Held InDoubt Rejected Retryable Unavailable",
     "bus.message": "Blob Branch Effect Group Headers Hold Join Message OpenCase Progress Register Remember Resequence Send "
-    "Sequence child_id",
+    "Sequence child_id get_field key_text with_field",
     "bus.money": "Money MoneyTotals minor_units",
     "bus.ports": "BlobStore BlobWriter Clock Document EffectHook EndpointResources Format Inbound InspectedDocument "
-    "InspectedTotal Inspection Part Receipt Sink Source Step StepResources Verdict WriteContext",
+    "InspectedTotal Inspection Part Reader Receipt Sink Source Step StepResources Verdict WriteContext",
     "bus.spec": "AnyConnection AnyEndpoint AnyFormat AnyStep ConnectionSpec Duration EndpointSpec ExpressionText "
-    "Flow FormatSpec Glob PollSpec SecretRef Size Spec StepSpec",
+    "FieldPath Flow FormatSpec Glob PollSpec SecretRef Size Spec StepSpec",
     "bus.expressions": "Expression",
     "bus.folder": "Folder FolderEntry FolderSink FolderSource PickupSpec DropSpec",
 }

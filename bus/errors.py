@@ -58,7 +58,7 @@ class BusError(Exception):
 class ConfigError(BusError):
     """A file that an operator wrote cannot be understood; ``path``, ``line`` and ``column`` (1-based) say where."""
 
-    def __init__(  # noqa: PLR0913 - the place of a config error is three values
+    def __init__(
         self, code: str, message: str, *, hint: str = "", path: str = "", line: int = 0, column: int = 0
     ) -> None:
         super().__init__(code, message, hint=hint)
@@ -78,7 +78,7 @@ class Rejected(BusError):  # noqa: N818
     files. ``place`` says where in the source document. ``findings`` lists all that was found when it was more than one.
     """
 
-    def __init__(  # noqa: PLR0913 - a refusal names rule, reason, place and all findings
+    def __init__(
         self,
         code: str,
         message: str,

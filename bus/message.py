@@ -47,6 +47,7 @@ class Headers(msgspec.Struct, frozen=True, array_like=True, omit_defaults=False)
         keys: business keys as (name, value) pairs, indexed in the ledger.
         attempt: how often the present unit has been tried and failed.
         place: where in its source document a split part stood (``line 17``).
+        worth: (currency, exact value) of the message once known; every later step must keep it (DELIVERY §7).
         copy: true for wire-tap copies and recipients after the first; not counted in money conservation.
     """
 
@@ -65,6 +66,7 @@ class Headers(msgspec.Struct, frozen=True, array_like=True, omit_defaults=False)
     attempt: int = 0
     place: str = ""
     copy: bool = False
+    worth: tuple[str, Decimal] | None = None
 
 
 class Blob(msgspec.Struct, frozen=True, array_like=True):
@@ -103,6 +105,26 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     def with_headers(self, **changes: Any) -> Message:
         """The same message with some headers changed; for the engine and the patterns only."""
         return Message(msgspec.structs.replace(self.headers, **changes), self.body, self.properties)
+
+    def copied(self, route: str, step: str, index: int) -> Message:
+        """A copy for a further receiver: deterministic id of its own, not counted as money a second time.
+
+        The copy is no part of the batch any more; where it joins an aggregate, it goes into a late group (DELIVERY §4).
+        """
+        headers = self.headers
+        sequence = headers.sequence
+        if sequence is not None:
+            sequence = msgspec.structs.replace(sequence, reported=True)
+        changed = msgspec.structs.replace(
+            headers,
+            id=child_id(headers.id, route, step, index),
+            parent_id=headers.id,
+            number=0,
+            attempt=0,
+            copy=True,
+            sequence=sequence,
+        )
+        return Message(changed, self.body, self.properties)
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -218,6 +240,67 @@ def child_id(parent_id: str, route: str, step: str, index: int | str) -> str:
 def edge_id(*parts: str) -> str:
     """Deterministic id of something that entered the bus, from endpoint, content hash and arrival number."""
     return child_id("6ba7b8119dad11d180b400c04fd430c8", "edge", "arrival", "\x1f".join(parts))
+
+
+_LONGEST_KEY = 256
+
+
+def key_text(*values: Any) -> str:
+    """Plain-data values as one text to find them by: equal for equal values, however they were written (1.0 and 1.00).
+
+    Several values are a JSON list, so that no value can be mistaken for two. Beyond 256 characters it is a digest.
+    """
+    texts = [_one_key(value) for value in values]
+    text = texts[0] if len(texts) == 1 else msgspec.json.encode(texts).decode()
+    if len(text) <= _LONGEST_KEY:
+        return text
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _one_key(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal | int):
+        return _number_key(value)
+    return msgspec.json.encode(value, order="sorted").decode()
+
+
+def _number_key(value: Decimal | int) -> str:
+    if not value:
+        return "0"
+    if isinstance(value, Decimal) and not (value.is_finite() and abs(int(value.as_tuple().exponent)) <= _LONGEST_KEY):
+        return str(value)  # written out, an exponent from outside could fill the memory
+    # Not normalize(): that rounds to the precision of the thread's decimal context.
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def get_field(body: Any, path: tuple[str, ...]) -> Any:
+    """The value under a path of names in a plain-data body; None where there is none."""
+    for name in path:
+        if not isinstance(body, dict):
+            return None
+        body = body.get(name)
+    return body
+
+
+def with_field(body: Any, path: tuple[str, ...], value: Any) -> Any:
+    """A body with the value under a path of names replaced; objects on the way are made where they are missing.
+
+    Raises:
+        Rejected: ``VAL520`` when the path leads through something that is no object.
+    """
+    if not path:
+        return value
+    if body is None:
+        body = {}
+    if not isinstance(body, dict):
+        raise Rejected("VAL520", f"`{path[0]}` cannot be set in what is no object", hint="see the path of this step")
+    return {**body, path[0]: with_field(body.get(path[0]), path[1:], value)}
 
 
 _PLAIN, _BYTES, _BLOB, _GROUP = 0, 1, 2, 3

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Literal, Protocol, TypeVar
 import msgspec
 
 from bus.errors import Finding, Rejected
-from bus.message import Blob, Effect, Group, Message
+from bus.message import Blob, Effect, Group, Hold, Join, Message, Progress, Register, Remember, Resequence
 
 T = TypeVar("T")
 
@@ -242,6 +242,177 @@ class StepResources(Protocol):
     def table(self, name: str) -> dict[str, Any]:
         """A value table by name."""
 
+    def model(self, name: str) -> Callable[[Any], tuple[Finding, ...]]:
+        """The check of a canonical model (``payment``, ``statement`` …): body -> what is wrong with it."""
+
     blobs: BlobStore
     reader: Reader
     clock: Clock
+
+
+# ---------------------------------------------------------------- settlement
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A message taken from a channel and the duty to settle it once (EIP Transactional Client).
+
+    ``position`` is the channel's own mark of the row; the row stays until a settlement that names it commits.
+    """
+
+    channel: str
+    position: int
+    message: Message
+
+
+class Gathering(msgspec.Struct, frozen=True):
+    """How an aggregate completes; all sizes are counts, all times milliseconds, 0 = not used."""
+
+    channel: str
+    """Where the released group goes."""
+    batch: bool = False
+    size: int = 0
+    after: int = 0
+    every: int = 0
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One line of a message's history, as the ledger packs it."""
+
+    message: Message
+    outcome: str
+    step: str = ""
+    code: str = ""
+    reason: str = ""
+    outputs: tuple[tuple[str, Message], ...] = ()
+    """(channel, message) of what came out; numbers are filled in when the unit commits."""
+
+
+class CaseNote(msgspec.Struct, frozen=True):
+    """A case to open, or to count up when one with the same fingerprint is open."""
+
+    code: str
+    summary: str
+    route: str
+    owner: str
+    fingerprint: str
+    number: int = 0
+    correlation: str = ""
+    context: dict[str, Any] = {}
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """Where a split stands: ledger number of the batch, the channel's mark of its hidden place, next child index."""
+
+    batch: int
+    lane: int
+    next_index: int
+
+
+class Chunk(msgspec.Struct):
+    """Some consecutive parts of one split, stored in one commit; ``children`` go to ``channel`` when the batch opens.
+
+    ``count`` includes the parts that the splitter refused; those stand in ``refused`` and ``settlement.joins``.
+    """
+
+    parent: Message
+    step: str
+    channel: str
+    count: int
+    children: list[Message]
+    money: MoneyTotalsByOutcome
+    refused: MoneyTotalsByOutcome
+    settlement: Settlement
+
+
+class Settlement:
+    """Everything one commit does besides taking its input: filled by the engine, applied by broker and ledger.
+
+    ``place`` is ``route#segment`` or the name of an outlet, ``version`` the ledger number of the route version.
+    """
+
+    __slots__ = (
+        "cases",
+        "closed_groups",
+        "dead",
+        "deferred",
+        "discards",
+        "events",
+        "holds",
+        "joins",
+        "open_batches",
+        "outbound",
+        "place",
+        "progress",
+        "puts",
+        "registers",
+        "remembers",
+        "reports",
+        "resequences",
+        "tally",
+        "version",
+    )  # fmt: skip
+
+    def __init__(self, place: str, version: int = 0) -> None:
+        self.place = place
+        self.version = version
+        self.events: list[Event] = []
+        self.puts: list[tuple[str, Message]] = []
+        self.joins: list[tuple[Join, Gathering]] = []
+        self.holds: list[tuple[Hold, str, CaseNote | None]] = []
+        self.resequences: list[tuple[Resequence, str]] = []
+        self.deferred: list[tuple[int, str, Message, str, str]] = []
+        self.dead: list[tuple[str, Message, CaseNote]] = []
+        self.cases: list[CaseNote] = []
+        self.registers: list[tuple[Register, Message]] = []
+        self.progress: list[Progress] = []
+        self.remembers: list[Remember] = []
+        self.reports: dict[int, MoneyTotalsByOutcome] = {}
+        self.open_batches: list[Cursor] = []
+        self.discards: list[Cursor] = []
+        self.closed_groups: list[int] = []
+        self.outbound: list[tuple[str, str, Message, Receipt]] = []
+        self.tally: MoneyTotalsByOutcome = {}
+
+    def report(self, message: Message, outcome: str) -> None:
+        """Count an outcome for the place, and for the message's batch if it has not been told yet."""
+        worth = message.headers.worth
+        currency, value = worth if worth is not None else ("", _ZERO)
+        key = (outcome, currency)
+        count, total = self.tally.get(key, (0, _ZERO))
+        self.tally[key] = (count + 1, total + value)
+        sequence = message.headers.sequence
+        if sequence is not None and not sequence.reported and not message.headers.copy:
+            book = self.reports.setdefault(sequence.batch, {})
+            count, total = book.get(key, (0, _ZERO))
+            book[key] = (count + 1, total + value)
+
+
+MoneyTotalsByOutcome = dict[tuple[str, str], tuple[int, Decimal]]
+"""(outcome, currency) -> (count, exact sum)."""
+_ZERO = Decimal(0)
+
+
+class Broker(Protocol):
+    """Durable channels of one technology."""
+
+    def declare(self, channels: Iterable[str]) -> None:
+        """Make channels exist. Idempotent."""
+
+    def take(self, channel: str, most: int) -> list[Delivery]:
+        """The oldest messages, at most ``most``; they stay until settled. One taker at a time per channel."""
+
+    def settle(self, deliveries: list[Delivery], settlement: Settlement, label: str) -> None:
+        """Take the input away and do all of the settlement in one durable commit; blocks until it is on disk.
+
+        Raises:
+            Retryable: a state conflict (``SYS121``) or a refusing disk; nothing happened.
+        """
+
+    def stage(self, chunk: Chunk, cursor: Cursor | None) -> Cursor:
+        """Store a chunk of a split durably, invisible to workers; the first call (no cursor) begins the batch."""
+
+    def transact(self, label: str, work: Callable[[Any], list[tuple[str, Message]]]) -> int:
+        """Run ledger work that yields messages, and put those on their channels, in one commit; returns how many."""
+
+    def channels(self) -> list[str]:
+        """Channels that hold messages ready to be taken."""

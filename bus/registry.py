@@ -6,6 +6,7 @@ import pkgutil
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Any
 
 from bus.errors import ConfigError
 from bus.spec import ConnectionSpec, EndpointSpec, FormatSpec, Kind, PlugInSpec, StepSpec
@@ -47,7 +48,7 @@ class Registry:
             for value in vars(import_module(module)).values():
                 if not (isinstance(value, type) and issubclass(value, _BASES[kind]) and value.key):
                     continue
-                if value.__module__ != module:
+                if value.__module__ != module and not value.__module__.startswith(f"{module}."):
                     continue
                 if value.key in found and found[value.key] is not value:
                     owners = f"{found[value.key].__module__} and {module}"
@@ -61,3 +62,13 @@ def _modules(package: str) -> list[str]:
     """The plug-in modules of a package folder: its files and its sub-packages (whose ``__init__`` exports the spec)."""
     path = import_module(package).__path__
     return [f"{package}.{m.name}" for m in pkgutil.iter_modules(path) if not m.name.startswith("_")]
+
+
+def mapping_support() -> Any:
+    """The module of mappings and value tables, found by name: its ``MappingSpec``, ``TableSpec`` and ``problems(spec)``."""
+    return import_module("transforms.mapping")
+
+
+def models() -> Any:
+    """Checks of the canonical models by name (``payment``, ``entry`` …): body -> findings."""
+    return import_module("transforms.canonical").MODELS

@@ -66,6 +66,9 @@ class StepSpec(PlugInSpec):
 class FormatSpec(PlugInSpec):
     """A data format with its options."""
 
+    each_default: ClassVar[str] = "rows"
+    """What a split or ``bus inspect --to`` takes as one record when nobody says: the ``each`` of ``Document.parts``."""
+
     @classmethod
     def from_name(cls, name: str) -> dict[str, Any] | None:
         """Options for a bare name such as ``pain.001.001.09``, or None when the name is not of this format."""
@@ -126,6 +129,12 @@ def _glob(value: Any) -> Any:
     return text
 
 
+def _field_path(value: Any) -> Any:
+    if not re.fullmatch(r"[^.\s]+(\.[^.\s]+)*", str(value)):
+        raise PydanticCustomError("CFG507", "not a path; write names with points between, such as `creditor.address`")
+    return str(value)
+
+
 def _expression(value: Any, info: ValidationInfo) -> Any:
     from bus.expressions import check  # noqa: PLC0415 - keeps `bus --help` from loading the parser
 
@@ -139,6 +148,8 @@ Duration = Annotated[int, BeforeValidator(_duration, json_schema_input_type=str)
 """Milliseconds, written ``500ms``, ``2s``, ``5m``, ``4h``, ``3d``."""
 Size = Annotated[int, BeforeValidator(_size, json_schema_input_type=str)]
 """Bytes, written ``64kB``, ``16MB``, ``2GB`` (decimal units)."""
+FieldPath = Annotated[str, BeforeValidator(_field_path)]
+"""Names with points between, the place of a field in a body: ``creditor.account.iban``."""
 Glob = Annotated[str, BeforeValidator(_glob)]
 """A file name pattern with ``*``, ``?`` and ``[…]``, case-sensitive, without folders."""
 ExpressionText = Annotated[str, BeforeValidator(_expression)]
@@ -214,8 +225,9 @@ class PollSpec(Spec):
     @model_validator(mode="after")
     def _cron_parses(self) -> PollSpec:
         if self.cron:
-            from cronsim import CronSim, CronSimError  # noqa: PLC0415 - only routes with cron need it
             from datetime import UTC, datetime  # noqa: PLC0415
+
+            from cronsim import CronSim, CronSimError  # noqa: PLC0415 - only routes with cron need it
 
             try:
                 CronSim(self.cron, datetime(2026, 1, 1, tzinfo=UTC))
@@ -308,6 +320,10 @@ def _below(key: str, error: ValidationError) -> ValidationError:
     return ValidationError.from_exception_data(key, lines)
 
 
+PLUG_IN_SLOT = "x-plug-in"
+"""Key of a JSON Schema that stands for "one plug-in of this kind"."""
+
+
 class _Slot:
     """Marker of a plug-in place, so that the published JSON Schema can offer the plug-ins' own schemas there."""
 
@@ -315,7 +331,8 @@ class _Slot:
         self.kind = kind
 
     def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"$ref": f"#/$defs/any-{self.kind}"}
+        # No `$ref`: pydantic would look for its target while it makes the schema; bus.config puts the reference in.
+        return {PLUG_IN_SLOT: self.kind}
 
 
 AnyStep = Annotated[Any, BeforeValidator(_slot("step")), _Slot("step")]

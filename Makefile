@@ -1,0 +1,53 @@
+# girobus: every command that the README names. Debian or any system with Python >= 3.11, make and git.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+
+.PHONY: demo test check bench faults format docs clean help
+
+help:
+	@echo "make demo    run the main job against scripted partners"
+	@echo "make test    install what the tests need and pass them"
+	@echo "make check   format, lint, types, import contracts, docs"
+	@echo "make bench   measure, print a table, write build/bench.jsonl"
+	@echo "make faults  kill -9 and crash suites (FULL=1 for the long run)"
+
+$(READY): pyproject.toml transforms/iso20022/generate.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python's venv is missing; install it with: sudo apt-get install python3-venv"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/bus demo
+
+test: $(READY)
+	sh .ci/services
+	$(PYTEST) tests
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/build.py --check
+
+docs: $(READY)
+	$(BIN)/python docs/build.py
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+faults: $(READY)
+	sh .ci/services
+	$(BIN)/python -m tests.faults.kill_runs $(if $(FULL),--full)
+
+clean:
+	rm -rf $(VENV) build .demo .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,271 @@
+"""The composition root: settings and a landscape become a running bus; the only module that knows concrete classes."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+from bus.channels.sqlite import SqliteBroker
+from bus.config import Landscape, LoadedRoute, landscape_from_sources, load_landscape, route_hash, sources
+from bus.errors import ConfigError
+from bus.expressions import compile_expression
+from bus.ledger.blobs import FileBlobs
+from bus.ledger.decisions import Decisions
+from bus.ledger.sqlite import SqliteLedger
+from bus.ledger.store import Store, no_effect
+from bus.ports import BlobStore, Clock, EffectHook, Format, Sink, Source
+from bus.registry import Registry, mapping_support, models
+from bus.runtime.bus import Assembly, Bus
+from bus.runtime.intake import Intake
+from bus.runtime.pipeline import CompiledRoute, compile_route
+from bus.runtime.route import RouteBook
+from bus.runtime.schedule import Schedule
+from bus.runtime.sender import Outlet, Sender
+from bus.runtime.worker import Worker
+from bus.spec import ChannelSource, EndpointSpec, FormatSpec
+
+PACKAGES = ("bus", "endpoints", "transforms", "certs")
+
+
+class SystemClock:
+    """Real time."""
+
+    def now(self) -> int:
+        """Milliseconds since 1970-01-01 UTC."""
+        return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What differs between a running bus, a test and a simulation; the defaults are the running bus."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    chance: random.Random = field(default_factory=random.SystemRandom)
+    effect: EffectHook = no_effect
+    catalogue: Registry = field(default_factory=Registry)
+    source: Callable[[EndpointSpec, Any], Source] = field(default=lambda spec, resources: spec.source(resources))
+    sink: Callable[[EndpointSpec, Any], Sink] = field(default=lambda spec, resources: spec.sink(resources))
+    visit: Callable[[str, str], None] | None = None
+    """Told (step, branch) whenever a message enters a branch."""
+    store: Store | None = None
+    """An opened store to use instead of the landscape's own; a simulated crash keeps it and builds a new bus on it."""
+
+
+class App:
+    """A bus with its landscape: loads, reloads, opens and closes.
+
+    Args:
+        folder: where ``bus.yaml`` stands.
+        surroundings: clock, chance, hooks.
+        home: folder of ledger and blobs instead of the one in ``bus.yaml``.
+        hold_outputs: start everything but the senders.
+        landscape: an already loaded and checked landscape of that folder.
+
+    Raises:
+        ConfigError: the landscape has errors.
+        Unavailable: another process writes the store.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        surroundings: Surroundings | None = None,
+        *,
+        home: Path | None = None,
+        hold_outputs: bool = False,
+        landscape: Landscape | None = None,
+    ) -> None:
+        _own_packages()
+        self.folder = folder
+        self.around = surroundings or Surroundings()
+        self.landscape = (landscape or load_landscape(folder, self.around.catalogue)).require()
+        self.home = home or folder / self.landscape.spec.store
+        self.home.mkdir(parents=True, exist_ok=True)
+        effect = self.around.effect
+        self.store = self.around.store or Store(self.home / "bus.db", effect=effect)
+        self.blobs: BlobStore = FileBlobs(self.home / "blobs", effect=effect)  # type: ignore[assignment]  # its writer is a private class that has the port's shape
+        self.ledger = SqliteLedger(self.store, self.around.clock)
+        self.broker = SqliteBroker(self.store, self.ledger)
+        self.epoch = self.ledger.next_epoch()
+        book = RouteBook(self._recompile)
+        worker = Worker(self.broker, self.ledger, book, self.around.clock, self.around.chance)
+        decisions = Decisions(self.ledger)
+        self.bus = Bus(self.broker, self.ledger, decisions, worker, book, self.around.clock, hold_outputs=hold_outputs)
+        self.bus.install(self._assemble(self.landscape))
+
+    def reload(self) -> Landscape:
+        """Read the folder again and swap; the running versions stay when there is an error.
+
+        Raises:
+            ConfigError: the first error; nothing changed.
+        """
+        landscape = load_landscape(self.folder, self.around.catalogue).require()
+        self.bus.install(self._assemble(landscape))
+        self.landscape = landscape
+        return landscape
+
+    def close(self) -> None:
+        """Close the store (after ``bus.stop()``)."""
+        self.store.close()
+
+    # ------------------------------------------------------------ building
+
+    def _assemble(self, landscape: Landscape) -> Assembly:
+        assembly = Assembly()
+        for loaded in landscape.routes.values():
+            assembly.routes.append(self._compile(landscape, loaded))
+            origin = loaded.spec.from_
+            if isinstance(origin, ChannelSource):
+                assembly.aliases[origin.channel] = loaded.name
+        for name, outlet in landscape.spec.outlets.items():
+            resources = self._endpoint(landscape, name)
+            built = Outlet(
+                name,
+                self.around.sink(outlet.endpoint, resources),
+                self._format(outlet.format) if outlet.format is not None else None,
+                outlet.batch,
+                outlet.on_error,
+            )
+            assembly.senders[name] = Sender(
+                built, self.broker, self.ledger, self.blobs, self.around.clock, self.around.chance
+            )
+        self.broker.declare(assembly.channels())
+        for loaded in landscape.routes.values():
+            spec = loaded.spec.from_
+            if not isinstance(spec, ChannelSource):
+                assembly.intakes[loaded.name] = (
+                    self._intake(landscape, loaded, spec, assembly),
+                    Schedule(spec.poll, self.around.clock.now()),
+                )
+        return assembly
+
+    def _intake(self, landscape: Landscape, loaded: LoadedRoute, spec: EndpointSpec, assembly: Assembly) -> Intake:
+        compiled = {route.name: route for route in assembly.routes}
+        source = self.around.source(spec, self._endpoint(landscape, loaded.name))
+        around = self.around
+        return Intake(
+            lambda: compiled[loaded.name], source, self.broker, self.ledger, self.blobs, around.clock, around.chance
+        )
+
+    def _compile(self, landscape: Landscape, loaded: LoadedRoute) -> CompiledRoute:
+        version = self.ledger.store_version(loaded.name, route_hash(landscape, loaded), sources(landscape, loaded))
+        return compile_route(
+            loaded.spec, version, partial(StepSurroundings, self, landscape, loaded.name), self.around.visit
+        )
+
+    def _recompile(self, version: int) -> CompiledRoute:
+        """An old version, from the texts that the ledger kept."""
+        stored = self.ledger.load_version(version)
+        if stored is None:
+            raise ConfigError(
+                "CFG170", f"route version {version} is not in the ledger", hint="restore the ledger from backup"
+            )
+        name, _, texts = stored
+        landscape = landscape_from_sources(texts, self.around.catalogue)
+        route = compile_route(landscape.routes[name].spec, version, partial(StepSurroundings, self, landscape, name))
+        self.broker.declare(route.channels)
+        return route
+
+    def _format(self, spec: FormatSpec) -> Format:
+        return spec.build(None)
+
+    def _endpoint(self, landscape: Landscape, name: str) -> EndpointSurroundings:
+        return EndpointSurroundings(
+            name, self.folder, self.epoch, self.around.clock, self.around.effect, landscape.connections
+        )
+
+
+@dataclass(slots=True)
+class EndpointSurroundings:
+    """:class:`bus.ports.EndpointResources` of one endpoint."""
+
+    name: str
+    root: Path
+    epoch: int
+    clock: Clock
+    effect: EffectHook
+    connections: dict[str, Any]
+
+    def connection(self, name: str) -> Any:
+        """The connection of that name.
+
+        Raises:
+            ConfigError: ``CFG164`` when there is none.
+        """
+        try:
+            return self.connections[name]
+        except KeyError:
+            raise ConfigError("CFG164", f"there is no connection `{name}`", hint="add it to connections.yaml") from None
+
+
+class StepSurroundings:
+    """:class:`bus.ports.StepResources` of one step of one route version."""
+
+    def __init__(self, app: App, landscape: Landscape, route: str, step: str) -> None:
+        self.route = route
+        self.step = step
+        self.blobs = app.blobs
+        self.reader = app.ledger
+        self.clock = app.around.clock
+        self._landscape = landscape
+
+    def expression(self, text: str) -> Callable[[Any], Any]:
+        """Compile an expression with the landscape's value tables bound."""
+        return compile_expression(text, tables=self._tables())
+
+    def mapping(self, name: str) -> Callable[[Any], Any]:
+        """A mapping by name."""
+        loaded = self._landscape.mappings.get(name)
+        if loaded is None:
+            raise ConfigError("CFG163", f"there is no mapping `{name}`", hint="add NAME.mapping.yaml")
+        mapping: Callable[[Any], Any] = mapping_support().compile_mapping(
+            loaded.spec, expression=self.expression, tables=self._tables()
+        )
+        return mapping
+
+    def format(self, spec: Any) -> Format:
+        """Build a format from its spec."""
+        built: Format = spec.build(self)
+        return built
+
+    def table(self, name: str) -> Any:
+        """A value table by name."""
+        try:
+            return self._tables()[name]
+        except KeyError:
+            raise ConfigError("CFG163", f"there is no value table `{name}`", hint="add NAME.table.yaml") from None
+
+    def model(self, name: str) -> Callable[[Any], Any]:
+        """The checks of a canonical model."""
+        try:
+            check: Callable[[Any], Any] = models()[name]
+        except KeyError:
+            raise ConfigError(
+                "CFG163", f"there is no canonical model `{name}`", hint=f"known: {', '.join(sorted(models()))}"
+            ) from None
+        return check
+
+    def _tables(self) -> dict[str, Any]:
+        if not self._landscape.tables:
+            return {}
+        value_table = mapping_support().ValueTable
+        return {name: value_table.of(loaded.spec) for name, loaded in self._landscape.tables.items()}
+
+
+def _own_packages() -> None:
+    """The top-level packages have short names; another distribution that installs one of them would be mixed in."""
+    owners = packages_distributions()
+    for name in PACKAGES:
+        others = [owner for owner in set(owners.get(name, [])) if owner != "girobus"]
+        if others:
+            raise ConfigError(
+                "SYS106",
+                f"package `{name}` also belongs to {', '.join(others)}",
+                hint="install girobus in an environment of its own",
+            )

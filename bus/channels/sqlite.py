@@ -1,0 +1,266 @@
+"""Durable channels inside the ledger's own SQLite file: taking, sending and the ledger's rows are one transaction."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeVar
+
+from bus.errors import Rejected
+from bus.message import Headers, Message, decode, encode
+from bus.ports import Chunk, Cursor, Delivery, Settlement
+
+T = TypeVar("T")
+_SHIFT = 35  # 34 billion positions a lane, 268 million lanes
+_PURGE = 5_000
+NULL_ID = "0" * 32
+
+
+class Transaction(Protocol):
+    """The part of an SQLite connection that is used inside a commit."""
+
+    def execute(self, sql: str, bindings: tuple[Any, ...] = ()) -> Any:
+        """Run one statement."""
+
+    def executemany(self, sql: str, bindings: Iterable[tuple[Any, ...]]) -> Any:
+        """Run one statement for many rows."""
+
+
+class Store(Protocol):
+    """Where the rows are kept; see :class:`bus.ledger.store.Store`."""
+
+    def commit(self, label: str, work: Callable[[Any], T]) -> T:
+        """Run in one durable transaction."""
+
+    def read(self, sql: str, bindings: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Read committed rows."""
+
+
+class Book(Protocol):
+    """The ledger's side of a commit."""
+
+    def apply(self, tx: Any, settlement: Settlement) -> None:
+        """Write everything but the channel rows; may add to ``settlement.puts`` (released groups)."""
+
+    def begin_batch(self, tx: Any, chunk: Chunk, lane: int) -> Cursor:
+        """Book the beginning of a split."""
+
+    def add_children(self, tx: Any, chunk: Chunk, cursor: Cursor) -> list[Message]:
+        """Book a chunk; the children come back numbered."""
+
+
+class _Channel:
+    """What memory knows of one channel; the rows themselves are only on disk."""
+
+    __slots__ = ("lanes", "last", "main", "next")
+
+    def __init__(self, main: int, position: int) -> None:
+        self.main = main
+        self.next = position
+        self.lanes: list[int] | None = None
+        self.last = 0
+
+
+class SqliteBroker:
+    """Channels of the embedded bus. Thread-safe; one taker at a time per channel is the caller's duty.
+
+    Args:
+        store: the transactions.
+        book: the ledger.
+        ready: called with the names of channels that got messages, after the commit.
+    """
+
+    def __init__(self, store: Store, book: Book, ready: Callable[[set[str]], None] = lambda _names: None) -> None:
+        self._store = store
+        self._book = book
+        self.ready = ready
+        self._channels: dict[str, _Channel] = {}
+        self._alias: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def declare(self, channels: Iterable[str]) -> None:
+        """Make channels exist (their main lane). Idempotent, durable."""
+        missing = [name for name in channels if name not in self._channels]
+        if not missing:
+            return
+
+        def work(tx: Transaction) -> dict[str, int]:
+            lanes: dict[str, int] = {}
+            for name in missing:
+                row = tx.execute("SELECT id FROM lane WHERE channel = ? AND state = 'main'", (name,)).fetchone()
+                lanes[name] = row[0] if row else _new_lane(tx, name, "main")
+            return lanes
+
+        for name, lane in self._store.commit("declare", work).items():
+            self._channels[name] = _Channel(lane, self._end(lane))
+
+    def alias(self, names: dict[str, str]) -> None:
+        """Other names under which channels are sent to (``from: {channel: …}`` of a route)."""
+        self._alias = names
+
+    def _end(self, lane: int) -> int:
+        last = self._store.read("SELECT max(id) FROM queued WHERE id >= ? AND id < ?", _range(lane))[0][0]
+        return (last + 1) if last is not None else lane << _SHIFT
+
+    def take(self, channel: str, most: int) -> list[Delivery]:
+        """The oldest messages of one lane of the channel; lanes (files) take turns so that none starves."""
+        state = self._channels[channel]
+        for lane in self._turns(channel, state):
+            low, high = _range(lane)
+            rows = self._store.read(
+                "SELECT id, payload FROM queued WHERE id >= ? AND id < ? ORDER BY id LIMIT ?", (low, high, most)
+            )
+            if rows:
+                state.last = lane
+                return [Delivery(channel, row[0], _decoded(row[1])) for row in rows]
+        return []
+
+    def _turns(self, channel: str, state: _Channel) -> list[int]:
+        lanes = state.lanes
+        if lanes is None:
+            sql = "SELECT id FROM lane WHERE channel = ? AND state IN ('main', 'open') ORDER BY id"
+            lanes = [row[0] for row in self._store.read(sql, (channel,))]
+            state.lanes = lanes
+        if len(lanes) == 1:
+            return lanes
+        later = [lane for lane in lanes if lane > state.last]
+        return later + [lane for lane in lanes if lane <= state.last]
+
+    def settle(self, deliveries: list[Delivery], settlement: Settlement, label: str = "segment") -> None:
+        """One commit: take the input away, write the ledger's rows, send the output."""
+
+        def work(tx: Transaction) -> set[str]:
+            if deliveries:  # rows that were taken together stand together: nothing is ever inserted between them
+                first, last = deliveries[0].position, deliveries[-1].position
+                tx.execute("DELETE FROM queued WHERE id BETWEEN ? AND ?", (first, last))
+            opened = {self._open_lane(tx, cursor.lane) for cursor in settlement.open_batches}
+            for cursor in settlement.discards:
+                tx.execute("UPDATE lane SET state = 'dead' WHERE id = ?", (cursor.lane,))
+            self._book.apply(tx, settlement)
+            return opened | self._put(tx, settlement.puts)
+
+        self._announce(self._store.commit(label, work), lanes=bool(settlement.open_batches))
+
+    def transact(self, label: str, work: Callable[[Any], list[tuple[str, Message]]]) -> int:
+        """Run ledger work that yields messages, and put those on their channels, in one commit; returns how many."""
+
+        def both(tx: Transaction) -> tuple[set[str], int]:
+            puts = work(tx)
+            return self._put(tx, puts), len(puts)
+
+        names, count = self._store.commit(label, both)
+        self._announce(names)
+        return count
+
+    def _announce(self, names: set[str], *, lanes: bool = False) -> None:
+        if lanes:
+            for name in names:
+                self.refresh(name)
+        if names:
+            self.ready(names)
+
+    def _put(self, tx: Transaction, puts: list[tuple[str, Message]]) -> set[str]:
+        """Insert messages at the end of their channels; returns the names of the channels."""
+        if not puts:
+            return set()
+        rows: list[tuple[int, bytes]] = []
+        names: set[str] = set()
+        with self._lock:
+            for name, message in puts:
+                name = self._alias.get(name, name)  # noqa: PLW2901 - the real name
+                state = self._channels.get(name)
+                if state is None:
+                    raise Rejected("INT111", f"channel `{name}` was never declared", hint="report this")
+                rows.append((state.next, encode(message)))
+                state.next += 1
+                names.add(name)
+        tx.executemany("INSERT INTO queued VALUES (?, ?)", rows)
+        return names
+
+    # ------------------------------------------------------------ batches
+
+    def stage(self, chunk: Chunk, cursor: Cursor | None) -> Cursor:
+        """Store a chunk of a split durably, invisible to workers; the first call (no cursor) begins the batch."""
+
+        def work(tx: Transaction) -> Cursor:
+            at = cursor or self._book.begin_batch(tx, chunk, _new_lane(tx, chunk.channel, "hidden"))
+            base = (at.lane << _SHIFT) + at.next_index
+            children = self._book.add_children(tx, chunk, at)
+            tx.executemany("INSERT INTO queued VALUES (?, ?)", ((base + n, encode(m)) for n, m in enumerate(children)))
+            return Cursor(at.batch, at.lane, at.next_index + chunk.count)
+
+        return self._store.commit("stage-batch", work)
+
+    def _open_lane(self, tx: Transaction, lane: int) -> str:
+        tx.execute("UPDATE lane SET state = 'open' WHERE id = ?", (lane,))
+        return str(tx.execute("SELECT channel FROM lane WHERE id = ?", (lane,)).fetchone()[0])
+
+    def refresh(self, channel: str) -> None:
+        """Look for new lanes at the next take."""
+        state = self._channels.get(channel)
+        if state is not None:
+            state.lanes = None
+
+    def sweep(self) -> int:
+        """Housekeeping: delete rows of dead lanes in pieces and forget emptied ones; returns how many rows went."""
+        empty_open = (
+            "SELECT id, channel FROM lane WHERE state = 'open' AND NOT EXISTS "
+            f"(SELECT 1 FROM queued WHERE queued.id >= lane.id << {_SHIFT} AND queued.id < (lane.id + 1) << {_SHIFT}) LIMIT 100"
+        )
+        dead = self._store.read("SELECT id FROM lane WHERE state = 'dead' LIMIT 1")
+        done = self._store.read(empty_open)
+        if not dead and not done:
+            return 0
+
+        def work(tx: Transaction) -> int:
+            tx.executemany("DELETE FROM lane WHERE id = ?", ((lane,) for lane, _ in done))
+            if not dead:
+                return len(done)
+            low, high = _range(dead[0][0])
+            gone = tx.execute(
+                "DELETE FROM queued WHERE id IN (SELECT id FROM queued WHERE id >= ? AND id < ? LIMIT ?) RETURNING 1",
+                (low, high, _PURGE),
+            ).fetchall()
+            if len(gone) < _PURGE:
+                tx.execute("DELETE FROM lane WHERE id = ?", (dead[0][0],))
+            return len(gone) + len(done)
+
+        count = self._store.commit("sweep", work)
+        for _, channel in done:
+            self.refresh(channel)
+        return count
+
+    def channels(self) -> list[str]:
+        """Names of declared channels that hold visible messages."""
+        return [name for name in self._channels if self.depth(name, 1)]
+
+    def declared(self) -> Iterator[str]:
+        """All declared names."""
+        return iter(list(self._channels))
+
+    def depth(self, channel: str, most: int = 1_000_000) -> int:
+        """How many messages wait, counted up to ``most``."""
+        count = 0
+        for lane in self._turns(channel, self._channels[channel]):
+            sql = "SELECT count(*) FROM (SELECT 1 FROM queued WHERE id >= ? AND id < ? LIMIT ?)"
+            count += self._store.read(sql, (*_range(lane), most - count))[0][0]
+            if count >= most:
+                break
+        return count
+
+
+def _range(lane: int) -> tuple[int, int]:
+    return lane << _SHIFT, (lane + 1) << _SHIFT
+
+
+def _new_lane(tx: Transaction, channel: str, state: str) -> int:
+    row = tx.execute("INSERT INTO lane (channel, state) VALUES (?, ?) RETURNING id", (channel, state)).fetchone()
+    return int(row[0])
+
+
+def _decoded(payload: bytes) -> Message:
+    """A damaged row must not stop its channel: it comes out under the null id, its bytes as body, and is buried."""
+    try:
+        return decode(payload)
+    except Rejected:
+        return Message(Headers(NULL_ID, NULL_ID, name="damaged"), payload)

@@ -1,0 +1,101 @@
+"""Batches: the hidden children of a split, the moment they open, and who of them has been accounted for."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+from bus.errors import Rejected
+from bus.ports import Cursor, MoneyTotalsByOutcome
+
+
+def find(tx: Any, parent_id: str, step: str) -> Cursor | None:
+    """The unfinished batch of a parent, after a crash."""
+    row = tx.execute(
+        "SELECT id, lane, next_index FROM batch WHERE parent_id = ? AND step = ? AND state = 'loading'",
+        (parent_id, step),
+    ).fetchone()
+    return Cursor(*row) if row else None
+
+
+def begin(tx: Any, parent: tuple[str, int], step: str, version: int, lane: int, now: int) -> Cursor:
+    """A new batch in state loading."""
+    (batch,) = tx.execute(
+        "INSERT INTO batch (parent_id, parent_number, step, version, lane, state, next_index, unreported, money, outcomes, at)"
+        " VALUES (?, ?, ?, ?, ?, 'loading', 0, 0, '[]', '[]', ?) RETURNING id",
+        (*parent, step, version, lane, now),
+    ).fetchone()
+    return Cursor(batch, lane, 0)
+
+
+def advance(tx: Any, cursor: Cursor, count: int, money: MoneyTotalsByOutcome, rejected: MoneyTotalsByOutcome) -> Cursor:
+    """``count`` more children are stored; ``money`` is what they are worth, ``rejected`` those refused by the splitter."""
+    row = tx.execute("SELECT money, outcomes FROM batch WHERE id = ?", (cursor.batch,)).fetchone()
+    refused = sum(n for n, _ in rejected.values())
+    tx.execute(
+        "UPDATE batch SET next_index = next_index + ?, unreported = unreported + ?, money = ?, outcomes = ? WHERE id = ?",
+        (count, count - refused, _added(row[0], money), _added(row[1], rejected), cursor.batch),
+    )
+    return Cursor(cursor.batch, cursor.lane, cursor.next_index + count)
+
+
+def discard(tx: Any, cursor: Cursor) -> None:
+    """The document was refused as a whole: its batch never existed, nor did its groups."""
+    tx.execute("DELETE FROM batch WHERE id = ?", (cursor.batch,))
+    tx.execute("UPDATE gathering SET state = 'done', due = 0 WHERE batch = ?", (cursor.batch,))
+
+
+def open_batch(tx: Any, batch: int) -> bool:
+    """Let the children go; true when nobody is left to report (an empty or wholly refused batch)."""
+    tx.execute("UPDATE batch SET state = 'open' WHERE id = ?", (batch,))
+    (unreported,) = tx.execute("SELECT unreported FROM batch WHERE id = ?", (batch,)).fetchone()
+    return int(unreported) == 0
+
+
+def report(tx: Any, batch: int, outcomes: MoneyTotalsByOutcome) -> bool:
+    """Book the outcomes of children; true when this completes the batch.
+
+    Raises:
+        Rejected: ``INT121`` when more children report than there are.
+    """
+    row = tx.execute("SELECT unreported, outcomes FROM batch WHERE id = ? AND state = 'open'", (batch,)).fetchone()
+    if row is None:
+        raise Rejected("INT121", f"batch {batch} is not open, yet a child reports", hint="report this")
+    left = row[0] - sum(n for n, _ in outcomes.values())
+    if left < 0:
+        raise Rejected("INT121", f"batch {batch} has fewer children than reports", hint="report this")
+    tx.execute("UPDATE batch SET unreported = ?, outcomes = ? WHERE id = ?", (left, _added(row[1], outcomes), batch))
+    return bool(left == 0)
+
+
+def complete(tx: Any, batch: int) -> str | None:
+    """Close a batch; a sentence when money or counts are not conserved (in = sum of outcomes), per currency."""
+    row = tx.execute("SELECT money, outcomes FROM batch WHERE id = ?", (batch,)).fetchone()
+    tx.execute("UPDATE batch SET state = 'complete' WHERE id = ?", (batch,))
+    came, went = _by_currency(row[0]), _by_currency(row[1])
+    if sum(n for n, _ in came.values()) != sum(n for n, _ in went.values()):
+        return "the batch's count of children differs from the count of their outcomes"
+    if "" in came:  # some children had no readable amount when they were split: counts only
+        return None
+    for currency in sorted(came.keys() | went.keys()):
+        before, after = came.get(currency, (0, Decimal(0))), went.get(currency, (0, Decimal(0)))
+        if before != after:
+            return f"{before[0]} x {before[1]:f} {currency} came in, {after[0]} x {after[1]:f} {currency} are accounted for"
+    return None
+
+
+def _by_currency(text: str) -> dict[str, tuple[int, Decimal]]:
+    found: dict[str, tuple[int, Decimal]] = {}
+    for _, currency, count, amount in json.loads(text):
+        n, total = found.get(currency, (0, Decimal(0)))
+        found[currency] = (n + count, total + Decimal(amount))
+    return found
+
+
+def _added(text: str, more: MoneyTotalsByOutcome) -> str:
+    book: MoneyTotalsByOutcome = {(o, c): (n, Decimal(a)) for o, c, n, a in json.loads(text)}
+    for key, (count, amount) in more.items():
+        n, total = book.get(key, (0, Decimal(0)))
+        book[key] = (n + count, total + amount)
+    return json.dumps([[o, c, n, f"{a:f}"] for (o, c), (n, a) in sorted(book.items())])

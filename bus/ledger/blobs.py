@@ -1,0 +1,115 @@
+"""Content-addressed files for what is too big for a row: written once, fsynced, renamed into place."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from bus.errors import Rejected, Retryable
+from bus.ledger.store import no_effect
+from bus.message import Blob
+from bus.ports import EffectHook
+
+
+class _Writer:
+    """A blob in the making."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self.blob = Blob("", 0)
+
+    def write(self, data: bytes, /) -> int:
+        self._hash.update(data)
+        self._size += len(data)
+        return self._file.write(data)
+
+    def finish(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.blob = Blob(self._hash.hexdigest(), self._size)
+
+
+class FileBlobs:
+    """Blobs as files ``ab/abcdef…`` below a folder. Thread-safe; one owner at a time (the store's writer lock).
+
+    Args:
+        folder: made when it is missing; leftovers of a crash in ``tmp/`` are removed.
+        effect: called around making a blob durable.
+    """
+
+    def __init__(self, folder: Path, *, effect: EffectHook = no_effect) -> None:
+        self._folder = folder
+        self._temporary = folder / "tmp"
+        self._effect = effect
+        self._temporary.mkdir(parents=True, exist_ok=True)
+        for leftover in self._temporary.iterdir():
+            leftover.unlink()
+
+    @contextmanager
+    def create(self) -> Iterator[_Writer]:
+        """A new blob; durable when the block ends without an error, else gone.
+
+        Raises:
+            Retryable: ``SYS112`` when the disk refuses.
+        """
+        path = self._temporary / uuid.uuid4().hex
+        try:
+            with path.open("xb", buffering=1 << 18) as file:
+                writer = _Writer(file)
+                yield writer
+                self._effect("blob.create:before")
+                writer.finish()
+            self._settle(path, writer.blob)
+            self._effect("blob.create:after")
+        except OSError as error:
+            raise Retryable(
+                "SYS112", f"the blob store refused: {error.strerror}", hint="see free space and rights"
+            ) from error
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _settle(self, path: Path, blob: Blob) -> None:
+        final = self._path(blob)
+        if not final.parent.exists():
+            final.parent.mkdir(exist_ok=True)
+            _sync_folder(self._folder)
+        path.replace(final)
+        _sync_folder(final.parent)
+
+    def open(self, blob: Blob) -> BinaryIO:
+        """Read a blob.
+
+        Raises:
+            Rejected: ``INT102`` when it is missing or of another size.
+        """
+        path = self._path(blob)
+        try:
+            file = path.open("rb")
+        except OSError:
+            raise Rejected(
+                "INT102", f"blob {blob.sha256[:12]} is missing", hint="restore the blob folder from backup"
+            ) from None
+        if os.fstat(file.fileno()).st_size != blob.size:
+            file.close()
+            raise Rejected(
+                "INT102", f"blob {blob.sha256[:12]} has another size", hint="restore the blob folder from backup"
+            )
+        return file
+
+    def _path(self, blob: Blob) -> Path:
+        return self._folder / blob.sha256[:2] / blob.sha256
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

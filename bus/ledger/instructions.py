@@ -1,0 +1,103 @@
+"""State between routes: registered payment instructions and their status, and what steps asked to remember."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bus.errors import Retryable
+from bus.message import Progress, Register, Remember
+
+_COLUMNS = "id, partner, message_id, payment_information_id, end_to_end_id, amount, currency, status, reason, number, correlation, route"
+_FIELDS = tuple(_COLUMNS.split(", "))
+_MOST = 100_000
+
+LADDER = {"": 0, "RCVD": 1, "PDNG": 1, "ACTC": 2, "ACCP": 3, "ACWC": 4, "ACFC": 4, "ACSP": 5, "ACSC": 6, "ACCC": 7}
+"""Order of payment statuses (ISO external status codes): a status may only move up, except that RJCT and CANC end it."""
+_FINAL = ("RJCT", "CANC")
+
+
+def register(tx: Any, wish: Register, message: tuple[int, str, str], now: int) -> None:
+    """Remember instructions; ``message`` = (number, correlation, route). Idempotent."""
+    tx.executemany(
+        "INSERT OR IGNORE INTO instruction (partner, message_id, payment_information_id, end_to_end_id, amount, currency, status,"
+        " reason, number, correlation, route, registered, answer_by, changed) VALUES (?, ?, ?, ?, ?, ?, '', '', ?, ?, ?, ?, ?, ?)",
+        (
+            (
+                row["partner"],
+                row["message_id"],
+                row["payment_information_id"],
+                row["end_to_end_id"],
+                f"{row['amount']:f}",
+                row["currency"],
+                *message,
+                now,
+                wish.answer_by,
+                now,
+            )
+            for row in wish.rows
+        ),
+    )
+
+
+def progress(tx: Any, wish: Progress, now: int) -> None:
+    """Move a status forward; a backward move is ignored, a rejection always wins (DELIVERY §5)."""
+    (status,) = tx.execute("SELECT status FROM instruction WHERE id = ?", (wish.instruction,)).fetchone()
+    if status in _FINAL:
+        return
+    if wish.status in _FINAL or LADDER.get(wish.status, 0) > LADDER.get(status, 0):
+        tx.execute(
+            "UPDATE instruction SET status = ?, reason = ?, changed = ? WHERE id = ?",
+            (wish.status, wish.reason, now, wish.instruction),
+        )
+
+
+def find(read: Any, where: dict[str, str]) -> list[dict[str, Any]]:
+    """Instructions that match all given, non-empty fields; an empty question finds nothing."""
+    asked = {k: v for k, v in where.items() if v and k in _FIELDS}
+    if not asked:
+        return []
+    clause = " AND ".join(f"{name} = ?" for name in asked)
+    rows = read(f"SELECT {_COLUMNS} FROM instruction WHERE {clause} ORDER BY id LIMIT {_MOST}", tuple(asked.values()))  # noqa: S608 - names from _FIELDS
+    return [dict(zip(_FIELDS, row, strict=True)) for row in rows]
+
+
+def unanswered(read: Any, now: int) -> list[tuple[str, str, str, int, int]]:
+    """(partner, message id, route, count, answer_by) of files whose answer is overdue."""
+    sql = (
+        "SELECT partner, message_id, route, count(*), min(answer_by) FROM instruction WHERE status = '' AND answer_by > 0 "
+        "AND answer_by <= ? GROUP BY partner, message_id, route LIMIT 100"
+    )
+    return read(sql, (now,))  # type: ignore[no-any-return]  # rows of this query
+
+
+def stop_watching(tx: Any, message_id: str) -> None:
+    """The case is open: do not look at these instructions' deadline again."""
+    tx.execute("UPDATE instruction SET answer_by = 0 WHERE message_id = ?", (message_id,))
+
+
+def remember(tx: Any, wish: Remember, now: int) -> None:
+    """Store a value under (scope, key).
+
+    Raises:
+        Retryable: ``SYS121`` when another unit stored a different, unexpired value meanwhile.
+    """
+    row = tx.execute(
+        "SELECT value, until FROM remembered WHERE scope = ? AND key = ?", (wish.scope, wish.key)
+    ).fetchone()
+    if row is not None and not wish.replace and row[0] != wish.value and not 0 < row[1] <= now:
+        raise Retryable("SYS121", "another unit remembered the same key first", hint="it runs again by itself")
+    tx.execute("INSERT OR REPLACE INTO remembered VALUES (?, ?, ?, ?)", (wish.scope, wish.key, wish.value, wish.until))
+
+
+def recall(read: Any, scope: str, key: str, now: int) -> str | None:
+    """The unexpired value under (scope, key)."""
+    rows = read(
+        "SELECT value FROM remembered WHERE scope = ? AND key = ? AND (until = 0 OR until > ?)", (scope, key, now)
+    )
+    return rows[0][0] if rows else None
+
+
+def forget_expired(tx: Any, now: int, most: int) -> int:
+    """Housekeeping."""
+    sql = "DELETE FROM remembered WHERE (scope, key) IN (SELECT scope, key FROM remembered WHERE until > 0 AND until <= ? LIMIT ?) RETURNING 1"
+    return len(tx.execute(sql, (now, most)).fetchall())

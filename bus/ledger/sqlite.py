@@ -1,0 +1,364 @@
+"""The ledger of the embedded bus: applies settlements, answers what steps and the engine ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+
+from bus.ledger import batches, cases, edges, gatherings, history, instructions, versions, waiting
+from bus.ledger.store import Store
+from bus.message import Group, Hold, Message, Remember, Sequence, decode
+from bus.ports import CaseNote, Chunk, Clock, Cursor, Event, Receipt, Settlement
+
+T = TypeVar("T")
+Puts = list[tuple[str, Message]]
+
+
+class SqliteLedger:
+    """Message Store and Message History (EIP) in one SQLite file. Thread-safe; reads see committed state only."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
+        self.read = store.read
+
+    # ------------------------------------------------------------ settlements
+
+    def apply(self, tx: Any, settlement: Settlement) -> None:
+        """Write everything a settlement says but its channel rows; adds released groups to ``settlement.puts``."""
+        now = self.clock.now()
+        numbered = self._number(tx, settlement, now)
+        for wish in settlement.remembers:
+            instructions.remember(tx, wish, now)
+        for wish, message in settlement.registers:
+            headers = numbered.get(message.headers.id, message).headers
+            instructions.register(tx, wish, (headers.number, headers.correlation_id, _route(settlement.place)), now)
+        for move in settlement.progress:
+            instructions.progress(tx, move, now)
+        for note in settlement.cases:
+            cases.open_case(tx, note, now)
+        for hold, channel, note in settlement.holds:
+            case_id = cases.open_case(tx, note, now) if note else None
+            waiting.hold(tx, hold, channel, case_id, now)
+        for channel, message, note in settlement.dead:
+            waiting.bury(tx, channel, message, note, cases.open_case(tx, note, now), now)
+            edges.arrival_outcome(tx, message.headers.id, "rejected")
+        if settlement.deferred:
+            waiting.defer(tx, settlement.deferred)
+        for resequence, channel in settlement.resequences:
+            settlement.puts.extend(waiting.resequence(tx, resequence, channel, now))
+        self._gather(tx, settlement, now)
+        for sink, unit, message, receipt in settlement.outbound:
+            edges.set_outbound(
+                tx, (unit, sink, message.headers.number), str(receipt.get("state", "delivered")), receipt, now
+            )
+        events = settlement.events
+        if numbered:
+            events = [_renumbered(event, numbered) for event in events]
+        history.write(tx, settlement.place, settlement.version, now, events)
+        history.add_tally(tx, settlement.place, now, settlement.tally)
+
+    def _gather(self, tx: Any, settlement: Settlement, now: int) -> None:
+        """Aggregates and batches: joins first, so that the last report finds every member in its group."""
+        route = _route(settlement.place)
+        released = gatherings.join(tx, route, settlement.joins, now) if settlement.joins else []
+        complete = [batch for batch, outcomes in settlement.reports.items() if batches.report(tx, batch, outcomes)]
+        for cursor in settlement.discards:
+            batches.discard(tx, cursor)
+        complete += [cursor.batch for cursor in settlement.open_batches if batches.open_batch(tx, cursor.batch)]
+        for batch in complete:
+            problem = batches.complete(tx, batch)
+            if problem is not None:
+                cases.open_case(tx, _breach(route, batch, problem), now)
+            released.extend(gatherings.release(tx, group, now) for group in gatherings.of_batch(tx, batch))
+        for group in settlement.closed_groups:
+            gatherings.close(tx, group)
+        settlement.puts.extend(self._announce_releases(tx, released, now))
+
+    def _announce_releases(self, tx: Any, released: Puts, now: int) -> Puts:
+        """Number released groups and write the first line of their history."""
+        if not released:
+            return []
+        first = self.store.numbers(tx, len(released))
+        out: Puts = []
+        for n, (channel, message) in enumerate(released):
+            numbered = message.with_headers(number=first + n)
+            out.append((channel, numbered))
+            headers = numbered.headers
+            history.write(
+                tx, channel, headers.version, now, [Event(numbered, "released", outputs=((channel, numbered),))]
+            )
+            history.write_keys(tx, [(headers.id, "message", headers.number)])
+        return out
+
+    def _number(self, tx: Any, settlement: Settlement, now: int) -> dict[str, Message]:
+        """Give new messages (copies, wire taps) their number, first commit time and key index; by message id."""
+        fresh: dict[str, Message] = {}
+        for _, message in settlement.puts:
+            if not message.headers.number:
+                fresh[message.headers.id] = message
+        for wish in [
+            *(j for j, _ in settlement.joins),
+            *(h for h, _, _ in settlement.holds),
+            *(r for r, _ in settlement.resequences),
+        ]:
+            if not wish.message.headers.number:
+                fresh[wish.message.headers.id] = wish.message
+        if not fresh:
+            return fresh
+        first = self.store.numbers(tx, len(fresh))
+        for n, (identity, message) in enumerate(list(fresh.items())):
+            fresh[identity] = _with_number(message, first + n, now)
+        settlement.puts[:] = [(ch, fresh.get(m.headers.id, m)) for ch, m in settlement.puts]
+        settlement.joins[:] = [(_carrying(j, fresh), rule) for j, rule in settlement.joins]
+        settlement.holds[:] = [(_carrying(h, fresh), ch, note) for h, ch, note in settlement.holds]
+        settlement.resequences[:] = [(_carrying(r, fresh), ch) for r, ch in settlement.resequences]
+        keys = [(v, k, m.headers.number) for m in fresh.values() for k, v in m.headers.keys]
+        history.write_keys(tx, keys)
+        return fresh
+
+    # ------------------------------------------------------------ batches
+
+    def cursor(self, parent_id: str, step: str) -> Cursor | None:
+        """Where an interrupted split of this parent stands."""
+        rows = self.read(
+            "SELECT id, lane, next_index FROM batch WHERE parent_id = ? AND step = ? AND state = 'loading'",
+            (parent_id, step),
+        )
+        return Cursor(*rows[0]) if rows else None
+
+    def begin_batch(self, tx: Any, chunk: Chunk, lane: int) -> Cursor:
+        """Book the beginning of a split."""
+        headers = chunk.parent.headers
+        return batches.begin(tx, (headers.id, headers.number), chunk.step, headers.version, lane, self.clock.now())
+
+    def add_children(self, tx: Any, chunk: Chunk, cursor: Cursor) -> list[Message]:
+        """Number a chunk's children, index their keys, write their birth into the history, book refused parts."""
+        now = self.clock.now()
+        settlement = chunk.settlement
+        first = self.store.numbers(tx, max(chunk.count, 1))
+        place = {"first": first, "batch": cursor.batch, "from": cursor.next_index, "now": now}
+        children = [_born(child, place) for child in chunk.children]
+        settlement.joins[:] = [
+            (msgspec.structs.replace(j, message=_born(j.message, place)), rule) for j, rule in settlement.joins
+        ]
+        everyone = [*children, *(j.message for j, _ in settlement.joins)]
+        history.write_keys(tx, [(v, k, m.headers.number) for m in everyone for k, v in m.headers.keys])
+        births = [Event(m, "split", chunk.step, outputs=((chunk.channel, m),)) for m in children]
+        refused = [Event(_born(e.message, place), e.outcome, e.step, e.code, e.reason) for e in settlement.events]
+        events = sorted(births + refused, key=lambda e: e.message.headers.number)
+        history.write(tx, settlement.place, settlement.version, now, events)
+        for note in settlement.cases:
+            cases.open_case(tx, note, now)
+        if settlement.joins:
+            gatherings.join(tx, _route(settlement.place), settlement.joins, now)
+        history.add_tally(tx, settlement.place, now, settlement.tally)
+        batches.advance(tx, cursor, chunk.count, chunk.money, chunk.refused)
+        return children
+
+    # ------------------------------------------------------------ what steps may ask (bus.ports.Reader)
+
+    def members(self, group: Group) -> Iterator[Message]:
+        """The members of a released group in their order, lazily."""
+        return gatherings.members(self.read, group)
+
+    def recall(self, scope: str, key: str) -> str | None:
+        """Value remembered under (scope, key), or None."""
+        return instructions.recall(self.read, scope, key, self.clock.now())
+
+    def instructions(self, where: dict[str, str]) -> list[dict[str, Any]]:
+        """Registered instructions that match all given fields."""
+        return instructions.find(self.read, where)
+
+    # ------------------------------------------------------------ edges
+
+    def known_arrival(
+        self, endpoint: str, sha256: str, facts: tuple[str, int, int]
+    ) -> tuple[edges.Arrival | None, int]:
+        """(the unfinished arrival that this is, how often the content is known)."""
+        return edges.known_arrival(self.read, endpoint, sha256, facts)
+
+    def seen_name(self, endpoint: str, facts: tuple[str, int, int]) -> bool:
+        """True when (name, size, mtime) was completed before."""
+        return edges.seen_name(self.read, endpoint, facts)
+
+    def admit(self, tx: Any, message: Message, arrival: tuple[Any, ...], place: str, note: CaseNote | None) -> Message:
+        """Store an arrival; arrival = (endpoint, sha256, n, name, size, mtime, outcome, code, reason)."""
+        now = self.clock.now()
+        endpoint, sha256, n, name, size, mtime, outcome, code, reason = arrival
+        number = self.store.numbers(tx, 1)
+        numbered = _with_number(message, number, now)
+        headers = numbered.headers
+        edges.arrive(tx, (headers.id, endpoint, sha256, n, name, size, mtime, number, "stored", outcome, now))
+        keys = [(headers.id, "message", number), (name, "file", number)]
+        history.write_keys(tx, keys + [(v, k, number) for k, v in headers.keys])
+        event = Event(
+            numbered,
+            "held" if outcome == "held" else "received" if outcome == "accepted" else "rejected",
+            "",
+            code,
+            reason,
+        )
+        history.write(tx, place, headers.version, now, [event])
+        history.add_tally(tx, place, now, {(event.outcome, ""): (1, Decimal(0))})
+        if note is not None:
+            case_id = cases.open_case(tx, msgspec.structs.replace(note, number=number), now)
+            if outcome == "held":
+                waiting.hold(tx, Hold(numbered, code, reason), place, case_id, now)
+        return numbered
+
+    def open_case(self, tx: Any, note: CaseNote) -> None:
+        """Open or count up a case."""
+        cases.open_case(tx, note, self.clock.now())
+
+    def arrival_done(self, tx: Any, arrival: str) -> None:
+        """The partner has been told."""
+        edges.arrival_done(tx, arrival)
+
+    def outbound_state(self, unit: str, sink: str) -> tuple[str, Receipt] | None:
+        """How far the effect of a unit at a sink has come, with its receipt."""
+        return edges.outbound_state(self.read, unit, sink)
+
+    def live_receipts(self, sink: str) -> list[Receipt]:
+        """Receipts of unfinished effects."""
+        return edges.live_receipts(self.read, sink)
+
+    def commit(self, label: str, work: Callable[[Any], T]) -> T:
+        """A durable transaction without channel rows."""
+        return self.store.commit(label, work)
+
+    # ------------------------------------------------------------ time
+
+    def collect_due(self, tx: Any, most: int) -> Puts:
+        """Everything whose time has come: attempts, holds, groups, gaps."""
+        now = self.clock.now()
+        puts = waiting.take_due(tx, now, most) + waiting.take_held_due(tx, now, most)
+        released = [gatherings.release(tx, group, now) for group in gatherings.due(tx, now, most)]
+        puts.extend(self._announce_releases(tx, released, now))
+        for (step, key, missing, _version), gone in waiting.skip_gaps(tx, now):
+            channel = gone[0][0]
+            note = CaseNote(
+                "SEQ101",
+                f"number {missing} never came, later ones went on",
+                _route(channel),
+                "",
+                f"gap:{channel}:{step}:{key}:{missing}",
+            )
+            cases.open_case(tx, note, now)
+            puts.extend(gone)
+        return puts
+
+    def anything_due(self) -> bool:
+        """Whether :meth:`collect_due` would find something (a cheap look, without a transaction)."""
+        now = self.clock.now()
+        sql = (
+            "SELECT EXISTS (SELECT 1 FROM deferred WHERE due <= ?1) OR EXISTS (SELECT 1 FROM held WHERE until > 0 AND until <= ?1) OR EXISTS "
+            "(SELECT 1 FROM gathering WHERE state = 'open' AND due > 0 AND due <= ?1) OR EXISTS "
+            "(SELECT 1 FROM resequencing WHERE due > 0 AND due <= ?1)"
+        )
+        return bool(self.read(sql, (now,))[0][0])
+
+    def held_with_predicate(self) -> list[tuple[int, str, Message]]:
+        """Held messages that a predicate may release: (id, predicate, message)."""
+        rows = self.read("SELECT id, predicate, payload FROM held WHERE predicate <> '' ORDER BY id LIMIT 1000")
+        return [(row[0], row[1], decode(row[2])) for row in rows]
+
+    def take_held(self, tx: Any, held: int) -> Puts:
+        """Remove one held message."""
+        rows = tx.execute("DELETE FROM held WHERE id = ? RETURNING channel, payload", (held,)).fetchall()
+        return [(channel, decode(payload)) for channel, payload in rows]
+
+    def sweep(self, most: int = 2000) -> int:
+        """Housekeeping in small commits; returns how many rows went."""
+        now = self.clock.now()
+        sql = (
+            "SELECT EXISTS (SELECT 1 FROM gathering WHERE state = 'done') "
+            "OR EXISTS (SELECT 1 FROM remembered WHERE until > 0 AND until <= ?)"
+        )
+        if not self.read(sql, (now,))[0][0]:
+            return 0
+        return self.commit("sweep", lambda tx: gatherings.sweep(tx, most) + instructions.forget_expired(tx, now, most))
+
+    # ------------------------------------------------------------ expectations
+
+    def last_arrival(self, endpoint: str) -> int:
+        """When something last arrived at an endpoint, 0 = never."""
+        return edges.last_arrival(self.read, endpoint)
+
+    def unanswered(self) -> list[tuple[str, str, str, int, int]]:
+        """(partner, message id, route, count, deadline) of files whose answer is overdue."""
+        return instructions.unanswered(self.read, self.clock.now())
+
+    def missed(self, note: CaseNote, remember: tuple[str, str]) -> None:
+        """Open a case once for (scope, key)."""
+
+        def work(tx: Any) -> None:
+            now = self.clock.now()
+            instructions.remember(tx, Remember(*remember, "told"), now)
+            cases.open_case(tx, note, now)
+
+        self.commit("case", work)
+
+    def answer_missed(self, note: CaseNote, message_id: str) -> None:
+        """Open a case and stop watching the file's instructions."""
+
+        def work(tx: Any) -> None:
+            instructions.stop_watching(tx, message_id)
+            cases.open_case(tx, note, self.clock.now())
+
+        self.commit("case", work)
+
+    # ------------------------------------------------------------ versions
+
+    def store_version(self, route: str, digest: str, sources: dict[str, str]) -> int:
+        """Number of a route version, stored with its texts."""
+        return self.commit("version", lambda tx: versions.store_version(tx, route, digest, sources, self.clock.now()))
+
+    def load_version(self, number: int) -> tuple[str, str, dict[str, str]] | None:
+        """(route, hash, texts) of a version."""
+        return versions.load_version(self.read, number)
+
+    def route_states(self) -> dict[str, str]:
+        """State of every route that was ever paused or drained."""
+        return versions.route_states(self.read)
+
+    def next_epoch(self) -> int:
+        """A number for this owner of the store; grows with every start."""
+        return self.commit("epoch", versions.next_epoch)
+
+
+def _route(place: str) -> str:
+    return place.partition("#")[0]
+
+
+def _with_number(message: Message, number: int, now: int) -> Message:
+    return message.with_headers(number=number, created_at=message.headers.created_at or now)
+
+
+def _carrying(wish: Any, fresh: dict[str, Message]) -> Any:
+    """A Join, Hold or Resequence with its message numbered."""
+    message = fresh.get(wish.message.headers.id)
+    return wish if message is None else msgspec.structs.replace(wish, message=message)
+
+
+def _renumbered(event: Event, fresh: dict[str, Message]) -> Event:
+    outputs = tuple((channel, fresh.get(m.headers.id, m)) for channel, m in event.outputs)
+    return msgspec.structs.replace(event, outputs=outputs, message=fresh.get(event.message.headers.id, event.message))
+
+
+def _born(child: Message, place: dict[str, int]) -> Message:
+    """A child with its number and its place in the batch; its index tells which number it gets."""
+    sequence = child.headers.sequence
+    index = sequence.index if sequence else place["from"]
+    return child.with_headers(
+        number=place["first"] + index - place["from"],
+        created_at=place["now"],
+        sequence=Sequence(place["batch"], index, sequence.reported if sequence else False),
+    )
+
+
+def _breach(route: str, batch: int, problem: str) -> CaseNote:
+    return CaseNote("INT131", f"money is not conserved in batch {batch}: {problem}", route, "", f"conservation:{batch}")

@@ -1,0 +1,231 @@
+"""The one SQLite file: a writer lock, group commit, numbered migrations, readers that never disturb the writer."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import apsw
+
+from bus.errors import Retryable, Unavailable
+from bus.ports import EffectHook
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+_MINIMUM = (3, 51, 3)  # older versions can corrupt a WAL file when it is reset (sqlite.org/wal.html#walresetbug)
+_NUMBERS_RESERVED = 10_000
+
+
+def no_effect(_label: str) -> None:
+    """The hook of a bus that nobody tests."""
+
+
+class _Job:
+    """One unit of work waiting for the next commit."""
+
+    __slots__ = ("done", "error", "result", "work")
+
+    def __init__(self, work: Callable[[apsw.Connection], Any]) -> None:
+        self.work = work
+        self.done = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class Store:
+    """Durable transactions over one database file (``synchronous=FULL``, WAL).
+
+    Thread-safe. Whoever calls :meth:`commit` blocks until the work is on disk; works of several threads that wait at
+    the same time share one flush. There is no writer thread: the first to wait runs the works of all.
+
+    Args:
+        path: the database file, or None for a database in memory (tests and simulation).
+        effect: called around every commit.
+    """
+
+    def __init__(self, path: Path | None, *, effect: EffectHook = no_effect) -> None:
+        version = tuple(int(n) for n in apsw.sqlite_lib_version().split("."))
+        if version < _MINIMUM:
+            raise Unavailable("SYS103", f"SQLite {apsw.sqlite_lib_version()} is too old", hint="pip install -U apsw")
+        self.path = path
+        self.effect = effect
+        self._waiting: list[_Job] = []
+        self._gate = threading.Lock()
+        self._writer = threading.RLock()
+        self._local = threading.local()
+        self._readers: list[apsw.Connection] = []
+        self._next_number, self._last_reserved = 0, 0
+        self._lock_file = _take_lock(path) if path else None
+        self._connection = _open(path, readonly=False)
+        try:
+            migrate(self._connection)
+        except BaseException:
+            self.close()
+            raise
+
+    def commit(self, label: str, work: Callable[[apsw.Connection], T]) -> T:
+        """Run ``work`` in a transaction and return its result once it is durable.
+
+        An error of ``work`` rolls back that work alone and is raised here.
+
+        Raises:
+            Retryable: ``SYS111`` when the disk refuses (full, read-only); nothing of any waiting work is kept.
+        """
+        self.effect(f"commit.{label}:before")
+        job = _Job(work)
+        with self._gate:
+            self._waiting.append(job)
+        with self._writer:
+            if not job.done:
+                with self._gate:
+                    jobs, self._waiting = self._waiting, []
+                self._run(jobs)
+        if job.error is not None:
+            raise job.error
+        self.effect(f"commit.{label}:after")
+        return job.result  # type: ignore[no-any-return]  # set by work, whose type is T
+
+    def _run(self, jobs: list[_Job]) -> None:
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for job in jobs:
+                if len(jobs) > 1:
+                    connection.execute("SAVEPOINT work")
+                try:
+                    job.result = job.work(connection)
+                except apsw.FullError:
+                    raise
+                except BaseException as error:  # noqa: BLE001 - handed to its own caller, the others go on
+                    job.error = error
+                    connection.execute("ROLLBACK TO work" if len(jobs) > 1 else "ROLLBACK")
+                if len(jobs) > 1:
+                    connection.execute("RELEASE work")
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+            if any(job.error for job in jobs):
+                self._last_reserved = 0  # a rolled-back reservation of numbers must be read again
+        except apsw.Error as error:
+            self._last_reserved = 0
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            for job in jobs:
+                job.error = job.error or Retryable(
+                    "SYS111", f"the store refused a commit: {type(error).__name__}", hint="see free space and rights"
+                )
+        finally:
+            for job in jobs:
+                job.done = True
+
+    def read(self, sql: str, bindings: tuple[Any, ...] = ()) -> list[Row]:
+        """All rows of a query over committed state; results must be small, or paged by the caller."""
+        if self.path is None:
+            with self._writer:
+                return self._connection.execute(sql, bindings).fetchall()
+        connection: apsw.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = _open(self.path, readonly=True)
+            self._local.connection = connection
+            with self._gate:
+                self._readers.append(connection)
+        return connection.execute(sql, bindings).fetchall()
+
+    def numbers(self, tx: apsw.Connection, count: int) -> int:
+        """Reserve ``count`` message numbers inside a transaction; the first is returned. Gaps are normal."""
+        if self._next_number + count > self._last_reserved:
+            row = tx.execute("SELECT value FROM meta WHERE key = 'next_number'").fetchone()
+            start = max(int(row[0]), self._next_number)
+            self._last_reserved = start + max(count, _NUMBERS_RESERVED)
+            tx.execute("UPDATE meta SET value = ? WHERE key = 'next_number'", (self._last_reserved,))
+            self._next_number = start
+        first = self._next_number
+        self._next_number += count
+        return first
+
+    def close(self) -> None:
+        """Close all connections and give the writer lock back."""
+        for connection in [*self._readers, self._connection]:
+            connection.close()
+        if self._lock_file is not None:
+            self._lock_file.close()
+
+
+def open_reader(path: Path) -> apsw.Connection:
+    """A read-only connection for commands that only look; never disturbs the writer.
+
+    Raises:
+        Unavailable: ``SYS104`` when there is no store yet.
+    """
+    if not path.exists():
+        raise Unavailable(
+            "SYS104", f"no ledger at {path}", hint="start the bus first: bus run, or name its folder with -C"
+        )
+    return _open(path, readonly=True)
+
+
+def _open(path: Path | None, *, readonly: bool) -> apsw.Connection:
+    if path is None:
+        connection = apsw.Connection(":memory:")
+    else:
+        flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+        connection = apsw.Connection(str(path), flags=flags, statementcachesize=200)
+    connection.set_busy_timeout(10_000)
+    if not readonly:
+        connection.execute("PRAGMA page_size = 8192")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA wal_autocheckpoint = 2000")
+        connection.execute("PRAGMA cache_size = -32000")
+    return connection
+
+
+def _take_lock(path: Path) -> IO[str]:
+    """One writing process per store; the lock dies with its process, so a crash leaves nothing to clean."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = (path.parent / "writer.lock").open("a+")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.seek(0)
+        owner = handle.read().strip() or "unknown"
+        handle.close()
+        raise Unavailable(
+            "SYS101", f"another process writes this store (pid {owner})", hint="stop it, or let it do the work"
+        ) from None
+    handle.truncate(0)
+    handle.write(str(os.getpid()))
+    handle.flush()
+    return handle
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Bring the schema forward by the numbered SQL files, each in one transaction.
+
+    Raises:
+        Unavailable: ``SYS105`` when the store was written by a newer girobus.
+    """
+    scripts = sorted(f.name for f in files("bus.ledger").joinpath("migrations").iterdir() if f.name.endswith(".sql"))
+    (present,) = connection.execute("PRAGMA user_version").fetchone()
+    if present > len(scripts):
+        raise Unavailable(
+            "SYS105", f"the store has schema {present}, this program knows {len(scripts)}", hint="upgrade girobus"
+        )
+    for number, name in enumerate(scripts, start=1):
+        if number <= present:
+            continue
+        text = files("bus.ledger").joinpath("migrations", name).read_text("utf-8")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.execute(text)
+            connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise

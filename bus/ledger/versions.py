@@ -1,0 +1,39 @@
+"""Route versions that messages are pinned to, and whether a route runs, is paused or drains."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def store_version(tx: Any, route: str, digest: str, sources: dict[str, str], now: int) -> int:
+    """Number of a route version; stored with all texts needed to compile it again."""
+    row = tx.execute("SELECT id FROM route_version WHERE hash = ?", (digest,)).fetchone()
+    if row is None:
+        row = tx.execute(
+            "INSERT INTO route_version (hash, route, sources, first_used) VALUES (?, ?, ?, ?) RETURNING id",
+            (digest, route, json.dumps(sources), now),
+        ).fetchone()
+    return int(row[0])
+
+
+def load_version(read: Any, number: int) -> tuple[str, str, dict[str, str]] | None:
+    """(route, hash, sources) of a version."""
+    rows = read("SELECT route, hash, sources FROM route_version WHERE id = ?", (number,))
+    return (rows[0][0], rows[0][1], json.loads(rows[0][2])) if rows else None
+
+
+def set_route_state(tx: Any, route: str, state: str, now: int) -> None:
+    """Remember running, paused or draining over restarts."""
+    tx.execute("INSERT OR REPLACE INTO route_state VALUES (?, ?, ?)", (route, state, now))
+
+
+def route_states(read: Any) -> dict[str, str]:
+    """State of every route that was ever paused."""
+    return dict(read("SELECT route, state FROM route_state"))
+
+
+def next_epoch(tx: Any) -> int:
+    """A number for this owner of the store; grows with every start, so that its stage files can be told apart."""
+    tx.execute("UPDATE meta SET value = value + 1 WHERE key = 'epoch'")
+    return int(tx.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()[0])

@@ -1,0 +1,140 @@
+"""Messages that wait: for their next attempt, for a person or a time, for their predecessor; and those that are dead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from bus.message import Hold, Message, Resequence, decode, encode
+from bus.ports import CaseNote
+
+Row = tuple[Any, ...]
+
+
+def told(message: Message) -> Message:
+    """The message with its batch informed: later outcomes belong to a late group."""
+    sequence = message.headers.sequence
+    if sequence is None or sequence.reported:
+        return message
+    return message.with_headers(sequence=msgspec.structs.replace(sequence, reported=True))
+
+
+def defer(tx: Any, rows: list[tuple[int, str, Message, str, str]]) -> None:
+    """Keep units for their next attempt: (due, channel, message, code, reason)."""
+    tx.executemany(
+        "INSERT INTO deferred (due, channel, number, code, reason, payload) VALUES (?, ?, ?, ?, ?, ?)",
+        ((due, ch, m.headers.number, code, reason, encode(told(m))) for due, ch, m, code, reason in rows),
+    )
+
+
+def take_due(tx: Any, now: int, most: int) -> list[tuple[str, Message]]:
+    """Remove what is due and return it as (channel, message)."""
+    rows = tx.execute(
+        "DELETE FROM deferred WHERE id IN (SELECT id FROM deferred WHERE due <= ? ORDER BY due, id LIMIT ?) "
+        "RETURNING id, channel, payload",
+        (now, most),
+    ).fetchall()
+    return [(channel, decode(payload)) for _, channel, payload in sorted(rows)]
+
+
+def hold(tx: Any, wish: Hold, channel: str, case_id: int | None, now: int) -> None:
+    """Keep a message until it is released, its time comes or its predicate turns true."""
+    tx.execute(
+        "INSERT INTO held (channel, number, until, predicate, code, reason, since, case_id, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            channel,
+            wish.message.headers.number,
+            wish.until,
+            wish.when,
+            wish.code,
+            wish.reason,
+            now,
+            case_id,
+            encode(told(wish.message)),
+        ),
+    )
+
+
+def take_held_due(tx: Any, now: int, most: int) -> list[tuple[str, Message]]:
+    """Remove held messages whose time has come and return them."""
+    rows = tx.execute(
+        "DELETE FROM held WHERE id IN (SELECT id FROM held WHERE until > 0 AND until <= ? ORDER BY until, id LIMIT ?) "
+        "RETURNING id, channel, payload",
+        (now, most),
+    ).fetchall()
+    return [(channel, decode(payload)) for _, channel, payload in sorted(rows)]
+
+
+def take_held_of_case(tx: Any, case_id: int) -> list[tuple[str, Message]]:
+    """Remove the held messages of a case and return them."""
+    rows = tx.execute("DELETE FROM held WHERE case_id = ? RETURNING id, channel, payload", (case_id,)).fetchall()
+    return [(channel, decode(payload)) for _, channel, payload in sorted(rows)]
+
+
+def take_dead_of_case(tx: Any, case_id: int) -> list[tuple[str, Message]]:
+    """Remove the dead letters of a case and return them."""
+    rows = tx.execute("DELETE FROM dead WHERE case_id = ? RETURNING id, channel, payload", (case_id,)).fetchall()
+    return [(channel, decode(payload)) for _, channel, payload in sorted(rows)]
+
+
+def bury(tx: Any, channel: str, message: Message, note: CaseNote, case_id: int, now: int) -> None:
+    """Store a dead letter (EIP Dead Letter Channel)."""
+    tx.execute(
+        "INSERT INTO dead (channel, number, code, reason, at, case_id, payload) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (channel, message.headers.number, note.code, note.summary, now, case_id, encode(told(message))),
+    )
+
+
+def resequence(tx: Any, wish: Resequence, channel: str, now: int) -> list[tuple[str, Message]]:
+    """Park a message or let it and its waiting successors go, in order. A late predecessor goes at once."""
+    row = tx.execute(
+        "SELECT id, expected FROM resequencing WHERE channel = ? AND step = ? AND key = ?",
+        (channel, wish.step, wish.key),
+    ).fetchone()
+    if row is None:
+        row = tx.execute(
+            "INSERT INTO resequencing (version, step, key, channel, expected, due, timeout) VALUES (?, ?, ?, ?, ?, 0, ?)"
+            " RETURNING id, expected",
+            (wish.message.headers.version, wish.step, wish.key, channel, wish.first, wish.timeout),
+        ).fetchone()
+    stream, expected = row
+    if wish.number < expected:
+        return [(channel, wish.message)]
+    tx.execute(
+        "INSERT INTO parked VALUES (?, ?, ?, ?)",
+        (stream, wish.number, wish.message.headers.number, encode(wish.message)),
+    )
+    return _release_run(tx, stream, channel, expected, now)
+
+
+def _release_run(tx: Any, stream: int, channel: str, expected: int, now: int) -> list[tuple[str, Message]]:
+    gone: list[tuple[str, Message]] = []
+    while True:
+        rows = tx.execute(
+            "DELETE FROM parked WHERE stream = ? AND position = ? RETURNING number, payload", (stream, expected)
+        ).fetchall()
+        if not rows:
+            break
+        gone.extend((channel, decode(payload)) for _, payload in sorted(rows))
+        expected += 1
+    (waiting,) = tx.execute("SELECT count(*) FROM parked WHERE stream = ?", (stream,)).fetchone()
+    tx.execute(
+        "UPDATE resequencing SET expected = ?, due = CASE WHEN ? = 0 THEN 0 WHEN due = 0 OR ? THEN ? + timeout ELSE due END WHERE id = ?",
+        (expected, waiting, bool(gone), now, stream),
+    )
+    return gone
+
+
+def skip_gaps(tx: Any, now: int) -> list[tuple[Row, list[tuple[str, Message]]]]:
+    """Streams whose gap was waited for long enough: ((step, key, first missing, version), what goes on now)."""
+    found = []
+    rows = tx.execute(
+        "SELECT id, channel, step, key, expected, version FROM resequencing WHERE due > 0 AND due <= ? LIMIT 100",
+        (now,),
+    ).fetchall()
+    for stream, channel, step, key, expected, version in rows:
+        (following,) = tx.execute("SELECT min(position) FROM parked WHERE stream = ?", (stream,)).fetchone()
+        gone = _release_run(tx, stream, channel, following, now)
+        found.append(((step, key, expected, version), gone))
+    return found

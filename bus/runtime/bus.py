@@ -1,0 +1,237 @@
+"""The running bus: owns routes, intakes and senders; turns them by hand, or with threads; pauses, drains, stops."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bus.errors import BusError, NotAllowed
+from bus.ports import Broker, Clock
+from bus.runtime import expectations
+from bus.runtime.control import Control
+from bus.runtime.dispatcher import Dispatcher
+from bus.runtime.intake import Intake
+from bus.runtime.pipeline import CompiledRoute
+from bus.runtime.route import RouteBook
+from bus.runtime.schedule import Schedule
+from bus.runtime.sender import Sender
+from bus.runtime.worker import Worker
+
+log = logging.getLogger("girobus")
+_TICK = 0.05
+_HOUSEKEEPING = 1_000
+_DUE = 500
+
+
+@dataclass(slots=True)
+class Assembly:
+    """One loaded landscape, compiled and built; replaced as a whole by a reload."""
+
+    routes: list[CompiledRoute] = field(default_factory=list)
+    intakes: dict[str, tuple[Intake, Schedule]] = field(default_factory=dict)
+    senders: dict[str, Sender] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Channel name in a ``from: {channel: …}`` -> route that reads it."""
+
+    def channels(self) -> Iterable[str]:
+        """All channels that must exist."""
+        for route in self.routes:
+            yield from route.channels
+        yield from self.senders
+
+
+class Bus:
+    """The Message Bus (EIP). All work is done by synchronous functions; :meth:`start` puts threads around them.
+
+    Args:
+        broker, ledger, decisions: the store's three faces.
+        worker: runs segments.
+        book: compiled versions.
+        clock: time.
+        hold_outputs: start everything but the senders (after a restore from backup).
+    """
+
+    def __init__(  # noqa: PLR0913 - the composition root hands over what it built
+        self, broker: Any, ledger: Any, decisions: Any, worker: Worker, book: RouteBook, clock: Clock, *, hold_outputs: bool = False
+    ) -> None:  # fmt: skip
+        self.broker: Broker = broker
+        self.ledger = ledger
+        self.book = book
+        self.clock = clock
+        self.hold_outputs = hold_outputs
+        self.control = Control(broker, decisions, clock)
+        self.assembly = Assembly()
+        self._broker = broker
+        self._decisions = decisions
+        self._worker = worker
+        self._states: dict[str, str] = ledger.route_states()
+        self._segments = Dispatcher("segment", 1, _log_failure)
+        self._edges = Dispatcher("edge", 8, _log_failure)
+        self._stopping = threading.Event()
+        self._scheduler: threading.Thread | None = None
+        self._next_housekeeping = 0
+        broker.ready = self._wake
+
+    # ------------------------------------------------------------ landscape
+
+    def install(self, assembly: Assembly) -> None:
+        """Swap in a landscape: new input takes the new versions, what is on its way goes on with its own."""
+        self._broker.declare(assembly.channels())
+        self._broker.alias(assembly.aliases)
+        old, self.assembly = self.assembly, assembly
+        self.book.install(assembly.routes)
+        self._edges.tasks(
+            {
+                **{f"source {n}": self._poller(n) for n in assembly.intakes},
+                **{n: self._sending(n) for n in assembly.senders},
+            }
+        )
+        segments = {c: self._running(c) for c in self._broker.declared() if c not in assembly.senders}
+        self._segments.tasks({**segments, "due": self.run_due})
+        for name, (intake, _) in old.intakes.items():
+            if assembly.intakes.get(name, (None,))[0] is not intake:
+                intake.close()
+        for name, sender in old.senders.items():
+            if assembly.senders.get(name) is not sender:
+                sender.outlet.sink.close()
+        if self._scheduler is not None:
+            self._wake(set(self._broker.channels()))
+
+    # ------------------------------------------------------------ one piece of work
+
+    def poll_once(self, route: str) -> int:
+        """Look at the source of a route once."""
+        if self.state(route) != "running":
+            return 0
+        return self.assembly.intakes[route][0].poll_once()
+
+    def run_batch(self, channel: str) -> int:
+        """Run one batch of a segment."""
+        name = channel.partition("#")[0]
+        if self.state(name) == "paused":
+            return 0
+        current = next((r for r in self.assembly.routes if r.name == name), None)
+        return self._worker.run_batch(channel, current.spec.batch if current else 100)
+
+    def send_once(self, outlet: str) -> int:
+        """Bring one batch out."""
+        return 0 if self.hold_outputs else self.assembly.senders[outlet].send_once()
+
+    def run_due(self) -> bool:
+        """Move on what waited for a time; true when there may be more."""
+        moved = 0
+        if self.ledger.anything_due():
+            moved = self._broker.transact("due", lambda tx: self.ledger.collect_due(tx, _DUE))
+        for held, predicate, message in self.ledger.held_with_predicate():
+            if self._worker.holds_true(predicate, message):
+                moved += self._broker.transact("due", lambda tx, held=held: self.ledger.take_held(tx, held))
+        return moved >= _DUE
+
+    def keep_house(self) -> int:
+        """Expectations, expired memory, rows of finished groups and lanes; in small commits."""
+        lapses = expectations.look([r.spec for r in self.assembly.routes], self.ledger, self.clock)
+        return lapses + int(self.ledger.sweep()) + int(self._broker.sweep())
+
+    def turn(self, *, poll: bool = True) -> int:
+        """Everything once, in one thread: for tests, simulation and commands that run to the end."""
+        count = 0
+        for name, (_, schedule) in self.assembly.intakes.items():
+            if poll and schedule.due(self.clock.now()):
+                count += self.poll_once(name)
+        self.run_due()
+        for channel in self._broker.channels():
+            if channel not in self.assembly.senders:
+                count += self.run_batch(channel)
+        for name in self.assembly.senders:
+            count += self.send_once(name)
+        return count + self.keep_house()
+
+    # ------------------------------------------------------------ threads
+
+    def start(self) -> None:
+        """Start threads for segments and edges, and the scheduler."""
+        self._segments.start()
+        self._edges.start()
+        self._scheduler = threading.Thread(target=self._schedule, name="scheduler", daemon=True)
+        self._scheduler.start()
+        self._wake(set(self._broker.channels()))
+
+    def stop(self, timeout: float = 30.0) -> bool:
+        """Finish the batches in hand, then stop and disconnect; false when something did not end in time."""
+        self._stopping.set()
+        clean = self._edges.stop(timeout)
+        clean = self._segments.stop(timeout) and clean
+        if self._scheduler is not None:
+            self._scheduler.join(timeout)
+        for intake, _ in self.assembly.intakes.values():
+            intake.close()
+        for sender in self.assembly.senders.values():
+            sender.outlet.sink.close()
+        return clean
+
+    def idle(self) -> bool:
+        """Nothing is being worked on and no channel holds a message."""
+        return self._segments.idle() and self._edges.idle() and not self._broker.channels()
+
+    def _schedule(self) -> None:
+        while not self._stopping.wait(_TICK):
+            try:
+                now = self.clock.now()
+                for name, (_, schedule) in list(self.assembly.intakes.items()):
+                    if self.state(name) == "running" and schedule.due(now):
+                        self._edges.wake(f"source {name}")
+                for name, sender in list(self.assembly.senders.items()):
+                    if sender.resting_until and sender.resting_until <= now:
+                        sender.resting_until = 0
+                        self._edges.wake(name)
+                self._segments.wake("due")
+                if now >= self._next_housekeeping:
+                    self._next_housekeeping = now + _HOUSEKEEPING
+                    self.keep_house()
+            except BusError as error:
+                _log_failure("scheduler", error)
+
+    def _wake(self, channels: set[str]) -> None:
+        for channel in channels:
+            (self._edges if channel in self.assembly.senders else self._segments).wake(channel)
+
+    def _poller(self, name: str) -> Callable[[], bool]:
+        return lambda: self.poll_once(name) >= 100
+
+    def _running(self, channel: str) -> Callable[[], bool]:
+        return lambda: self.run_batch(channel) > 0
+
+    def _sending(self, name: str) -> Callable[[], bool]:
+        return lambda: self.send_once(name) > 0
+
+    # ------------------------------------------------------------ control
+
+    def state(self, route: str) -> str:
+        """``running``, ``paused`` (nothing runs) or ``draining`` (no new input, what is inside goes on)."""
+        return self._states.get(route, "running")
+
+    def set_state(self, route: str, state: str, who: str, reason: str) -> None:
+        """Pause, drain or resume a route; survives a restart; audited.
+
+        Raises:
+            NotAllowed: ``SYS207`` no such route.
+        """
+        if route not in self.book.names():
+            raise NotAllowed("SYS207", f"there is no route `{route}`", hint="see: bus routes list")
+
+        def work(tx: Any) -> None:
+            self._decisions.set_route_state(tx, route, state)
+            self._decisions.audit(tx, who, state, f"route {route}", reason)
+
+        self.ledger.commit("control", work)
+        self._states[route] = state
+        self._wake(set(self._broker.channels()))
+
+
+def _log_failure(task: str, error: Exception) -> None:
+    """A task let an error through: its units are untouched and run again."""
+    code = error.code if isinstance(error, BusError) else "INT199"
+    log.error("%s %s: %s", code, task, error.message if isinstance(error, BusError) else type(error).__name__)

@@ -1,0 +1,186 @@
+"""Takes what a source hands out into the bus: content to a durable blob, one commit, then the partner is told."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any, BinaryIO, Protocol, cast
+
+from bus.errors import BusError, ConfigError, Rejected, Retryable
+from bus.message import Blob, Headers, Message, edge_id
+from bus.ports import BlobStore, Broker, CaseNote, Clock, Inbound, Source
+from bus.runtime.pipeline import CompiledRoute
+from bus.runtime.retry import next_wait
+
+
+class KnownArrival(Protocol):
+    """An arrival whose partner has not been told yet."""
+
+    id: str
+    outcome: str
+
+
+class Ledger(Protocol):
+    """What intake asks of the ledger."""
+
+    def known_arrival(self, endpoint: str, sha256: str, facts: tuple[str, int, int]) -> tuple[KnownArrival | None, int]:
+        """(the unfinished arrival that this is, how often the content is known)."""
+
+    def seen_name(self, endpoint: str, facts: tuple[str, int, int]) -> bool:
+        """True when (name, size, mtime) was completed before."""
+
+    def admit(self, tx: Any, message: Message, arrival: tuple[Any, ...], place: str, note: CaseNote | None) -> Message:
+        """Store an arrival."""
+
+    def arrival_done(self, tx: Any, arrival: str) -> None:
+        """The partner has been told."""
+
+    def open_case(self, tx: Any, note: CaseNote) -> None:
+        """Open or count up a case."""
+
+
+class Intake:
+    """The receiving end of one route. One thread at a time.
+
+    Args:
+        route: gives the current compiled version.
+        source: the endpoint.
+        broker, ledger, blobs: where arrivals go.
+        clock: time.
+        chance: spreads retries.
+    """
+
+    def __init__(  # noqa: PLR0913 - its collaborators
+        self, route: Callable[[], CompiledRoute], source: Source, broker: Broker, ledger: Ledger, blobs: BlobStore, clock: Clock, chance: random.Random
+    ) -> None:  # fmt: skip
+        self._route = route
+        self._source = source
+        self._broker = broker
+        self._ledger = ledger
+        self._blobs = blobs
+        self._clock = clock
+        self._chance = chance
+        self._failures = 0
+        self.resting_until = 0
+        endpoint = route().name
+        if hasattr(source, "known"):
+            source.known = lambda name, size, mtime: ledger.seen_name(endpoint, (name, size, mtime))
+
+    def poll_once(self, most: int = 100) -> int:
+        """Look at the source and admit what is ready; returns how many things were taken in.
+
+        A partner that is away is left alone for a while; what is wrong with one arrival stops no other.
+        """
+        if self.resting_until > self._clock.now():
+            return 0
+        count = 0
+        try:
+            for inbound in self._source.poll(most):
+                count += self._one(inbound)
+            self._failures = 0
+        except (Retryable, ConfigError) as error:
+            self._rest(error)
+        self._report_findings()
+        return count
+
+    def _one(self, inbound: Inbound) -> int:
+        try:
+            with self._blobs.create() as writer:
+                inbound.fetch(cast("BinaryIO", writer))
+        except Rejected as error:
+            self._refuse(inbound, error)
+            return 1
+        except Retryable:
+            inbound.abandon()
+            raise
+        self.admit(inbound, writer.blob)
+        return 1
+
+    def admit(self, inbound: Inbound, blob: Blob) -> None:
+        """Commit an arrival, then tell the partner, then remember that he knows."""
+        route = self._route()
+        identity = inbound.identity or blob.sha256
+        facts = (inbound.name, *inbound.facts)
+        unfinished, known = self._ledger.known_arrival(route.name, identity, facts)
+        if unfinished is not None:
+            arrival = unfinished.id
+        elif known and inbound.identity is not None:
+            arrival = edge_id(route.name, identity, "0")  # a redelivery under the partner's own unique id
+        else:
+            arrival = self._store(inbound, blob, route, (identity, known))
+        inbound.complete("done", arrival[:8])
+        self._broker.transact("completed", lambda tx: self._nothing(self._ledger.arrival_done(tx, arrival)))
+
+    def _store(self, inbound: Inbound, blob: Blob, route: CompiledRoute, content: tuple[str, int]) -> str:
+        identity, known = content
+        arrival = edge_id(route.name, identity, str(known))
+        spec = route.spec
+        headers = Headers(
+            arrival,
+            arrival,
+            version=route.version,
+            name=inbound.name,
+            content_type="application/octet-stream",
+            expires_at=self._clock.now() + spec.expires_after if spec.expires_after else 0,
+        )
+        message = Message(headers, blob, {"name": inbound.name})
+        hold = known and spec.duplicates == "hold"
+        code, reason = ("DUP101", f"the same content arrived {known} time(s) before") if hold else ("", "")
+        note = None
+        if hold:
+            context = {"file": inbound.name, "message": arrival, "sha256": blob.sha256}
+            note = CaseNote(
+                code,
+                f"suspected duplicate: {reason}",
+                route.name,
+                spec.owner,
+                f"{route.name}:DUP101:{arrival}",
+                0,
+                arrival,
+                context,
+            )
+        row = (route.name, identity, known, inbound.name, *inbound.facts, "held" if hold else "accepted", code, reason)
+
+        def work(tx: Any) -> list[tuple[str, Message]]:
+            numbered = self._ledger.admit(tx, message, row, route.name, note)
+            return [] if hold else [(route.name, numbered)]
+
+        self._broker.transact("admit", work)
+        return arrival
+
+    def _refuse(self, inbound: Inbound, error: Rejected) -> None:
+        """Not even taken in (too big, hostile): a case first, then into the partner's failed folder, whole."""
+        note = self._note(error, f"{inbound.name}:{inbound.facts}", {"file": inbound.name})
+        self._broker.transact("refuse", lambda tx: self._nothing(self._ledger.open_case(tx, note)))
+        inbound.complete("failed", edge_id(self._route().name, inbound.name, str(inbound.facts))[:8])
+
+    def _rest(self, error: BusError) -> None:
+        self._failures += 1
+        policy = self._route().spec.on_error
+        wait = next_wait(policy.backoff, self._failures, self._chance)
+        self.resting_until = self._clock.now() + wait
+        if isinstance(error, ConfigError) or self._failures == policy.attempts:
+            note = self._note(error, "source", {})
+            self._broker.transact("case", lambda tx: self._nothing(self._ledger.open_case(tx, note)))
+
+    def _report_findings(self) -> None:
+        """Names that must not be touched, told by the source: one case each."""
+        findings = getattr(self._source, "findings", None)
+        while findings:
+            finding = findings.pop(0)
+            note = self._note(Rejected(finding.code, finding.message), finding.place, {"file": finding.place})
+            self._broker.transact("case", lambda tx, note=note: self._nothing(self._ledger.open_case(tx, note)))  # type: ignore[misc]  # bound now, not later
+
+    def _note(self, error: BusError, mark: str, context: dict[str, Any]) -> CaseNote:
+        route = self._route()
+        return CaseNote(
+            error.code, error.message, route.name, route.spec.owner, f"{route.name}:{error.code}:{mark}", 0, "", context
+        )
+
+    @staticmethod
+    def _nothing(_done: None) -> list[tuple[str, Message]]:
+        return []
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._source.close()

@@ -1,0 +1,55 @@
+"""The compiled versions of all routes: the current ones for new input, old ones for messages pinned to them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from bus.errors import ConfigError
+from bus.runtime.pipeline import CompiledRoute
+
+Recompile = Callable[[int], CompiledRoute]
+"""Compiles a stored version by its ledger number; raises ConfigError when this program no longer can."""
+
+
+class RouteBook:
+    """Finds the version a message is pinned to. Thread-safe."""
+
+    def __init__(self, recompile: Recompile) -> None:
+        self._recompile = recompile
+        self._lock = threading.Lock()
+        self._current: dict[str, CompiledRoute] = {}
+        self._versions: dict[int, CompiledRoute] = {}
+
+    def install(self, routes: list[CompiledRoute]) -> None:
+        """Make these the current versions; those already running go on with theirs."""
+        with self._lock:
+            for route in routes:
+                self._versions[route.version] = route
+            self._current = {route.name: route for route in routes}
+
+    def current(self, name: str) -> CompiledRoute:
+        """The version new input takes.
+
+        Raises:
+            ConfigError: ``CFG169`` when no such route is loaded any more.
+        """
+        route = self._current.get(name)
+        if route is None:
+            raise ConfigError("CFG169", f"route `{name}` is not loaded", hint="put its file back until it is drained")
+        return route
+
+    def pinned(self, route: str, version: int) -> CompiledRoute:
+        """The version with that ledger number, or the current one for 0 or another route's number."""
+        found = self._versions.get(version)
+        if found is None and version:
+            found = self._recompile(version)
+            with self._lock:
+                self._versions[version] = found
+        if found is None or found.name != route:
+            return self.current(route)
+        return found
+
+    def names(self) -> list[str]:
+        """Names of the current routes."""
+        return sorted(self._current)

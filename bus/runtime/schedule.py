@@ -1,0 +1,28 @@
+"""When a source is looked at next."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from bus.spec import PollSpec
+
+
+class Schedule:
+    """Every so often, or by cron (UTC). A missed moment is made up for once."""
+
+    def __init__(self, poll: PollSpec, now: int) -> None:
+        self._poll = poll
+        self._next = self._cron(now) if poll.cron else now
+
+    def due(self, now: int) -> bool:
+        """True once per moment; the next one is set."""
+        if now < self._next:
+            return False
+        self._next = self._cron(now) if self._poll.cron else now + self._poll.every
+        return True
+
+    def _cron(self, now: int) -> int:
+        from cronsim import CronSim  # noqa: PLC0415 - only routes with cron need it
+
+        moment = next(CronSim(self._poll.cron, datetime.fromtimestamp(now / 1000, UTC)))
+        return int(moment.timestamp() * 1000)

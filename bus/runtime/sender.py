@@ -1,0 +1,237 @@
+"""Brings messages from an outlet's channel to its partner: prepare, commit, publish, commit; asks before it repeats."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Protocol
+
+import msgspec
+
+from bus.errors import BusError, ConfigError, InDoubt, Rejected
+from bus.message import Blob, Message
+from bus.ports import (
+    BlobStore,
+    Broker,
+    CaseNote,
+    Clock,
+    Delivery,
+    Event,
+    Format,
+    Receipt,
+    Settlement,
+    Sink,
+    WriteContext,
+)
+from bus.runtime.retry import next_wait
+from bus.spec import ErrorPolicySpec
+
+
+class Ledger(Protocol):
+    """What a sender asks of the ledger."""
+
+    def outbound_state(self, unit: str, sink: str) -> tuple[str, Receipt] | None:
+        """How far the effect has come."""
+
+    def live_receipts(self, sink: str) -> list[Receipt]:
+        """Receipts of unfinished effects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """A named way out, built."""
+
+    name: str
+    sink: Sink
+    format: Format | None
+    batch: int
+    policy: ErrorPolicySpec
+
+
+@dataclass(slots=True)
+class _Flight:
+    """One delivery on its way out."""
+
+    delivery: Delivery
+    receipt: Receipt = field(default_factory=dict)
+    error: Exception | None = None
+
+
+class Sender:
+    """The unit of work of one outlet. One thread at a time.
+
+    Args:
+        outlet: where to.
+        broker: channels; the outlet's channel has the outlet's name.
+        ledger: committed state.
+        blobs: bodies that are too big for a row.
+        clock: time.
+        chance: spreads retries.
+    """
+
+    def __init__(
+        self, outlet: Outlet, broker: Broker, ledger: Ledger, blobs: BlobStore, clock: Clock, chance: random.Random
+    ) -> None:
+        self.outlet = outlet
+        self._broker = broker
+        self._ledger = ledger
+        self._blobs = blobs
+        self._clock = clock
+        self._chance = chance
+        self.resting_until = 0
+        """Back-pressure: while the partner is away nothing is taken."""
+        self._swept = False
+
+    def send_once(self) -> int:
+        """Take a batch and bring it out; returns how many were settled (0 = nothing to do, or resting)."""
+        if self.resting_until > self._clock.now():
+            return 0
+        deliveries = self._broker.take(self.outlet.name, self.outlet.batch)
+        if not deliveries:
+            return 0
+        self._sweep_once()
+        ready, settled = self._prepare(deliveries)
+        return settled + self._publish(ready)
+
+    def _prepare(self, deliveries: list[Delivery]) -> tuple[list[_Flight], int]:
+        """Stage files for the longest run of deliveries that can be; what fails first is settled when it is alone."""
+        flights: list[_Flight] = []
+        staged: list[_Flight] = []
+        for delivery in deliveries:
+            flight = _Flight(delivery)
+            state = self._ledger.outbound_state(delivery.message.headers.id, self.outlet.name)
+            try:
+                if state is not None and state[0] == "requested":
+                    flight.receipt = state[1]
+                    self._asked(flight)
+                else:
+                    flight.receipt = self.outlet.sink.prepare(delivery.message, self._content(delivery.message))
+                    staged.append(flight)
+            except Exception as error:  # noqa: BLE001 - the verdict on this delivery
+                if not flights:
+                    self._settle_failure(delivery, error)
+                    return [], 1
+                break
+            flights.append(flight)
+        if staged:
+            self._mark(staged, "staged")
+            self._mark(staged, "requested")
+        return flights, 0
+
+    def _asked(self, flight: _Flight) -> None:
+        """After a crash or a lost answer: did it happen?"""
+        verdict = self.outlet.sink.probe(flight.receipt)
+        if verdict == "unknown":
+            raise InDoubt(
+                "NET901",
+                f"whether `{self.outlet.name}` got it cannot be known",
+                hint="ask the partner, then bus cases retry --resolved-as",
+            )
+        flight.receipt = {**flight.receipt, "happened": verdict == "done"}
+
+    def _publish(self, flights: list[_Flight]) -> int:
+        done: list[_Flight] = []
+        failed: _Flight | None = None
+        for flight in flights:
+            try:
+                if not flight.receipt.pop("happened", False):
+                    self.outlet.sink.publish(flight.receipt)
+            except Exception as error:  # noqa: BLE001 - the verdict on this delivery
+                flight.error = error
+                failed = flight
+                break
+            done.append(flight)
+        if done:
+            settlement = Settlement(self.outlet.name)
+            for flight in done:
+                message = flight.delivery.message
+                settlement.outbound.append(
+                    (self.outlet.name, message.headers.id, message, {**flight.receipt, "state": "delivered"})
+                )
+                settlement.events.append(Event(message, "delivered"))
+                settlement.report(_untold(message), "delivered")
+            self._broker.settle([f.delivery for f in done], settlement, "delivered")
+        if failed is not None and failed.error is not None:
+            self._settle_failure(failed.delivery, failed.error)
+        return len(done) + (failed is not None)
+
+    def _mark(self, flights: list[_Flight], state: str) -> None:
+        settlement = Settlement(self.outlet.name)
+        for flight in flights:
+            message = flight.delivery.message
+            settlement.outbound.append(
+                (self.outlet.name, message.headers.id, message, {**flight.receipt, "state": state})
+            )
+        self._broker.settle([], settlement, state)
+
+    def _settle_failure(self, delivery: Delivery, error: Exception) -> None:
+        message = delivery.message
+        settlement = Settlement(self.outlet.name)
+        code, reason = (
+            (error.code, error.message)
+            if isinstance(error, BusError)
+            else ("INT199", f"unexpected {type(error).__name__}")
+        )
+        attempt = message.headers.attempt + 1
+        final = isinstance(error, Rejected | InDoubt) or attempt >= self.outlet.policy.attempts
+        if final:
+            note = self._note(message, code, reason)
+            settlement.dead.append((self.outlet.name, message, note))
+            outcome = "in_doubt" if isinstance(error, InDoubt) else "dead"
+            if outcome == "in_doubt":
+                state = self._ledger.outbound_state(message.headers.id, self.outlet.name)
+                receipt = state[1] if state else {}
+                settlement.outbound.append(
+                    (self.outlet.name, message.headers.id, message, {**receipt, "state": "in_doubt"})
+                )
+        else:
+            wait = next_wait(self.outlet.policy.backoff, attempt, self._chance)
+            again = message.with_headers(attempt=attempt)
+            settlement.deferred.append((self._clock.now() + wait, self.outlet.name, again, code, reason))
+            self.resting_until = self._clock.now() + wait
+            if isinstance(error, ConfigError):
+                settlement.cases.append(self._note(message, code, reason))
+            outcome = "deferred"
+        settlement.events.append(Event(message, outcome, "", code, reason))
+        settlement.report(_untold(message), outcome)
+        self._broker.settle([delivery], settlement, "failure")
+
+    def _note(self, message: Message, code: str, reason: str) -> CaseNote:
+        headers = message.headers
+        mark = f"{self.outlet.name}:{code}:{headers.id}"
+        context = {"outlet": self.outlet.name, "file": headers.name, "message": headers.id}
+        return CaseNote(code, reason, self.outlet.name, "", mark, headers.number, headers.correlation_id, context)
+
+    def _content(self, message: Message) -> BinaryIO:
+        body = message.body
+        if isinstance(body, Blob):
+            return self._blobs.open(body)
+        if isinstance(body, bytes):
+            return io.BytesIO(body)
+        if self.outlet.format is None:
+            raise Rejected(
+                "CFG168", f"outlet `{self.outlet.name}` has no format for plain data", hint="add format: json"
+            )
+        target = io.BytesIO()
+        headers = message.headers
+        self.outlet.format.write([body], target, WriteContext(headers.id, headers.created_at, message.properties))
+        target.seek(0)
+        return target
+
+    def _sweep_once(self) -> None:
+        """Remove stage files of earlier owners that no unfinished effect names, once after each start."""
+        if self._swept:
+            return
+        sweep: Callable[[set[str]], Any] | None = getattr(self.outlet.sink, "sweep", None)
+        if sweep is not None:
+            sweep({str(r["stage"]) for r in self._ledger.live_receipts(self.outlet.name) if "stage" in r})
+        self._swept = True
+
+
+def _untold(message: Message) -> Message:
+    """Outlets do not report to batches: the route did when it sent."""
+    if message.headers.sequence is None:
+        return message
+    return Message(msgspec.structs.replace(message.headers, sequence=None), message.body, message.properties)

@@ -1,0 +1,149 @@
+"""The unit of a split: stream the parts, store them hidden in chunks with a cursor, resume where a crash left it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from itertools import islice
+from typing import Any, Protocol
+
+from bus.errors import Rejected
+from bus.message import Headers, Join, Message, Sequence, child_id
+from bus.ports import Broker, CaseNote, Chunk, Cursor, Event, MoneyTotalsByOutcome, Part, Settlement
+from bus.runtime.pipeline import CompiledRoute
+from bus.runtime.worth import worth_of
+
+CHUNK = 500
+"""Parts per commit: enough to make the flush cheap, few enough to stay far from memory limits."""
+
+
+class Ledger(Protocol):
+    """What a split asks of the ledger."""
+
+    def cursor(self, parent_id: str, step: str) -> Cursor | None:
+        """Where an interrupted split of this parent stands."""
+
+
+class SplitUnit:
+    """All splits of one message. Nothing of them is visible before the parent is settled."""
+
+    def __init__(self, broker: Broker, ledger: Ledger, route: CompiledRoute, place: str) -> None:
+        self._broker = broker
+        self._ledger = ledger
+        self._route = route
+        self._place = place
+        self.cursors: list[Cursor] = []
+
+    def store(self, step: str, message: Message) -> Cursor:
+        """Store all parts of ``message``; the batch is complete but closed afterwards.
+
+        Raises:
+            Rejected: the document is refused as a whole; ``cursors`` names what to throw away.
+        """
+        splitter = self._route.splitters[step]
+        cursor = self._ledger.cursor(message.headers.id, step)
+        if cursor is not None:
+            self.cursors.append(cursor)
+        parts = enumerate(splitter.expand(message))
+        if cursor is not None:
+            parts = islice(parts, cursor.next_index, None)  # type: ignore[assignment]  # both are iterators of pairs
+        while True:
+            page = list(islice(parts, CHUNK))
+            if not page and cursor is not None:
+                return cursor
+            known = cursor is not None
+            cursor = self._broker.stage(self._chunk(step, message, page), cursor)
+            if not known:
+                self.cursors.append(cursor)
+            if len(page) < CHUNK:
+                return cursor
+
+    def _chunk(self, step: str, parent: Message, page: list[tuple[int, Part]]) -> Chunk:
+        route = self._route
+        chunk = Chunk(parent, step, route.after[step], len(page), [], {}, {}, Settlement(self._place, route.version))
+        splitter = route.splitters[step]
+        keep_source = route.spec.on_reject is not None
+        for index, part in page:
+            keys = splitter.child_keys(part.body) if part.body is not None else ()
+            worth = worth_of(route, part.body)
+            child = _child(parent, (route.name, step, index), part, keys)
+            child = child.with_headers(worth=worth)
+            _add(chunk.money, "in", worth)
+            if part.error is not None:
+                self._refused(chunk, child, part, worth)
+                continue
+            properties = {k: v for k, v in parent.properties.items() if k != "document"}
+            if keep_source and isinstance(part.body, dict):
+                properties["source"] = part.body
+            chunk.children.append(Message(child.headers, part.body, properties))
+        return chunk
+
+    def _refused(self, chunk: Chunk, child: Message, part: Part, worth: tuple[str, Decimal] | None) -> None:
+        """A part that the reader itself refuses: into the reject file, or a case where the route has none."""
+        error = part.error
+        if error is None:
+            return
+        _add(chunk.refused, "rejected", worth)
+        settlement = chunk.settlement
+        settlement.events.append(Event(child, "rejected", chunk.step, error.code, error.message))
+        settlement.report(child.with_headers(sequence=None), "rejected")
+        rule = self._route.gatherings.get("on_reject")
+        index = child.headers.sequence.index if child.headers.sequence else 0
+        if rule is not None:
+            record = reject_record(part.body if part.body is not None else part.raw, error)
+            settlement.joins.append((Join("on_reject", (), Message(child.headers, record, {}), (index,)), rule))
+        headers = child.headers
+        name = self._route.name
+        settlement.cases.append(
+            CaseNote(
+                error.code, error.message, name, self._route.spec.owner, f"{name}:{error.code}:{headers.correlation_id}", 0,
+                headers.correlation_id, {"file": headers.name, "place": part.place, "keys": dict(headers.keys)},
+            )
+        )  # fmt: skip
+
+
+def _add(book: MoneyTotalsByOutcome, outcome: str, worth: tuple[str, Decimal] | None) -> None:
+    currency, value = worth or ("", Decimal(0))
+    count, total = book.get((outcome, currency), (0, Decimal(0)))
+    book[(outcome, currency)] = (count + 1, total + value)
+
+
+def _child(parent: Message, place: tuple[str, str, int], part: Part, keys: tuple[tuple[str, str], ...]) -> Message:
+    route, step, index = place
+    above = parent.headers
+    headers = Headers(
+        id=child_id(above.id, route, step, index),
+        correlation_id=above.correlation_id,
+        parent_id=above.id,
+        version=above.version,
+        name=above.name,
+        expires_at=above.expires_at,
+        reply_to=above.reply_to,
+        sequence=Sequence(0, index),
+        keys=keys,
+        place=part.place,
+    )
+    return Message(headers)
+
+
+def derived(parent: Message, route: str, step: str, index: int | str) -> Message:
+    """A message derived from another outside of any batch, under a deterministic id."""
+    above = parent.headers
+    headers = Headers(
+        id=child_id(above.id, route, step, index),
+        correlation_id=above.correlation_id,
+        parent_id=above.id,
+        version=above.version,
+        name=above.name,
+    )
+    return Message(headers)
+
+
+def reject_record(source: Any, error: Rejected, document: str = "") -> dict[str, Any]:
+    """What a reject file says of one refused record: its own columns, then ISO reason (or our code) and plain words."""
+    words = error.message if not document else f"file {document} refused as a whole: {error.message}"
+    reason = {"reason_code": error.reason or error.code, "reason_text": words}
+    if isinstance(source, dict):
+        return {**source, **reason}
+    if isinstance(source, bytes):
+        return {"raw": source.decode("utf-8", "replace").rstrip("\r\n"), **reason}
+    return reason

@@ -1,0 +1,337 @@
+"""Takes a batch from a segment's channel, runs it in memory, settles everything in one commit; isolates what fails."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Protocol
+
+import msgspec
+
+from bus.errors import BusError, Held, Rejected
+from bus.expressions import compile_expression
+from bus.message import Group, Hold, Join, Message, OpenCase, Progress, Register, Remember, Resequence, Send
+from bus.ports import Broker, CaseNote, Clock, Delivery, Event, Reader, Settlement
+from bus.runtime import splitting
+from bus.runtime.pipeline import CompiledRoute, End, Split, Trace, primary
+from bus.runtime.retry import next_wait
+from bus.runtime.worth import worth_of
+
+NULL_ID = "0" * 32
+
+
+class Ledger(Reader, splitting.Ledger, Protocol):
+    """What a worker asks of the ledger."""
+
+
+class Routes(Protocol):
+    """Finds the compiled version that a message is pinned to."""
+
+    def pinned(self, route: str, version: int) -> CompiledRoute:
+        """The version with that ledger number, or the current one for 0 or another route's number."""
+
+
+class Worker:
+    """Runs segments. Holds no state of its own between two batches, so that a crash loses nothing.
+
+    Args:
+        broker: channels.
+        ledger: committed state.
+        routes: compiled versions.
+        clock: time.
+        chance: spreads retries.
+    """
+
+    def __init__(self, broker: Broker, ledger: Ledger, routes: Routes, clock: Clock, chance: random.Random) -> None:
+        self._broker = broker
+        self._ledger = ledger
+        self._routes = routes
+        self._clock = clock
+        self._chance = chance
+
+    def run_batch(self, channel: str, most: int) -> int:
+        """Take and settle up to ``most`` messages of a segment; returns how many (0 = nothing to do)."""
+        deliveries = self._broker.take(channel, most)
+        if not deliveries:
+            return 0
+        name = channel.partition("#")[0]
+        route = self._routes.pinned(name, deliveries[0].message.headers.version)
+        same = 1
+        while (
+            same < len(deliveries) and deliveries[same].message.headers.version == deliveries[0].message.headers.version
+        ):
+            same += 1
+        return self._handle(route, channel, deliveries[:same])
+
+    def holds_true(self, predicate: str, message: Message) -> bool:
+        """Whether the predicate of a held message lets it go now; an error in it keeps holding."""
+        try:
+            return _compiled(predicate)(message.body) is True
+        except BusError:
+            return False
+
+    def _handle(self, route: CompiledRoute, channel: str, deliveries: list[Delivery]) -> int:
+        settlement = Settlement(channel, route.version)
+        done: list[Delivery] = []
+        for delivery in deliveries:
+            splits = self._run_one(route, channel, delivery.message, settlement, first=not done)
+            if splits and done:
+                break  # a split is a unit of its own: settle what is ready, it comes first next time
+            done.append(delivery)
+            if splits:
+                break
+        try:
+            self._broker.settle(done, settlement, "segment")
+        except BusError as error:
+            if len(done) == 1:
+                self._settle_failure(route, channel, done[0], error)
+            else:
+                for delivery in done:
+                    self._handle(route, channel, [delivery])
+        return len(done)
+
+    def _run_one(self, route: CompiledRoute, channel: str, message: Message, into: Settlement, *, first: bool) -> bool:
+        """Run one message and book its effects; true when it ended in a split (booked only when ``first``)."""
+        if message.headers.version != route.version:
+            message = message.with_headers(version=route.version)
+        out = Trace()
+        try:
+            self._check_in(message)
+            segment = route.segments.get(channel)
+            if segment is None:
+                raise Rejected("CFG167", f"this version has no segment `{channel}`", hint="bus cases retry moves it on")
+            segment.run(message, out)
+            outcome, step = primary(out)
+            if outcome == "split":
+                if first:
+                    self._split(route, channel, message, out, into)
+                return True
+            _book(route, message, out, (outcome, step), into)
+        except Exception as error:  # noqa: BLE001 - whatever a step raises is the verdict on its message alone
+            into.open_batches.clear()
+            self._fail(route, channel, message, error, out.at, into)
+        return False
+
+    def _check_in(self, message: Message) -> None:
+        headers = message.headers
+        if headers.id == NULL_ID:
+            raise Rejected("INT101", "a stored message cannot be decoded", hint="its bytes are in the dead letter")
+        if headers.expires_at and headers.expires_at <= self._clock.now():
+            raise Rejected(
+                "POL151", "the message expired before it was processed", hint="see expires_after of the route"
+            )
+
+    def _split(self, route: CompiledRoute, channel: str, message: Message, out: Trace, into: Settlement) -> None:
+        """Store the parts of every split in this unit; the commit that takes the parent opens all batches."""
+        book = splitting.SplitUnit(self._broker, self._ledger, route, channel)
+        try:
+            for step, effect in out:
+                if isinstance(effect, Split):
+                    into.open_batches.append(book.store(step, effect.message))
+        except Rejected as error:
+            into.discards.extend(book.cursors)
+            raise error from None
+        rest = Trace()
+        rest.extend((step, effect) for step, effect in out if not isinstance(effect, Split))
+        _book(route, message, rest, ("split", out.at), into)
+
+    # ------------------------------------------------------------ failures
+
+    def _settle_failure(self, route: CompiledRoute, channel: str, delivery: Delivery, error: BusError) -> None:
+        """The commit of this one unit was refused: commit its failure instead."""
+        if error.code == "SYS111":
+            raise error  # the disk: nothing can be committed, not even the failure
+        settlement = Settlement(channel, route.version)
+        self._fail(route, channel, delivery.message, error, "", settlement)
+        self._broker.settle([delivery], settlement, "failure")
+
+    def _fail(
+        self, route: CompiledRoute, channel: str, message: Message, error: Exception, step: str, into: Settlement
+    ) -> None:
+        if message.headers.version != route.version:
+            message = message.with_headers(version=route.version)
+        if isinstance(error, Rejected):
+            self._reject(route, channel, message, error, step, into)
+        elif isinstance(error, Held):
+            note = case_note(route, message, error.code, error.message)
+            into.holds.append((Hold(message, error.code, error.message), channel, note))
+            into.events.append(Event(message, "held", step, error.code, error.message))
+            into.report(message, "held")
+        else:
+            self._retry(route, channel, message, error, step, into)
+
+    def _retry(
+        self, route: CompiledRoute, channel: str, message: Message, error: Exception, step: str, into: Settlement
+    ) -> None:
+        code, reason = described(error)
+        attempt = message.headers.attempt + 1
+        policy = route.spec.on_error
+        if attempt >= policy.attempts:
+            bury(route, channel, message, (code, f"{reason}; given up after {attempt} attempts"), step, into)
+            return
+        again = message.with_headers(attempt=attempt)
+        due = self._clock.now() + next_wait(policy.backoff, attempt, self._chance)
+        into.deferred.append((due, channel, again, code, reason))
+        into.events.append(Event(again, "deferred", step, code, reason))
+        into.report(message, "deferred")
+
+    def _reject(
+        self, route: CompiledRoute, channel: str, message: Message, error: Rejected, step: str, into: Settlement
+    ) -> None:
+        """A refused record of a batch goes into the reject file; everything else is a dead letter with a case."""
+        rule = route.gatherings.get("on_reject")
+        body = message.body
+        if rule is None or message.headers.id == NULL_ID:
+            bury(route, channel, message, (error.code, error.message), step, into)
+            return
+        if isinstance(body, Group):
+            into.closed_groups.append(body.number)
+            for member in self._ledger.members(body):
+                refuse(route, member, error, into)
+            into.cases.append(case_note(route, message, error.code, error.message))
+            into.events.append(Event(message, "rejected", step, error.code, error.message))
+            into.report(message, "rejected")
+            return
+        if message.headers.sequence is None:
+            self._refuse_document(route, message, error, into)
+            bury(route, channel, message, (error.code, error.message), step, into)
+            return
+        refuse(route, message, error, into)
+        into.cases.append(case_note(route, message, error.code, error.message))
+        into.events.append(Event(message, "rejected", step, error.code, error.message))
+        into.report(message, "rejected")
+
+    def _refuse_document(self, route: CompiledRoute, message: Message, error: Rejected, into: Settlement) -> None:
+        """Tell the sender, in his own format, that the whole document was refused: one record that names the file."""
+        reject = route.spec.on_reject
+        if reject is None:
+            return
+        notice = splitting.reject_record(None, error, document=message.headers.name)
+        derived = splitting.derived(message, route.name, "on_reject", "document")
+        with_body = Message(derived.headers, notice, message.properties).with_headers(copy=True)
+        into.joins.append(
+            (
+                Join("on_reject", ("document", message.headers.id), with_body, complete=True),
+                route.gatherings["on_reject"],
+            )
+        )
+
+
+@cache
+def _compiled(predicate: str) -> Callable[[Any], Any]:
+    return compile_expression(predicate)
+
+
+def refuse(route: CompiledRoute, message: Message, error: Rejected, into: Settlement) -> None:
+    """Make a record a member of its batch's reject file."""
+    source = message.properties.get("source", message.body)
+    record = splitting.reject_record(source, error)
+    member = Message(msgspec.structs.replace(message.headers, place=message.headers.place or error.place), record, {})
+    order = (message.headers.sequence.index,) if message.headers.sequence else ()
+    into.joins.append((Join("on_reject", (), member, order), route.gatherings["on_reject"]))
+
+
+def bury(
+    route: CompiledRoute, channel: str, message: Message, why: tuple[str, str], step: str, into: Settlement
+) -> None:
+    """Store a dead letter with its case; why = (code, reason)."""
+    code, reason = why
+    into.dead.append((channel, message.with_headers(attempt=0), case_note(route, message, code, reason)))
+    into.events.append(Event(message, "dead", step, code, reason))
+    into.report(message, "dead")
+
+
+def described(error: Exception) -> tuple[str, str]:
+    """(code, sentence) of any error; foreign errors show their type alone, for their text may hold payload."""
+    if isinstance(error, BusError):
+        return error.code, error.message
+    return "INT199", f"unexpected {type(error).__name__} in a step"
+
+
+def case_note(route: CompiledRoute, message: Message, code: str, reason: str) -> CaseNote:
+    """One case per file and cause, not one per line."""
+    headers = message.headers
+    context = {"file": headers.name, "place": headers.place, "keys": dict(headers.keys), "message": headers.id}
+    return CaseNote(
+        code, reason, route.name, route.spec.owner, f"{route.name}:{code}:{headers.correlation_id}", headers.number, headers.correlation_id, context
+    )  # fmt: skip
+
+
+def _book(route: CompiledRoute, message: Message, out: Trace, verdict: tuple[str, str], into: Settlement) -> None:
+    """Turn the effects of a finished unit into entries of the settlement."""
+    outcome, step = verdict
+    outputs: list[tuple[str, Message]] = []
+    worth = message.headers.worth
+    for at, effect in out:
+        kind = type(effect)
+        if kind is Send:
+            sent = _worthy(route, message, effect.message)
+            if sent.headers.attempt:
+                sent = sent.with_headers(attempt=0)
+            into.puts.append((effect.channel, sent))
+            outputs.append((effect.channel, sent))
+            worth = worth or sent.headers.worth
+        elif kind is Join:
+            member = _worthy(route, message, effect.message)
+            worth = worth or member.headers.worth
+            into.joins.append((msgspec.structs.replace(effect, step=at, message=member), route.gatherings[at]))
+        else:
+            _ENTRY[kind](route, at, effect, into, message)
+    if isinstance(message.body, Group):
+        into.closed_groups.append(message.body.number)
+    into.events.append(Event(message, outcome, step, outputs=tuple(outputs)))
+    into.report(message if worth == message.headers.worth else message.with_headers(worth=worth), outcome)
+
+
+def _hold(route: CompiledRoute, at: str, effect: Hold, into: Settlement, message: Message) -> None:
+    note = case_note(route, message, effect.code, effect.reason) if effect.code else None
+    if note is not None:  # every held message is decided by itself
+        note = msgspec.structs.replace(note, fingerprint=f"{note.fingerprint}:{effect.message.headers.id}")
+    into.holds.append(
+        (msgspec.structs.replace(effect, message=_worthy(route, message, effect.message)), route.after[at], note)
+    )
+
+
+def _open_case(route: CompiledRoute, at: str, effect: OpenCase, into: Settlement, message: Message) -> None:
+    note = case_note(route, effect.message or message, effect.code, effect.summary)
+    mark = effect.fingerprint or f"{at}:{message.headers.id}"
+    into.cases.append(
+        msgspec.structs.replace(
+            note, fingerprint=f"{route.name}:{effect.code}:{mark}", context={**note.context, **effect.context}
+        )
+    )
+
+
+_ENTRY: dict[type, Callable[[CompiledRoute, str, Any, Settlement, Message], None]] = {
+    Hold: _hold,
+    OpenCase: _open_case,
+    Register: lambda _r, _at, effect, into, message: into.registers.append((effect, message)),
+    Progress: lambda _r, _at, effect, into, _m: into.progress.append(effect),
+    Remember: lambda _r, _at, effect, into, _m: into.remembers.append(effect),
+    Resequence: lambda r, at, effect, into, _m: into.resequences.append((effect, r.after[at])),
+    End: lambda _r, _at, _effect, _into, _m: None,
+}
+
+
+def _worthy(route: CompiledRoute, came: Message, goes: Message) -> Message:
+    """The outgoing message with its worth; a step that changed an amount breaks the conservation of money.
+
+    Raises:
+        Rejected: ``INT132``.
+    """
+    if goes.body is came.body:
+        return goes
+    now = worth_of(route, goes.body)
+    if now is None:
+        return goes
+    before = goes.headers.worth
+    if before is None:
+        return goes.with_headers(worth=now)
+    if before != now:
+        raise Rejected(
+            "INT132",
+            f"the amount changed from {before[1]:f} {before[0]} to {now[1]:f} {now[0]} on the way",
+            hint="only a convert step may change money; mend the mapping",
+        )
+    return goes

@@ -1,0 +1,268 @@
+"""Runs the YAML tests that stand beside the routes: whole routes and single steps, on fake endpoints and a fake clock."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from bus.app import App, StepSurroundings, Surroundings
+from bus.config import Landscape
+from bus.errors import BusError, ConfigError
+from bus.expressions import compile_expression
+from bus.ledger.store import Store
+from bus.message import Headers, Message, edge_id
+from bus.runtime.pipeline import branches
+from bus.spec import ChannelSource, Duration, ExpressionText, Spec, StepSpec
+from bus.testing.clock import ManualClock
+from bus.testing.endpoints import RecordingSink, ScriptedArrival, ScriptedSource
+
+_MOST_TURNS = 10_000
+
+
+class ExpectedOutput(Spec):
+    """What an outlet must have got."""
+
+    count: int | None = Field(default=None, ge=0)
+    """How many messages."""
+    contains: tuple[str, ...] = ()
+    """Texts that must stand in the outputs, in any of them."""
+    lacks: tuple[str, ...] = ()
+    """Texts that must stand in none."""
+    file: str = ""
+    """Sample file that the only output must equal byte for byte."""
+
+
+class RouteCase(Spec):
+    """One case: files arrive, time may pass, then outlets, cases and counts are looked at."""
+
+    name: str
+    """What the case shows."""
+    files: tuple[str, ...] = ()
+    """Sample files that arrive, in this order, at the route's source (or at the route that feeds its channel)."""
+    via: str = ""
+    """Route whose source they arrive at; empty = the route under test."""
+    at: datetime = datetime.fromisoformat("2026-11-23T08:00:00+00:00")
+    """The time it is."""
+    advance: Duration = 0
+    """How much time passes after the files."""
+    outlets: dict[str, ExpectedOutput] = {}
+    """Expected output by outlet; outlets that are not named must get nothing."""
+    cases: tuple[str, ...] = ()
+    """Codes of the cases that must be open at the end, sorted; exactly these."""
+    counts: dict[str, int] = {}
+    """Expected number of messages by outcome over the whole route (``held: 1``)."""
+    step: str = ""
+    """Name of one step to run alone, with ``body``."""
+    body: Any = None
+    """Body for a single step (texts, as YAML gives them)."""
+    gives: dict[ExpressionText, str] = {}
+    """Expression over the step's result -> expected value, as text."""
+    rejects: str = ""
+    """Code with which the step must refuse the body."""
+
+
+class RouteTests(Spec):
+    """A ``*.test.yaml`` file."""
+
+    route: str
+    """The route under test."""
+    cases: tuple[RouteCase, ...]
+    """Its cases."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """Outcome of one case; no problems = passed."""
+
+    file: str
+    route: str
+    case: str
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Report:
+    """Outcome of all cases and the branches they went through."""
+
+    verdicts: list[Verdict] = field(default_factory=list)
+    visited: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    branches: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+
+class Runner:
+    """Runs test files of a landscape.
+
+    Args:
+        landscape: checked and without errors.
+    """
+
+    def __init__(self, landscape: Landscape) -> None:
+        self._landscape = landscape
+
+    def run(self, tests: dict[str, RouteTests]) -> Iterator[tuple[Verdict, Report]]:
+        """Run all cases of all files (path -> tests); yields after each, with the report so far."""
+        report = Report()
+        for path, suite in tests.items():
+            loaded = self._landscape.routes.get(suite.route)
+            if loaded is None:
+                raise ConfigError(
+                    "CFG171", f"{path} tests route `{suite.route}`, which does not exist", hint="see: bus routes list"
+                )
+            report.branches[suite.route] = branches(loaded.spec)
+            visited = report.visited.setdefault(suite.route, set())
+            for case in suite.cases:
+                verdict = Verdict(path, suite.route, case.name)
+                try:
+                    with _Bench(self._landscape, case, visited) as bench:
+                        verdict.problems = (
+                            bench.step(suite.route) if case.step else bench.route(suite.route, Path(path).parent)
+                        )
+                except BusError as error:
+                    verdict.problems = [str(error)]
+                report.verdicts.append(verdict)
+                yield verdict, report
+
+
+class _Bench:
+    """A landscape in memory with fake endpoints, for one case."""
+
+    def __init__(self, landscape: Landscape, case: RouteCase, visited: set[tuple[str, str]]) -> None:
+        self._case = case
+        self._folder = tempfile.TemporaryDirectory(prefix="girobus-test-")
+        self._landscape = landscape
+        self.clock = ManualClock(int(case.at.timestamp() * 1000))
+        self.sources: dict[str, ScriptedSource] = {}
+        self.sinks: dict[str, RecordingSink] = {}
+        around = Surroundings(
+            clock=self.clock,
+            chance=random.Random(1),  # noqa: S311 - spreads retries, guards nothing
+            source=lambda _spec, resources: self.sources.setdefault(resources.name, ScriptedSource()),
+            sink=lambda _spec, resources: self.sinks.setdefault(resources.name, RecordingSink()),
+            visit=lambda step, label: visited.add((step, label)),
+            store=Store(None),
+        )
+        self.app = App(landscape.folder, around, home=Path(self._folder.name), landscape=landscape)
+
+    def __enter__(self) -> _Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.app.close()
+        self._folder.cleanup()
+
+    # ------------------------------------------------------------ whole routes
+
+    def route(self, name: str, beside: Path) -> list[str]:
+        case = self._case
+        source = self.sources.get(self._entry(name))
+        if source is None:
+            raise ConfigError(
+                "CFG172", f"route `{name}` has no source that files could arrive at", hint="name one with `via`"
+            )
+        folder = self._landscape.folder / beside
+        for index, file in enumerate(case.files):
+            content = _read(folder / file)
+            source.arrivals.append(ScriptedArrival(Path(file).name, content, facts=(len(content), index + 1)))
+        self._settle()
+        if case.advance:
+            self.clock.advance(case.advance)
+            self._settle()
+        return [*self._outlets(folder), *self._cases(), *self._counts(name)]
+
+    def _entry(self, name: str) -> str:
+        if self._case.via:
+            return self._case.via
+        origin = self._landscape.routes[name].spec.from_
+        if not isinstance(origin, ChannelSource):
+            return name
+        feeders = [route for route, loaded in self._landscape.routes.items() if loaded.spec.to == origin.channel]
+        return feeders[0] if feeders else name
+
+    def _settle(self) -> None:
+        for _ in range(_MOST_TURNS):
+            if not self.app.bus.turn():
+                return
+            self.clock.advance(1)
+        raise BusError("INT141", "the route did not come to rest", hint="is there a circle of routes?")
+
+    def _outlets(self, folder: Path) -> list[str]:
+        problems = []
+        for name, sink in sorted(self.sinks.items()):
+            wanted = self._case.outlets.get(name, ExpectedOutput(count=0))
+            texts = [content.decode("utf-8", "replace") for content in sink.delivered.values()]
+            if wanted.count is not None and len(texts) != wanted.count:
+                problems.append(f"outlet {name}: expected {wanted.count} message(s), got {len(texts)}")
+            problems += [
+                f"outlet {name}: `{t}` stands nowhere" for t in wanted.contains if not any(t in x for x in texts)
+            ]
+            problems += [
+                f"outlet {name}: `{t}` must not stand there" for t in wanted.lacks if any(t in x for x in texts)
+            ]
+            if wanted.file and (len(texts) != 1 or next(iter(sink.delivered.values())) != _read(folder / wanted.file)):
+                problems.append(f"outlet {name}: the output is not {wanted.file}")
+        problems += [f"there is no outlet {name}" for name in self._case.outlets if name not in self.sinks]
+        return problems
+
+    def _cases(self) -> list[str]:
+        found = sorted(row[0] for row in self.app.store.read("SELECT code FROM cases WHERE state = 'open'"))
+        wanted = sorted(self._case.cases)
+        return [] if found == wanted else [f"expected open cases {wanted}, got {found}"]
+
+    def _counts(self, name: str) -> list[str]:
+        sql = "SELECT outcome, sum(count) FROM tally WHERE place = ?1 OR place LIKE ?1 || '#%' GROUP BY outcome"
+        found = dict(self.app.store.read(sql, (name,)))
+        return [
+            f"expected {n} x {outcome}, got {found.get(outcome, 0)}"
+            for outcome, n in self._case.counts.items()
+            if found.get(outcome, 0) != n
+        ]
+
+    # ------------------------------------------------------------ single steps
+
+    def step(self, route: str) -> list[str]:
+        case = self._case
+        try:
+            results = self._alone(route, case.step, case.body)
+        except BusError as error:
+            return [] if error.code == case.rejects else [f"refused: {error}"]
+        if case.rejects:
+            return [f"expected refusal {case.rejects}, but it passed"]
+        body = next((r.body for r in results if isinstance(r, Message)), None)
+        problems = [] if body is not None or not case.gives else ["the step passed no message on"]
+        for text, wanted in case.gives.items() if body is not None else ():
+            found = compile_expression(text)(body)
+            shown = "null" if found is None else f"{found:f}" if hasattr(found, "as_tuple") else str(found)
+            if shown != wanted:
+                problems.append(f"`{text}`: expected {wanted}, got {shown}")
+        return problems
+
+    def _alone(self, route: str, name: str, body: Any) -> list[Any]:
+        spec = next((s for s in _steps(self._landscape.routes[route].spec.steps) if s.name == name), None)
+        if spec is None:
+            raise ConfigError("CFG174", f"route `{route}` has no step called `{name}`", hint="give the step a `name:`")
+        step = spec.build(StepSurroundings(self.app, self._landscape, route, name))
+        identity = edge_id("test", route, name)
+        return list(step(Message(Headers(identity, identity, created_at=self.clock.now()), body)))
+
+
+def _steps(steps: tuple[StepSpec, ...]) -> Iterator[StepSpec]:
+    for step in steps:
+        yield step
+        for flow in step.flows().values():
+            yield from _steps(flow.steps)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        raise ConfigError(
+            "CFG173", f"the sample file {path.name} is not there", hint="paths are relative to the test file"
+        ) from None
