@@ -27,6 +27,7 @@ from bus.runtime.pipeline import CompiledRoute, compile_route
 from bus.runtime.route import RouteBook
 from bus.runtime.schedule import Schedule
 from bus.runtime.sender import Outlet, Sender
+from bus.runtime.stores import Stores
 from bus.runtime.worker import Worker
 from bus.spec import ChannelSource, EndpointSpec, FormatSpec
 
@@ -94,9 +95,9 @@ class App:
         self.broker = SqliteBroker(self.store, self.ledger)
         self.epoch = self.ledger.next_epoch()
         book = RouteBook(self._recompile)
-        worker = Worker(self.broker, self.ledger, book, self.around.clock, self.around.chance)
-        decisions = Decisions(self.ledger)
-        self.bus = Bus(self.broker, self.ledger, decisions, worker, book, self.around.clock, hold_outputs=hold_outputs)
+        self._stores = Stores(self.broker, self.ledger, self.blobs, self.around.clock, self.around.chance)
+        worker = Worker(self._stores, book)
+        self.bus = Bus(self._stores, Decisions(self.ledger), worker, book, hold_outputs=hold_outputs)
         self.bus.install(self._assemble(self.landscape))
 
     def reload(self) -> Landscape:
@@ -132,9 +133,7 @@ class App:
                 outlet.batch,
                 outlet.on_error,
             )
-            assembly.senders[name] = Sender(
-                built, self.broker, self.ledger, self.blobs, self.around.clock, self.around.chance
-            )
+            assembly.senders[name] = Sender(built, self._stores)
         self.broker.declare(assembly.channels())
         for loaded in landscape.routes.values():
             spec = loaded.spec.from_
@@ -148,10 +147,7 @@ class App:
     def _intake(self, landscape: Landscape, loaded: LoadedRoute, spec: EndpointSpec, assembly: Assembly) -> Intake:
         compiled = {route.name: route for route in assembly.routes}
         source = self.around.source(spec, self._endpoint(landscape, loaded.name))
-        around = self.around
-        return Intake(
-            lambda: compiled[loaded.name], source, self.broker, self.ledger, self.blobs, around.clock, around.chance
-        )
+        return Intake(lambda: compiled[loaded.name], source, self._stores)
 
     def _compile(self, landscape: Landscape, loaded: LoadedRoute) -> CompiledRoute:
         version = self.ledger.store_version(loaded.name, route_hash(landscape, loaded), sources(landscape, loaded))

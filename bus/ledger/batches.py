@@ -40,10 +40,11 @@ def advance(tx: Any, cursor: Cursor, count: int, money: MoneyTotalsByOutcome, re
     return Cursor(cursor.batch, cursor.lane, cursor.next_index + count)
 
 
-def discard(tx: Any, cursor: Cursor) -> None:
-    """The document was refused as a whole: its batch never existed, nor did its groups."""
-    tx.execute("DELETE FROM batch WHERE id = ?", (cursor.batch,))
+def discard(tx: Any, cursor: Cursor) -> MoneyTotalsByOutcome:
+    """The document was refused as a whole: its batch never existed, nor did its groups; what to take off the tally."""
+    money, outcomes = tx.execute("DELETE FROM batch WHERE id = ? RETURNING money, outcomes", (cursor.batch,)).fetchone()
     tx.execute("UPDATE gathering SET state = 'done', due = 0 WHERE batch = ?", (cursor.batch,))
+    return {(o, c): (-n, -Decimal(a)) for text in (money, outcomes) for o, c, n, a in json.loads(text)}
 
 
 def open_batch(tx: Any, batch: int) -> bool:

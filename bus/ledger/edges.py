@@ -41,6 +41,13 @@ def arrival_done(tx: Any, arrival: str) -> None:
     tx.execute("UPDATE arrival SET state = 'completed' WHERE id = ?", (arrival,))
 
 
+def all_told(tx: Any, endpoint: str, before: int) -> None:
+    """Everything stored before a time was told to the partner."""
+    tx.execute(
+        "UPDATE arrival SET state = 'completed' WHERE endpoint = ? AND state = 'stored' AND at < ?", (endpoint, before)
+    )
+
+
 def arrival_outcome(tx: Any, arrival: str, outcome: str) -> None:
     """Held arrivals are released or discarded, accepted ones may be rejected as a whole."""
     tx.execute("UPDATE arrival SET outcome = ? WHERE id = ?", (outcome, arrival))
@@ -76,6 +83,6 @@ def set_outbound(tx: Any, key: tuple[str, str, int], state: str, receipt: Receip
 
 
 def live_receipts(read: Any, sink: str) -> list[Receipt]:
-    """Receipts of effects that are not finished: their stage files must stay."""
-    rows = read("SELECT receipt FROM outbound WHERE sink = ? AND state IN ('staged', 'requested', 'in_doubt')", (sink,))
+    """Receipts of effects that may have happened: their stage files must stay. What is only staged is staged anew."""
+    rows = read("SELECT receipt FROM outbound WHERE sink = ? AND state IN ('requested', 'in_doubt')", (sink,))
     return [json.loads(row[0]) for row in rows]

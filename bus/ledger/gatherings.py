@@ -18,7 +18,9 @@ _LATE_AFTER = 5_000
 """Milliseconds without a newcomer after which a group of late children goes, when the route names no time itself."""
 
 
-def join(tx: Any, route: str, joins: list[tuple[Join, Gathering]], now: int) -> tuple[list[tuple[str, Message]], dict[str, list[int]]]:
+def join(
+    tx: Any, route: str, joins: list[tuple[Join, Gathering]], now: int
+) -> tuple[list[tuple[str, Message]], dict[str, list[int]]]:
     """Add members; returns the releases this completes as (channel, message), and which message joined what, for the history."""
     released: list[tuple[str, Message]] = []
     joined: dict[str, list[int]] = {}

@@ -50,7 +50,7 @@ class SqliteLedger:
             waiting.defer(tx, settlement.deferred)
         for resequence, channel in settlement.resequences:
             settlement.puts.extend(waiting.resequence(tx, resequence, channel, now))
-        self._gather(tx, settlement, now)
+        joined = self._gather(tx, settlement, now)
         for sink, unit, message, receipt in settlement.outbound:
             edges.set_outbound(
                 tx, (unit, sink, message.headers.number), str(receipt.get("state", "delivered")), receipt, now
@@ -58,16 +58,16 @@ class SqliteLedger:
         events = settlement.events
         if numbered:
             events = [_renumbered(event, numbered) for event in events]
-        history.write(tx, settlement.place, settlement.version, now, events)
+        history.write(tx, settlement.place, settlement.version, now, events, joined)
         history.add_tally(tx, settlement.place, now, settlement.tally)
 
-    def _gather(self, tx: Any, settlement: Settlement, now: int) -> None:
+    def _gather(self, tx: Any, settlement: Settlement, now: int) -> history.Joined:
         """Aggregates and batches: joins first, so that the last report finds every member in its group."""
         route = _route(settlement.place)
-        released = gatherings.join(tx, route, settlement.joins, now) if settlement.joins else []
+        released, joined = gatherings.join(tx, route, settlement.joins, now)
         complete = [batch for batch, outcomes in settlement.reports.items() if batches.report(tx, batch, outcomes)]
         for cursor in settlement.discards:
-            batches.discard(tx, cursor)
+            history.add_tally(tx, settlement.place, now, batches.discard(tx, cursor))
         complete += [cursor.batch for cursor in settlement.open_batches if batches.open_batch(tx, cursor.batch)]
         for batch in complete:
             problem = batches.complete(tx, batch)
@@ -77,6 +77,7 @@ class SqliteLedger:
         for group in settlement.closed_groups:
             gatherings.close(tx, group)
         settlement.puts.extend(self._announce_releases(tx, released, now))
+        return joined
 
     def _announce_releases(self, tx: Any, released: Puts, now: int) -> Puts:
         """Number released groups and write the first line of their history."""
@@ -88,9 +89,10 @@ class SqliteLedger:
             numbered = message.with_headers(number=first + n)
             out.append((channel, numbered))
             headers = numbered.headers
-            history.write(
-                tx, channel, headers.version, now, [Event(numbered, "released", outputs=((channel, numbered),))]
-            )
+            group: int = numbered.body.number
+            gatherings.announced(tx, group, headers.number)
+            event = Event(numbered, "released", outputs=((channel, numbered),))
+            history.write(tx, channel, headers.version, now, [event], {headers.id: [group]})
             history.write_keys(tx, [(headers.id, "message", headers.number)])
         return out
 
@@ -150,11 +152,11 @@ class SqliteLedger:
         births = [Event(m, "split", chunk.step, outputs=((chunk.channel, m),)) for m in children]
         refused = [Event(_born(e.message, place), e.outcome, e.step, e.code, e.reason) for e in settlement.events]
         events = sorted(births + refused, key=lambda e: e.message.headers.number)
-        history.write(tx, settlement.place, settlement.version, now, events)
+        _, joined = gatherings.join(tx, _route(settlement.place), settlement.joins, now)
+        history.write_births(tx, settlement.place, settlement.version, now, events, joined)
         for note in settlement.cases:
             cases.open_case(tx, note, now)
-        if settlement.joins:
-            gatherings.join(tx, _route(settlement.place), settlement.joins, now)
+        history.add_tally(tx, settlement.place, now, chunk.money)
         history.add_tally(tx, settlement.place, now, settlement.tally)
         batches.advance(tx, cursor, chunk.count, chunk.money, chunk.refused)
         return children
@@ -202,7 +204,7 @@ class SqliteLedger:
             code,
             reason,
         )
-        history.write(tx, place, headers.version, now, [event])
+        history.write_births(tx, place, headers.version, now, [event])
         history.add_tally(tx, place, now, {(event.outcome, ""): (1, Decimal(0))})
         if note is not None:
             case_id = cases.open_case(tx, msgspec.structs.replace(note, number=number), now)
@@ -217,6 +219,10 @@ class SqliteLedger:
     def arrival_done(self, tx: Any, arrival: str) -> None:
         """The partner has been told."""
         edges.arrival_done(tx, arrival)
+
+    def all_told(self, tx: Any, endpoint: str, before: int) -> None:
+        """Mark everything stored before a time as told to the partner."""
+        edges.all_told(tx, endpoint, before)
 
     def outbound_state(self, unit: str, sink: str) -> tuple[str, Receipt] | None:
         """How far the effect of a unit at a sink has come, with its receipt."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bus.errors import BusError, NotAllowed
-from bus.ports import Broker, Clock
+from bus.ports import Broker
 from bus.runtime import expectations
 from bus.runtime.control import Control
 from bus.runtime.dispatcher import Dispatcher
@@ -18,6 +18,7 @@ from bus.runtime.pipeline import CompiledRoute
 from bus.runtime.route import RouteBook
 from bus.runtime.schedule import Schedule
 from bus.runtime.sender import Sender
+from bus.runtime.stores import Stores
 from bus.runtime.worker import Worker
 
 log = logging.getLogger("girobus")
@@ -47,22 +48,23 @@ class Bus:
     """The Message Bus (EIP). All work is done by synchronous functions; :meth:`start` puts threads around them.
 
     Args:
-        broker, ledger, decisions: the store's three faces.
+        stores: channels, ledger, time.
+        decisions: the ledger's side of what people decide.
         worker: runs segments.
         book: compiled versions.
-        clock: time.
         hold_outputs: start everything but the senders (after a restore from backup).
     """
 
-    def __init__(  # noqa: PLR0913 - the composition root hands over what it built
-        self, broker: Any, ledger: Any, decisions: Any, worker: Worker, book: RouteBook, clock: Clock, *, hold_outputs: bool = False
-    ) -> None:  # fmt: skip
-        self.broker: Broker = broker
-        self.ledger = ledger
+    def __init__(
+        self, stores: Stores, decisions: Any, worker: Worker, book: RouteBook, *, hold_outputs: bool = False
+    ) -> None:
+        self.broker: Broker = stores.broker
+        self.ledger = stores.ledger
         self.book = book
-        self.clock = clock
+        self.clock = stores.clock
         self.hold_outputs = hold_outputs
-        self.control = Control(broker, decisions, clock)
+        broker, ledger = stores.broker, stores.ledger
+        self.control = Control(broker, decisions)
         self.assembly = Assembly()
         self._broker = broker
         self._decisions = decisions

@@ -8,7 +8,7 @@ import msgspec
 
 from bus.errors import NotAllowed
 from bus.message import Message
-from bus.ports import Broker, Clock, Event, Settlement
+from bus.ports import Broker, Event, Settlement
 
 Puts = list[tuple[str, Message]]
 
@@ -19,13 +19,11 @@ class Control:
     Args:
         broker: channels.
         ledger: ``bus.ledger.control.Decisions`` of the embedded bus.
-        clock: time.
     """
 
-    def __init__(self, broker: Broker, ledger: Any, clock: Clock) -> None:
+    def __init__(self, broker: Broker, ledger: Any) -> None:
         self._broker = broker
         self._ledger = ledger
-        self._clock = clock
 
     def release(self, case_id: int, who: str, reason: str) -> int:
         """Let what a case holds go on, in its pinned version; returns how many messages.

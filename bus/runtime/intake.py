@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Any, BinaryIO, Protocol, cast
 
 from bus.errors import BusError, ConfigError, Rejected, Retryable
 from bus.message import Blob, Headers, Message, edge_id
-from bus.ports import BlobStore, Broker, CaseNote, Clock, Inbound, Source
+from bus.ports import Broker, CaseNote, Inbound, Source
 from bus.runtime.pipeline import CompiledRoute
 from bus.runtime.retry import next_wait
+from bus.runtime.stores import Stores
 
 
 class KnownArrival(Protocol):
@@ -35,6 +35,9 @@ class Ledger(Protocol):
     def arrival_done(self, tx: Any, arrival: str) -> None:
         """The partner has been told."""
 
+    def all_told(self, tx: Any, endpoint: str, before: int) -> None:
+        """Mark everything stored before a time as told."""
+
     def open_case(self, tx: Any, note: CaseNote) -> None:
         """Open or count up a case."""
 
@@ -45,22 +48,21 @@ class Intake:
     Args:
         route: gives the current compiled version.
         source: the endpoint.
-        broker, ledger, blobs: where arrivals go.
-        clock: time.
-        chance: spreads retries.
+        stores: channels, ledger, blobs, time.
     """
 
-    def __init__(  # noqa: PLR0913 - its collaborators
-        self, route: Callable[[], CompiledRoute], source: Source, broker: Broker, ledger: Ledger, blobs: BlobStore, clock: Clock, chance: random.Random
-    ) -> None:  # fmt: skip
+    def __init__(self, route: Callable[[], CompiledRoute], source: Source, stores: Stores) -> None:
+        ledger: Ledger = stores.ledger
         self._route = route
         self._source = source
-        self._broker = broker
+        self._broker: Broker = stores.broker
         self._ledger = ledger
-        self._blobs = blobs
-        self._clock = clock
-        self._chance = chance
+        self._blobs = stores.blobs
+        self._clock = stores.clock
+        self._chance = stores.chance
         self._failures = 0
+        self._started = stores.clock.now()
+        self._told = False
         self.resting_until = 0
         endpoint = route().name
         if hasattr(source, "known"):
@@ -78,10 +80,21 @@ class Intake:
             for inbound in self._source.poll(most):
                 count += self._one(inbound)
             self._failures = 0
+            if not self._told and count < most:
+                self._all_told()
         except (Retryable, ConfigError) as error:
             self._rest(error)
         self._report_findings()
         return count
+
+    def _all_told(self) -> None:
+        """What a dead owner had stored and is not listed any more was told to the partner: only its mark is missing.
+
+        Without this, the same file sent again on another day would be taken for the arrival that was never finished.
+        """
+        name, before = self._route().name, self._started
+        self._broker.transact("told", lambda tx: self._nothing(self._ledger.all_told(tx, name, before)))
+        self._told = True
 
     def _one(self, inbound: Inbound) -> int:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
@@ -13,10 +12,8 @@ import msgspec
 from bus.errors import BusError, ConfigError, InDoubt, Rejected
 from bus.message import Blob, Message
 from bus.ports import (
-    BlobStore,
     Broker,
     CaseNote,
-    Clock,
     Delivery,
     Event,
     Format,
@@ -26,6 +23,7 @@ from bus.ports import (
     WriteContext,
 )
 from bus.runtime.retry import next_wait
+from bus.runtime.stores import Stores
 from bus.spec import ErrorPolicySpec
 
 
@@ -63,23 +61,17 @@ class Sender:
     """The unit of work of one outlet. One thread at a time.
 
     Args:
-        outlet: where to.
-        broker: channels; the outlet's channel has the outlet's name.
-        ledger: committed state.
-        blobs: bodies that are too big for a row.
-        clock: time.
-        chance: spreads retries.
+        outlet: where to; its channel has the outlet's name.
+        stores: channels, ledger, blobs, time.
     """
 
-    def __init__(
-        self, outlet: Outlet, broker: Broker, ledger: Ledger, blobs: BlobStore, clock: Clock, chance: random.Random
-    ) -> None:
+    def __init__(self, outlet: Outlet, stores: Stores) -> None:
         self.outlet = outlet
-        self._broker = broker
-        self._ledger = ledger
-        self._blobs = blobs
-        self._clock = clock
-        self._chance = chance
+        self._broker: Broker = stores.broker
+        self._ledger: Ledger = stores.ledger
+        self._blobs = stores.blobs
+        self._clock = stores.clock
+        self._chance = stores.chance
         self.resting_until = 0
         """Back-pressure: while the partner is away nothing is taken."""
         self._swept = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Protocol
@@ -12,10 +11,11 @@ import msgspec
 from bus.errors import BusError, Held, Rejected
 from bus.expressions import compile_expression
 from bus.message import Group, Hold, Join, Message, OpenCase, Progress, Register, Remember, Resequence, Send
-from bus.ports import Broker, CaseNote, Clock, Delivery, Event, Reader, Settlement
+from bus.ports import Broker, CaseNote, Delivery, Event, Reader, Settlement
 from bus.runtime import splitting
 from bus.runtime.pipeline import CompiledRoute, End, Split, Trace, primary
 from bus.runtime.retry import next_wait
+from bus.runtime.stores import Stores
 from bus.runtime.worth import worth_of
 
 NULL_ID = "0" * 32
@@ -36,19 +36,16 @@ class Worker:
     """Runs segments. Holds no state of its own between two batches, so that a crash loses nothing.
 
     Args:
-        broker: channels.
-        ledger: committed state.
+        stores: channels, ledger, time.
         routes: compiled versions.
-        clock: time.
-        chance: spreads retries.
     """
 
-    def __init__(self, broker: Broker, ledger: Ledger, routes: Routes, clock: Clock, chance: random.Random) -> None:
-        self._broker = broker
-        self._ledger = ledger
+    def __init__(self, stores: Stores, routes: Routes) -> None:
+        self._broker: Broker = stores.broker
+        self._ledger: Ledger = stores.ledger
+        self._clock = stores.clock
+        self._chance = stores.chance
         self._routes = routes
-        self._clock = clock
-        self._chance = chance
 
     def run_batch(self, channel: str, most: int) -> int:
         """Take and settle up to ``most`` messages of a segment; returns how many (0 = nothing to do)."""

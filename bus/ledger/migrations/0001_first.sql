@@ -44,17 +44,20 @@ CREATE TABLE deferred (
   code TEXT NOT NULL, reason TEXT NOT NULL, payload BLOB NOT NULL
 ) STRICT;
 CREATE INDEX deferred_due ON deferred (due);
+CREATE INDEX deferred_number ON deferred (number);
 CREATE TABLE held (
   id INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL, until INTEGER NOT NULL, predicate TEXT NOT NULL,
   code TEXT NOT NULL, reason TEXT NOT NULL, since INTEGER NOT NULL, case_id INTEGER, payload BLOB NOT NULL
 ) STRICT;
 CREATE INDEX held_until ON held (until) WHERE until > 0;
 CREATE INDEX held_case ON held (case_id);
+CREATE INDEX held_number ON held (number);
 CREATE TABLE dead (
   id INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL, code TEXT NOT NULL, reason TEXT NOT NULL,
   at INTEGER NOT NULL, case_id INTEGER NOT NULL, payload BLOB NOT NULL
 ) STRICT;
 CREATE INDEX dead_case ON dead (case_id);
+CREATE INDEX dead_number ON dead (number);
 
 CREATE TABLE batch (
   id INTEGER PRIMARY KEY, parent_id TEXT NOT NULL, parent_number INTEGER NOT NULL, step TEXT NOT NULL,
@@ -67,6 +70,7 @@ CREATE TABLE gathering (
   batch INTEGER NOT NULL, release INTEGER NOT NULL, channel TEXT NOT NULL, count INTEGER NOT NULL, money TEXT NOT NULL,
   correlation TEXT NOT NULL, opened INTEGER NOT NULL, due INTEGER NOT NULL,
   state TEXT NOT NULL CHECK (state IN ('open', 'released', 'done', 'swept')),
+  message INTEGER NOT NULL DEFAULT 0, -- number of the message it was released as
   UNIQUE (route, step, key, batch, release)
 ) STRICT;
 CREATE INDEX gathering_due ON gathering (due) WHERE state = 'open' AND due > 0;
@@ -91,6 +95,7 @@ CREATE TABLE instruction (
 ) STRICT;
 CREATE INDEX instruction_end_to_end ON instruction (end_to_end_id);
 CREATE INDEX instruction_payment_information ON instruction (payment_information_id);
+CREATE INDEX instruction_number ON instruction (number);
 CREATE INDEX instruction_waiting ON instruction (answer_by) WHERE status = '' AND answer_by > 0;
 
 CREATE TABLE remembered (
