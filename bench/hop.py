@@ -86,7 +86,7 @@ def hop(folder: Path, batch: int) -> tuple[float, float]:
     for begin in range(0, count, 1000):
         filling = Settlement("fill")
         for n in range(begin, min(begin + 1000, count)):
-            headers = Headers(child_id("ab" * 16, "bench", "fill", n), "ab" * 16)
+            headers = Headers(child_id("ab" * 16, "bench", "fill", n), "ab" * 16, worth=("EUR", Decimal("100.10")))
             filling.puts.append(("incoming", Message(headers, payment(n))))
         app.broker.settle([], filling, "fill")
     worker = app.bus._worker  # noqa: SLF001 - the measured piece itself, without the round through all channels

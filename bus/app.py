@@ -210,10 +210,11 @@ class StepSurroundings:
         self.reader = app.ledger
         self.clock = app.around.clock
         self._landscape = landscape
+        self._built_tables: dict[str, Any] | None = None
 
     def expression(self, text: str) -> Callable[[Any], Any]:
         """Compile an expression with the landscape's value tables bound."""
-        return compile_expression(text, tables=self._tables())
+        return compile_expression(text, tables=self._tables(), clock=self.clock).run
 
     def mapping(self, name: str) -> Callable[[Any], Any]:
         """A mapping by name."""
@@ -248,10 +249,11 @@ class StepSurroundings:
         return check
 
     def _tables(self) -> dict[str, Any]:
-        if not self._landscape.tables:
-            return {}
-        value_table = mapping_support().ValueTable
-        return {name: value_table.of(loaded.spec) for name, loaded in self._landscape.tables.items()}
+        if self._built_tables is None:
+            tables = self._landscape.tables
+            value_table = mapping_support().ValueTable if tables else None
+            self._built_tables = {name: value_table.of(loaded.spec) for name, loaded in tables.items()}
+        return self._built_tables
 
 
 def _own_packages() -> None:

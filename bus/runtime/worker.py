@@ -90,8 +90,6 @@ class Worker:
 
     def _run_one(self, route: CompiledRoute, channel: str, message: Message, into: Settlement, *, first: bool) -> bool:
         """Run one message and book its effects; true when it ended in a split (booked only when ``first``)."""
-        if message.headers.version != route.version:
-            message = message.with_headers(version=route.version)
         out = Trace()
         try:
             self._check_in(message)
@@ -125,7 +123,10 @@ class Worker:
         try:
             for step, effect in out:
                 if isinstance(effect, Split):
-                    into.open_batches.append(book.store(step, effect.message))
+                    parent = _pinned(route, effect.message)
+                    if not parent.headers.number:  # a copy: its parts are traced through the original
+                        parent = parent.with_headers(number=message.headers.number)
+                    into.open_batches.append(book.store(step, parent))
         except Rejected as error:
             into.discards.extend(book.cursors)
             raise error from None
@@ -270,7 +271,7 @@ def _book(route: CompiledRoute, message: Message, out: Trace, verdict: tuple[str
             outputs.append((effect.channel, sent))
             worth = worth or sent.headers.worth
         elif kind is Join:
-            member = _worthy(route, message, effect.message)
+            member = _pinned(route, _worthy(route, message, effect.message))
             worth = worth or member.headers.worth
             into.joins.append((msgspec.structs.replace(effect, step=at, message=member), route.gatherings[at]))
         else:
@@ -286,7 +287,7 @@ def _hold(route: CompiledRoute, at: str, effect: Hold, into: Settlement, message
     if note is not None:  # every held message is decided by itself
         note = msgspec.structs.replace(note, fingerprint=f"{note.fingerprint}:{effect.message.headers.id}")
     into.holds.append(
-        (msgspec.structs.replace(effect, message=_worthy(route, message, effect.message)), route.after[at], note)
+        (msgspec.structs.replace(effect, message=_pinned(route, _worthy(route, message, effect.message))), route.after[at], note)
     )
 
 
@@ -306,9 +307,16 @@ _ENTRY: dict[type, Callable[[CompiledRoute, str, Any, Settlement, Message], None
     Register: lambda _r, _at, effect, into, message: into.registers.append((effect, message)),
     Progress: lambda _r, _at, effect, into, _m: into.progress.append(effect),
     Remember: lambda _r, _at, effect, into, _m: into.remembers.append(effect),
-    Resequence: lambda r, at, effect, into, _m: into.resequences.append((effect, r.after[at])),
+    Resequence: lambda r, at, effect, into, _m: into.resequences.append(
+        (msgspec.structs.replace(effect, message=_pinned(r, effect.message)), r.after[at])
+    ),
     End: lambda _r, _at, _effect, _into, _m: None,
 }
+
+
+def _pinned(route: CompiledRoute, message: Message) -> Message:
+    """The message bound to this version of the route, before it waits in a place that belongs to the route."""
+    return message if message.headers.version == route.version else message.with_headers(version=route.version)
 
 
 def _worthy(route: CompiledRoute, came: Message, goes: Message) -> Message:
