@@ -109,21 +109,11 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     def copied(self, route: str, step: str, index: int) -> Message:
         """A copy for a further receiver: deterministic id of its own, not counted as money a second time.
 
-        The copy is no part of the batch any more; where it joins an aggregate, it goes into a late group (DELIVERY §4).
+        It keeps the place in the batch, so that it joins the same group as its fellows, but it never reports to it.
         """
         headers = self.headers
-        sequence = headers.sequence
-        if sequence is not None:
-            sequence = msgspec.structs.replace(sequence, reported=True)
-        changed = msgspec.structs.replace(
-            headers,
-            id=child_id(headers.id, route, step, index),
-            parent_id=headers.id,
-            number=0,
-            attempt=0,
-            copy=True,
-            sequence=sequence,
-        )
+        identity = child_id(headers.id, route, step, index)
+        changed = msgspec.structs.replace(headers, id=identity, parent_id=headers.id, number=0, attempt=0, copy=True)
         return Message(changed, self.body, self.properties)
 
 

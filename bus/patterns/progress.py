@@ -1,0 +1,57 @@
+"""Moving registered payments along the ladder of statuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bus import Effect, Message, Progress, Rejected, Step, StepResources, StepSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# ISO 20022 external payment status codes in the order in which banks give them; PDNG says nothing new.
+_LADDER = {"": 0, "RCVD": 1, "PDNG": 1, "ACTC": 2, "ACCP": 3, "ACWC": 4, "ACFC": 4, "ACSP": 5, "ACSC": 6, "ACCC": 6}
+_FINAL = ("RJCT", "CANC")
+
+
+class ProgressSpec(StepSpec):
+    """Moves a registered payment's status forward, and lets only real news go on (EIP Process Manager, its state).
+
+    ```yaml
+    - correlate: {partner: bank-north}
+    - advance: {}
+    - route:
+        - {when: status == 'RJCT', to: erp-rejects}
+        - otherwise: none
+    ```
+
+    RCVD, ACTC, ACCP, ACWC or ACFC, ACSP, ACSC or ACCC: a status only moves up. A rejection or cancellation ends it,
+    from any step of the ladder, and stays. PDNG and codes that are no step of it (PART, verification of payee) move
+    nothing.
+
+    Delivery: the move is committed with the message. A report that comes twice, late or out of order tells nothing new:
+    its message is *filtered*, so the ERP hears of each step once.
+    """
+
+    key = "advance"
+
+    def build(self, resources: StepResources) -> Step:
+        """See the class."""
+        del resources
+
+        def step(message: Message) -> Iterable[Message | Effect]:
+            body = message.body
+            instruction = body.get("instruction") if isinstance(body, dict) else None
+            if not isinstance(instruction, dict) or not isinstance(instruction.get("id"), int):
+                raise Rejected("VAL543", "there is no registered payment in the body", hint="put `correlate` before")
+            new, old = str(body.get("status") or ""), str(instruction.get("status") or "")
+            progress = Progress(instruction["id"], new, str(body.get("reason") or ""))
+            if new == "PDNG":
+                return (progress,)
+            if new in _FINAL:
+                return () if old in _FINAL else (progress, message)
+            if old in _FINAL or _LADDER.get(new, 0) <= _LADDER.get(old, 0):
+                return ()
+            return (progress, message)
+
+        return step
