@@ -6,7 +6,8 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -23,9 +24,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bus.errors import ConfigError
 from certs.files import check_name, read_private, read_public, write_private, write_public
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TlsKind = Literal["ca", "server", "client"]
 ROOT_DAYS = 365
@@ -129,7 +127,7 @@ class Authority:
             )
         return cls(folder, certificate, key)
 
-    def issue(  # noqa: PLR0913 - a certificate is what these say together
+    def issue(
         self,
         kind: Literal["server", "client"],
         name: str,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -12,10 +13,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from bus.errors import ConfigError, Finding
 from certs.files import check_private, read_public
 from certs.ssh import SUFFIX, fingerprint
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from pathlib import Path
 
 WARN_DAYS = (60, 30, 7, 1)
 """Days before the end at which an owner is warned, each time louder."""

@@ -6,16 +6,14 @@ import base64
 import binascii
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from bus.errors import ConfigError
 from certs.files import check_name, write_private, write_public
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SshKind = Literal["ssh-host", "ssh-client"]
 SUFFIX: dict[SshKind, str] = {"ssh-host": "_host_ed25519_key", "ssh-client": "_id_ed25519"}

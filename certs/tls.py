@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import ssl
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import NoReturn
 
 from bus.errors import BusError, ConfigError
 from certs.files import check_private
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 # TLS 1.2 only with forward secrecy and authenticated encryption (RFC 9325 §4.2); TLS 1.3 suites are all of that kind.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"

@@ -11,10 +11,10 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
@@ -32,9 +32,6 @@ from certs.expiry import survey, warning_level
 from certs.files import default_folder, read_private, refuse_repository, write_private, write_public
 from certs.ssh import fingerprint, issue_key
 from certs.tls import Identity, ReloadingContext, client_context, reloading_client, reloading_server, server_context
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 NOW = datetime.now(UTC)
 
