@@ -1,0 +1,149 @@
+"""`bus explain`: what an error code means, what a route does, what a configuration field takes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bus.cli.output import Exit, clean, config_option, json_option, leave, note, print_json
+from bus.errors import ConfigError
+
+
+@click.command()
+@click.argument("what", metavar="CODE|route|field")
+@click.argument("name", required=False, metavar="[ROUTE|FIELD]")
+@click.option(
+    "--body",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With `route`: a JSON file; shows each condition with its value for it.",
+)
+@config_option
+@json_option
+def command(*, what: str, name: str | None, body: Path | None, config: Path, as_json: bool) -> None:
+    r"""Explain an error code, a route or a configuration field.
+
+    \b
+        bus explain CFG101
+        bus explain route supplier-payments-out
+        bus explain route supplier-payments-out --body payment.json
+        bus explain field split.each
+    """
+    if body is not None and what != "route":
+        raise click.UsageError("--body goes with `bus explain route NAME`.")
+    if what == "route":
+        _route(_needed(name, "route NAME"), body, config, as_json=as_json)
+    elif what == "field":
+        _field(_needed(name, "field PATH, such as split.each"), as_json=as_json)
+    elif name is not None:
+        raise click.UsageError(f"Write `bus explain {what}`, `bus explain route {name}` or `bus explain field {name}`.")
+    else:
+        _code(what.upper(), as_json=as_json)
+
+
+def _needed(name: str | None, form: str) -> str:
+    if name is None:
+        raise click.UsageError(f"Write `bus explain {form}`.")
+    return name
+
+
+# ---------------------------------------------------------------- codes
+
+
+def _code(code: str, *, as_json: bool) -> None:
+    from bus.codes import codes  # noqa: PLC0415 - reads all code tables
+
+    table = codes()
+    if code not in table:
+        note(f"There is no code {clean(code[:40])}. Codes look like CFG101; every message shows its own.")
+        leave(Exit.USAGE)
+    row = table[code]
+    if as_json:
+        print_json({"code": code, **row._asdict()})
+        return
+    click.echo(f"{click.style(code, bold=True)}  {row.title}")
+    click.echo(f"  means  {row.means}")
+    click.echo(f"  do     {row.do}")
+
+
+# ---------------------------------------------------------------- routes
+
+
+def _route(name: str, body: Path | None, folder: Path, *, as_json: bool) -> None:
+    from bus.cli.prose import explain_route, route_prose, shown  # noqa: PLC0415 - loads the configuration package
+    from bus.config import load_landscape  # noqa: PLC0415
+
+    landscape = load_landscape(folder)
+    loaded = landscape.routes.get(name)
+    if loaded is None:
+        raise _no_route(name, landscape)
+    if body is None:
+        lines = route_prose(loaded)
+        if as_json:
+            print_json({"route": name, "path": loaded.path, "text": lines})
+        else:
+            click.echo("\n".join(clean(line) for line in lines))
+        return
+    decisions = explain_route(loaded.spec, _read(body), {n: _rows(t) for n, t in landscape.tables.items()} or None)
+    if as_json:
+        print_json([{**asdict(d), "parts": [[text, shown(value)] for text, value in d.parts]} for d in decisions])
+        return
+    before = ""
+    for decision in decisions:
+        if decision.step != before:
+            click.echo(f"{click.style(decision.step, bold=True)} {decision.pattern}")
+            before = decision.step
+        (whole, value), *parts = decision.parts
+        click.echo(f"  {clean(decision.where)}  {clean(whole)}  → {clean(shown(value))}")
+        for text, part in parts:
+            click.echo(f"      {clean(text)}  =  {clean(shown(part))}")
+    note("Each condition is worked out on the body as given; steps that change it are not run.")
+
+
+def _no_route(name: str, landscape: Any) -> ConfigError:
+    from bus.config.problems import listed, nearest  # noqa: PLC0415 - only after a slip
+
+    near = nearest(name, list(landscape.routes))
+    hint = f"did you mean `{near}`?" if near else f"known: {listed(sorted(landscape.routes))}"
+    broken = any(problem.severity == "error" for problem in landscape.problems)
+    return ConfigError("CFG193", f"there is no route `{name}`", hint=hint + ("; see also: bus check" if broken else ""))
+
+
+def _rows(table: Any) -> Any:
+    """A value table as expressions look values up in it."""
+    from bus.registry import mapping_support  # noqa: PLC0415 - only landscapes with tables need it
+
+    return mapping_support().ValueTable.of(table.spec)
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text("utf-8"), parse_float=Decimal)
+    except (OSError, ValueError, RecursionError):
+        raise ConfigError("CFG195", f"{file} is not JSON in UTF-8", hint="give one JSON document") from None
+
+
+# ---------------------------------------------------------------- fields
+
+
+def _field(path: str, *, as_json: bool) -> None:
+    from bus.config.reference import look_up  # noqa: PLC0415 - loads the configuration package
+    from bus.registry import Registry  # noqa: PLC0415
+
+    entries = look_up(path, Registry())
+    if as_json:
+        print_json(entries)
+        return
+    for entry in entries:
+        click.echo(click.style(entry.path, bold=True))
+        facts = [entry.takes, "required" if entry.required else f"default: {entry.default}" if entry.default else ""]
+        click.echo("  " + " · ".join(fact for fact in facts if fact))
+        for line in entry.text.splitlines():
+            click.echo(f"  {line}".rstrip())
+        width = max((len(key) for key in entry.keys), default=0)
+        for key, text in entry.keys.items():
+            click.echo(f"    {key:<{width}}  {text}".rstrip())

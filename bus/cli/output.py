@@ -1,0 +1,216 @@
+"""How verbs speak: tables, JSON, errors and exit codes, the same for all of them.
+
+Results go to stdout, everything else to stderr. Without a terminal tables are tab-separated lines, and nothing has a
+colour.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from bus.errors import BusError, ConfigError, Held, InDoubt, NotAllowed, Rejected, Retryable, Unavailable
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Exit(IntEnum):
+    """Exit codes of every verb."""
+
+    DONE = 0
+    FINDINGS = 1
+    """Check or test failed, a file was refused."""
+    USAGE = 2
+    """Wrong options, or nothing matched."""
+    CHANGES = 3
+    """Only with ``--exit-code``: there are changes."""
+    NOT_ALLOWED = 4
+    """A rule forbids it, or it waits for a person."""
+    UNREACHABLE = 5
+    """Partner, store or running bus cannot be reached."""
+    PARTLY = 6
+    """Some of a bulk is done, or the outcome of an outward effect is unknown."""
+    BUG = 70
+    INTERRUPTED = 130
+
+
+_EXITS: tuple[tuple[type[BusError], Exit], ...] = (
+    (NotAllowed, Exit.NOT_ALLOWED),
+    (Held, Exit.NOT_ALLOWED),
+    (Unavailable, Exit.UNREACHABLE),
+    (Retryable, Exit.UNREACHABLE),
+    (InDoubt, Exit.PARTLY),
+    (ConfigError, Exit.FINDINGS),
+    (Rejected, Exit.FINDINGS),
+)
+
+
+_NOTHING_THERE = ("CFG160", "CFG190", "CFG193", "CFG194", "CFG195")
+"""No landscape, no file matched, no route or field of that name, an argument that is not what it should be."""
+
+
+def exit_code(error: BusError) -> Exit:
+    """The exit code that a raised error means."""
+    if isinstance(error, ConfigError) and error.code in _NOTHING_THERE:
+        return Exit.USAGE
+    return next((code for kind, code in _EXITS if isinstance(error, kind)), Exit.FINDINGS)
+
+
+def leave(code: Exit) -> NoReturn:
+    """End the running verb with this exit code."""
+    click.get_current_context().exit(int(code))
+
+
+# ---------------------------------------------------------------- options that verbs share
+
+
+def config_option(function: F) -> F:
+    """Decorator: ``-C/--config DIR`` as parameter ``config``, a :class:`pathlib.Path` from :func:`config_folder`."""
+
+    def choose(ctx: click.Context, _option: click.Parameter, value: str | None) -> Path:
+        return config_folder(value or ctx.find_root().obj)
+
+    return click.option(
+        "-C",
+        "--config",
+        metavar="DIR",
+        callback=choose,
+        help="Folder with bus.yaml; default: ./routes if it has one, else the current folder.",
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """Decorator: ``--json`` as parameter ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(function)
+
+
+def config_folder(given: str | None = None) -> Path:
+    """The folder with ``bus.yaml``: as given, else ``./routes`` if it has one, else the current folder."""
+    if given:
+        return Path(given)
+    return Path("routes") if Path("routes", "bus.yaml").is_file() else Path()
+
+
+# ---------------------------------------------------------------- results on stdout
+
+
+def clean(text: Any) -> str:
+    """Text that may be shown on a terminal: what came from outside must not move the cursor or retitle the window."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", "\ufffd", str(text))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
+    """Rows under headings: a table on a terminal, tab-separated lines with one heading line elsewhere.
+
+    Cells that are numbers (``int``, ``Decimal``) stand right-aligned; None is shown empty.
+    """
+    cells = [list(row) for row in rows]
+    if not sys.stdout.isatty():
+        for line in [columns, *cells]:
+            click.echo("\t".join("" if cell is None else clean(cell) for cell in line))
+        return
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - 60 ms that `--help` and pipes need not pay
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for index, column in enumerate(columns):
+        numeric = bool(cells) and all(isinstance(row[index], int | Decimal | None) for row in cells)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(Text("" if cell is None else clean(cell)) for cell in row))
+    Console(no_color=True if os.environ.get("NO_COLOR") else None).print(table)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document: amounts as decimal strings, times RFC 3339 UTC, frozen values as objects."""
+    click.echo(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
+
+
+def print_json_line(value: Any) -> None:
+    """One line of an NDJSON stream."""
+    click.echo(json.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":")))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, Path):
+        return value.as_posix()
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    return _members(value)
+
+
+def _members(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass or msgspec struct."""
+    if is_dataclass(value):
+        names = [field.name for field in fields(value)]
+    else:
+        names = list(getattr(value, "__struct_fields__", ()))
+    if not names:
+        raise TypeError(f"{type(value).__name__} cannot be printed as JSON")
+    return {name: getattr(value, name) for name in names}
+
+
+# ---------------------------------------------------------------- everything else on stderr
+
+
+def note(text: str) -> None:
+    """Something to know that is no result."""
+    click.echo(text, err=True)
+
+
+def print_error(error: BusError) -> None:
+    """``error[CODE] place  message`` with the hint below, on stderr."""
+    place = ""
+    if isinstance(error, ConfigError) and error.path:
+        place = " " + ":".join(str(part) for part in (error.path, error.line, error.column) if part)
+    elif isinstance(error, Rejected) and error.place:
+        place = f" {clean(error.place)}"
+    head = click.style(f"error[{error.code}]", fg="red", bold=True)
+    click.echo(f"{head}{place}  {clean(error.message)}", err=True)
+    if error.hint:
+        click.echo(f"    = {clean(error.hint)}", err=True)
+
+
+def print_bug(error: Exception) -> None:
+    """Report an unexpected exception: type and code places only, since its text and values may be payload."""
+    root = Path(__file__).parents[2]
+    frames = traceback.extract_tb(error.__traceback__)
+    head = click.style("internal error", fg="red", bold=True)
+    click.echo(f"{head}: {type(error).__name__}. This is a bug of girobus {version()}, not of your files.", err=True)
+    for frame in frames[-6:]:
+        path = Path(frame.filename)
+        shown = path.relative_to(root) if path.is_relative_to(root) else path.name
+        click.echo(f"    {shown}:{frame.lineno} in {frame.name}", err=True)
+    if os.environ.get("GIROBUS_DEBUG"):
+        click.echo("".join(traceback.format_exception(error)), err=True)
+    else:
+        click.echo(
+            "    = please report the lines above; GIROBUS_DEBUG=1 shows the whole traceback (with values)", err=True
+        )
+
+
+def version() -> str:
+    """Version of the installed distribution, or of the source tree this runs from."""
+    from bus.config import girobus_version  # noqa: PLC0415 - loads the configuration package
+
+    return girobus_version()

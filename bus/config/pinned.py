@@ -1,0 +1,115 @@
+"""The version of a route: a hash over all that decides what it does, and the texts that make it again later.
+
+Messages are pinned to the version under which they entered (DELIVERY §6). Connections and secrets are no part of it, so
+that an address or a password changes without a release.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from bus.config.fields import specs
+from bus.config.landscape import assemble
+from bus.errors import ConfigError
+from bus.spec import Catalogue, PlugInSpec, Secret
+
+if TYPE_CHECKING:
+    from bus.config.model import Landscape, Loaded, LoadedRoute
+
+
+def route_hash(landscape: Landscape, route: LoadedRoute) -> str:
+    """64 hex characters over the route, the mappings and value tables it uses, and girobus' own version.
+
+    Comments, quotes and the order of a spec's keys do not change it; a default that a release changes does.
+    """
+    mappings, tables = used(landscape, route)
+    content = {
+        "girobus": girobus_version(),
+        "route": canonical(route.spec),
+        "mappings": {loaded.name: canonical(loaded.spec) for loaded in mappings},
+        "tables": {loaded.name: canonical(loaded.spec) for loaded in tables},
+    }
+    return sha256(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+
+
+def sources(landscape: Landscape, route: LoadedRoute) -> dict[str, str]:
+    """Path -> text of every file needed to compile this version again: the route, its mappings and value tables.
+
+    ``bus.yaml`` is not among them: ways out are names to a route, and an outlet that is gone must not keep an old
+    version from being compiled.
+    """
+    mappings, tables = used(landscape, route)
+    return {loaded.path: loaded.text for loaded in (route, *mappings, *tables)}
+
+
+def landscape_from_sources(texts: dict[str, str], catalogue: Catalogue | None = None) -> Landscape:
+    """The inverse of :func:`sources`: a landscape with that one route.
+
+    Raises:
+        ConfigError: a text that was once accepted is not any more, because a plug-in of it is gone.
+    """
+    return assemble(Path(), texts, [], catalogue, cross=False).require()
+
+
+def used(landscape: Landscape, route: LoadedRoute) -> tuple[list[Loaded[Any]], list[Loaded[Any]]]:
+    """The mappings and the value tables that a route's outcome depends on, sorted by name."""
+    names = {name for _, spec in specs(route.spec) if isinstance(name := getattr(spec, "mapping", None), str)}
+    mappings = [landscape.mappings[name] for name in sorted(names) if name in landscape.mappings]
+    tables = [loaded for name, loaded in sorted(landscape.tables.items()) if _names(name, [route, *mappings])]
+    return mappings, tables
+
+
+def _names(table: str, readers: list[Loaded[Any]]) -> bool:
+    """Whether one of the texts has the table's name as a word.
+
+    Looser than following every ``lookup``: a table too many in the version only makes a new version when it changes,
+    one too few would let an old message be translated by new values.
+    """
+    word = re.compile(rf"(?<![\w-]){re.escape(table)}(?![\w-])")
+    return any(word.search(reader.text) for reader in readers)
+
+
+def canonical(value: Any) -> Any:
+    """A validated value as plain JSON data: with every default, keys as they are written, plug-ins under theirs."""
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        plain = {info.alias or name: canonical(getattr(value, name)) for name, info in fields.items()}
+        return {value.key: plain} if isinstance(value, PlugInSpec) else plain
+    if isinstance(value, dict):
+        return {str(key): canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted(str(item) for item in value)
+    if isinstance(value, Secret):
+        return value.reference
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+@cache
+def girobus_version() -> str:
+    """Version of the installed distribution; of ``pyproject.toml`` where this runs from a source tree.
+
+    Raises:
+        ConfigError: ``CFG192`` when neither is there: route versions could not be told apart over an upgrade.
+    """
+    try:
+        return installed("girobus")
+    except PackageNotFoundError:
+        import tomllib  # noqa: PLC0415 - only in a source tree
+
+        try:
+            project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+            return str(project["version"])
+        except (OSError, KeyError, tomllib.TOMLDecodeError):
+            hint = "install it with pip, or run it from its source tree"
+            raise ConfigError("CFG192", "the version of girobus is not known", hint=hint) from None

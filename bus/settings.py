@@ -1,0 +1,46 @@
+"""Settings of the process, from ``GIROBUS_*`` variables; what routes do never depends on them, and no secret is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bus.errors import ConfigError
+
+
+class Settings(BaseSettings):
+    """Read once at start and handed on; nothing deeper looks at the environment. Made by :func:`load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GIROBUS_", frozen=True, extra="ignore", use_attribute_docstrings=True, env_ignore_empty=True
+    )
+
+    config: Path | None = None
+    """Folder with ``bus.yaml``; None = ``./routes`` if it has one, else the current folder. ``-C`` wins over it."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe log event that is written."""
+    log_format: Literal["console", "json"] = "console"
+    """``console`` for people, ``json`` (one object a line) for log collectors."""
+    workers: int = Field(default=2, ge=1, le=64)
+    """Worker threads of one process."""
+    store: Path | None = None
+    """Folder of ledger, blobs and control socket, instead of ``store:`` in ``bus.yaml``."""
+
+
+def load_settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        ConfigError: ``CFG196`` for a variable with a value that its setting does not take; the value is not shown.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)[0]
+        name = f"GIROBUS_{'_'.join(str(part) for part in found['loc']).upper()}"
+        raise ConfigError(
+            "CFG196", f"{name}: {found['msg'][:1].lower()}{found['msg'][1:]}", hint="correct it or unset it"
+        ) from None
