@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 
 from bench.measure import Measurement, Memory, seconds, told, workplace
-from bus.app import App
+from bus.app import App, calm_collector
 from bus.message import Headers, Message, child_id, encode
 from bus.ports import Settlement
 
@@ -95,6 +95,7 @@ def hop(folder: Path, batch: int) -> tuple[float, float]:
         while worker.run_batch("hop", batch):
             pass
 
+    calm_collector()  # as `bus run` does
     with Memory() as memory:
         took = seconds(work)
     (through,) = app.store.read("SELECT count FROM tally WHERE place = 'hop' AND outcome = 'sent'")[0]

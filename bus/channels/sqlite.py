@@ -35,6 +35,9 @@ class Store(Protocol):
     def read(self, sql: str, bindings: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Read committed rows."""
 
+    def read_own(self, sql: str, bindings: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """As :meth:`read`, through the writer's connection."""
+
 
 class Book(Protocol):
     """The ledger's side of a commit."""
@@ -107,7 +110,7 @@ class SqliteBroker:
         state = self._channels[channel]
         for lane in self._turns(channel, state):
             low, high = _range(lane)
-            rows = self._store.read(
+            rows = self._store.read_own(
                 "SELECT id, payload FROM queued WHERE id >= ? AND id < ? ORDER BY id LIMIT ?", (low, high, most)
             )
             if rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -29,6 +29,10 @@ class _Writer:
         self._hash.update(data)
         self._size += len(data)
         return self._file.write(data)
+
+    def writelines(self, lines: Iterable[bytes], /) -> None:
+        for line in lines:
+            self.write(line)
 
     def finish(self) -> None:
         self._file.flush()

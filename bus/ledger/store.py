@@ -136,6 +136,14 @@ class Store:
                 self._readers.append(connection)
         return connection.execute(sql, bindings).fetchall()
 
+    def read_own(self, sql: str, bindings: tuple[Any, ...] = ()) -> list[Row]:
+        """As :meth:`read`, through the writer's connection: its page cache is warm, a reader's is not after each commit.
+
+        For short queries of the engine itself; waits for a commit in progress.
+        """
+        with self._writer:
+            return self._connection.execute(sql, bindings).fetchall()
+
     def numbers(self, tx: apsw.Connection, count: int) -> int:
         """Reserve ``count`` message numbers inside a transaction; the first is returned. Gaps are normal."""
         if self._next_number + count > self._last_reserved:
