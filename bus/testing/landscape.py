@@ -66,17 +66,17 @@ class Town:
 
 
 def local_edges(root: Path) -> tuple[Callable[[EndpointSpec, Any], Source], Callable[[EndpointSpec, Any], Sink]]:
-    """(source, sink) makers that go to the partners' folders directly where a route says SFTP.
+    """(source, sink) makers that go to the partners' folders directly where a route says SFTP, to ``local/`` for files.
 
     The words of both endpoints are the same, so the route is run as it stands, without servers, keys and sockets.
     """
     file_spec = Registry().spec("endpoint", "file")
 
     def local(spec: EndpointSpec) -> EndpointSpec:
-        if spec.key != "sftp":
+        if spec.key not in ("sftp", "file"):
             return spec
         written = {name: getattr(spec, name) for name in spec.model_fields_set if name in file_spec.model_fields}
-        place = root / str(getattr(spec, "connection", "")) / str(getattr(spec, "path", "")).lstrip("/")
+        place = root / str(getattr(spec, "connection", "local")) / str(getattr(spec, "path", "")).lstrip("/")
         made = file_spec.model_validate({**written, "path": str(place)})
         if not isinstance(made, EndpointSpec):
             raise TypeError("the file endpoint is no endpoint")
