@@ -1,0 +1,238 @@
+"""``bus inspect``: what is in a bank or ERP file, without a project."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import click
+
+from bus.cli.output import Exit, clean, json_option, leave, note, print_error, print_json, print_json_line, print_table
+from bus.errors import BusError, Finding, Rejected
+from bus.ports import InspectedDocument, Inspection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bus.ports import InspectedTotal, Part
+    from bus.spec import FormatSpec
+
+_HEAD = 4096
+_IN_MEMORY = 16_000_000
+_WORTH_A_BAR = 20_000_000
+"""Bytes from which reading takes long enough for a progress bar."""
+_Money = dict[str, Any]
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@json_option
+@click.option(
+    "--to",
+    "target",
+    type=click.Choice(["canonical"]),
+    help="Print the records of the file instead, one canonical JSON object a line.",
+)
+def command(files: tuple[str, ...], target: str | None, *, as_json: bool) -> None:
+    """Tell what is in bank or ERP files: format, documents, counts, sums, balances, findings.
+
+    Needs no project. The format is found by looking into the file. `-` reads standard input.
+
+    Exit code: 0 readable, 1 with errors among the findings or of unknown format, 2 when a file is missing.
+    """
+    worst = Exit.DONE
+    for name in files:
+        try:
+            with ExitStack() as stack:
+                source, size = _opened(name, stack)
+                shown = _with_bar(source, name, size, stack)
+                if target:
+                    code = _print_canonical(name, shown)
+                else:
+                    code = _print_inspection(name, shown, as_json=as_json, several=len(files) > 1)
+        except BrokenPipeError:
+            raise  # the reader of our output left, which is nothing about the file
+        except OSError as error:
+            note(f"error: {clean(name)}: {error.strerror or 'cannot be read'}")
+            code = Exit.USAGE
+        worst = max(worst, code)
+    leave(worst)
+
+
+# ---------------------------------------------------------------- the file
+
+
+def _opened(name: str, stack: ExitStack) -> tuple[BinaryIO, int]:
+    """A file to seek in, at its beginning, and its size in bytes."""
+    stream: BinaryIO = sys.stdin.buffer
+    if name != "-":
+        stream = stack.enter_context(Path(name).open("rb"))  # noqa: SIM115 - the stack closes it
+        if stream.seekable():
+            return stream, Path(name).stat().st_size
+    spool = stack.enter_context(SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115 - the stack closes it
+    while block := stream.read(1 << 20):
+        spool.write(block)
+    size = spool.tell()
+    spool.seek(0)
+    return cast("BinaryIO", spool), size
+
+
+def _with_bar(source: BinaryIO, name: str, size: int, stack: ExitStack) -> BinaryIO:
+    """The same file, with a progress bar on stderr where somebody is looking and it takes a while."""
+    if size < _WORTH_A_BAR or not sys.stderr.isatty():
+        return source
+    from rich.console import Console  # noqa: PLC0415 - only for big files on a terminal
+    from rich.progress import wrap_file  # noqa: PLC0415
+
+    bar = wrap_file(source, size, description=clean(name), console=Console(stderr=True), transient=True)
+    return stack.enter_context(bar)
+
+
+def _detect(source: BinaryIO, name: str) -> type[FormatSpec] | None:
+    """The format that is surest that the file is its own."""
+    from bus.registry import Registry  # noqa: PLC0415 - loads every format
+    from bus.spec import FormatSpec  # noqa: PLC0415 - loads pydantic
+
+    head = source.read(_HEAD)
+    source.seek(0)
+    registry = Registry()
+    sureness: list[tuple[float, type[FormatSpec]]] = []
+    for key in registry.keys("format"):
+        spec = registry.spec("format", key)
+        if issubclass(spec, FormatSpec):
+            sureness.append((spec.detect(head, Path(name).name), spec))
+    best, found = max(sureness, key=lambda pair: pair[0], default=(0.0, None))
+    return found if best > 0 else None
+
+
+# ---------------------------------------------------------------- inspection
+
+
+def _print_inspection(name: str, source: BinaryIO, *, as_json: bool, several: bool) -> Exit:
+    spec = _detect(source, name)
+    found = spec.inspect(source) if spec is not None else _unknown(source)
+    if as_json:
+        (print_json_line if several else print_json)(_as_plain(name, found))
+    else:
+        _print_tables(name, found)
+    bad = found.kind is None or any(finding.severity == "error" for finding in found.findings)
+    return Exit.FINDINGS if bad else Exit.DONE
+
+
+def _unknown(source: BinaryIO) -> Inspection:
+    if source.read(1):
+        finding = Finding("VAL590", "error", "beginning of the file", "no format knows this file")
+    else:
+        finding = Finding("VAL591", "error", "beginning of the file", "the file is empty")
+    return Inspection("", None, (), (finding,))
+
+
+def _as_plain(name: str, found: Inspection) -> dict[str, Any]:
+    return {
+        "file": name,
+        "format": found.format or None,
+        "kind": found.kind,
+        "documents": [_document(document) for document in found.documents],
+        "findings": [
+            {"code": f.code, "severity": f.severity, "place": f.place, "message": f.message} for f in found.findings
+        ],
+    }
+
+
+def _document(document: InspectedDocument) -> dict[str, Any]:
+    return {
+        "id": document.id,
+        "account": document.account,
+        "opening": document.opening,
+        "closing": document.closing,
+        "totals": [_total(total) for total in document.totals],
+    }
+
+
+def _total(total: InspectedTotal) -> dict[str, Any]:
+    return {
+        "currency": total.currency,
+        "count": total.count,
+        "amount": total.amount,
+        "credit": total.credit,
+        "debit": total.debit,
+    }
+
+
+def _print_tables(name: str, found: Inspection) -> None:
+    click.echo(f"{clean(name)}: {clean(found.format or 'unknown format')}, {clean(found.kind or 'not readable')}")
+    rows: list[list[Any]] = []
+    for document in found.documents:
+        first = [document.id, document.account, _balance(document.opening), _balance(document.closing)]
+        for total in document.totals or (None,):
+            if total is None:
+                rows.append([*first, None, None, None, None, None])
+            else:
+                rows.append([*first, total.currency, total.count, total.amount, total.credit, total.debit])
+            first = [None, None, None, None]
+    if rows:
+        heads = ("document", "account", "opening", "closing", "currency", "count", "amount", "credit", "debit")
+        print_table(heads, rows)
+    if found.findings:
+        _print_findings(found.findings)
+
+
+def _balance(balance: _Money | None) -> str | None:
+    if balance is None:
+        return None
+    return " ".join(
+        str(balance[name]) for name in ("amount", "currency", "date") if balance.get(name) not in (None, "")
+    )
+
+
+def _print_findings(findings: Iterable[Finding]) -> None:
+    """One line a kind of finding, with the first of its places: a bad file repeats the same finding on every line."""
+    kinds: dict[tuple[str, str, str], list[str]] = {}
+    for finding in findings:
+        kinds.setdefault((finding.code, finding.severity, finding.message), []).append(finding.place)
+    rows = [
+        [severity, code, places[0] + (f" (and {len(places) - 1} more)" if len(places) > 1 else ""), message]
+        for (code, severity, message), places in kinds.items()
+    ]
+    print_table(("severity", "code", "place", "finding"), rows)
+
+
+# ---------------------------------------------------------------- records
+
+
+def _print_canonical(name: str, source: BinaryIO) -> Exit:
+    """Stream the records as JSON lines; what is wrong goes to stderr."""
+    try:
+        spec = _detect(source, name)
+        if spec is None:
+            (finding,) = _unknown(source).findings
+            raise Rejected(finding.code, finding.message, place=clean(name))
+        document = _with_defaults(spec).build().read(source)
+        return _print_parts(name, document.parts(spec.each_default))
+    except BusError as error:
+        print_error(error)
+        return Exit.FINDINGS
+
+
+def _with_defaults(spec: type[FormatSpec]) -> FormatSpec:
+    from pydantic import ValidationError  # noqa: PLC0415 - 80 ms that the other verbs need not pay
+
+    try:
+        return spec.model_validate({})
+    except ValidationError:
+        why = f"the format `{spec.key}` cannot be read without options"
+        raise Rejected("VAL592", why, hint="read it in a route: `parse: {FORMAT: {…}}`") from None
+
+
+def _print_parts(name: str, parts: Iterable[Part]) -> Exit:
+    code = Exit.DONE
+    for part in parts:
+        if part.error is None:
+            print_json_line(part.body)
+            continue
+        code = Exit.FINDINGS
+        note(f"error[{part.error.code}] {clean(name)}: {clean(part.place)}: {clean(part.error.message)}")
+    return code
