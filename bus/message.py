@@ -198,7 +198,9 @@ class Remember(msgspec.Struct, frozen=True):
     value: str
     until: int = 0
     replace: bool = False
-    """True: the newest value wins, without conflict."""
+    """True: the newest value wins, without conflict …"""
+    seen: str | None = None
+    """… but where this says what the unit read there (empty = nothing), another value meanwhile is a conflict again."""
 
 
 class Resequence(msgspec.Struct, frozen=True):

@@ -79,12 +79,15 @@ def remember(tx: Any, wish: Remember, now: int) -> None:
     """Store a value under (scope, key).
 
     Raises:
-        Retryable: ``SYS121`` when another unit stored a different, unexpired value meanwhile.
+        Retryable: ``SYS121`` when another unit stored a different, unexpired value meanwhile; the worker then runs its
+            batch one by one, so that each unit sees what the one before it remembered.
     """
     row = tx.execute(
         "SELECT value, until FROM remembered WHERE scope = ? AND key = ?", (wish.scope, wish.key)
     ).fetchone()
-    if row is not None and not wish.replace and row[0] != wish.value and not 0 < row[1] <= now:
+    there = row[0] if row is not None and not 0 < row[1] <= now else ""
+    expected = (wish.seen,) if wish.replace else ("", wish.value)
+    if expected != (None,) and there not in expected:
         raise Retryable("SYS121", "another unit remembered the same key first", hint="it runs again by itself")
     tx.execute("INSERT OR REPLACE INTO remembered VALUES (?, ?, ?, ?)", (wish.scope, wish.key, wish.value, wish.until))
 

@@ -66,11 +66,13 @@ class ContinuitySpec(StepSpec):
                 raise Rejected("VAL516", f"the key `{name}` is missing", hint="name the field of the account")
             slot, identity = key_text(account), message.headers.id
             now = _Statement(_number(number(body)), _balance(opening(body)), _balance(closing(body)))
-            known = json.loads(reader.recall(scope, slot) or "{}")
+            seen = reader.recall(scope, slot) or ""
+            known = json.loads(seen or "{}")
             if known.get("id") == identity:
                 return (message,)
             state = json.dumps({"id": identity, "number": now.number, "closing": now.closing})
-            remember = Remember(scope, slot, state, replace=True)
+            # Statements of one account may run in one commit: with `seen` each of them sees the one before.
+            remember = Remember(scope, slot, state, replace=True, seen=seen)
             found = _break(_Statement(known["number"], "", known["closing"]), now) if known else None
             if found is None:
                 return (message, remember) if now.number is not None or now.closing else (message,)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pydantic import TypeAdapter
 
-from bus.errors import Finding, Rejected
+from bus.errors import Finding, Rejected, Retryable
 from bus.message import Blob, Effect, Group, Headers, Message, Progress, Register, Remember, edge_id
 from bus.spec import AnyStep, FormatSpec, Kind, PlugInSpec
 
@@ -46,6 +46,11 @@ class BenchBlob:
         """Append."""
         self._data += data
         return len(data)
+
+    def writelines(self, lines: Iterable[bytes], /) -> None:
+        """Append all."""
+        for line in lines:
+            self.write(line)
 
     @property
     def data(self) -> bytes:
@@ -236,15 +241,26 @@ class StepBench:
         return list(step(given if isinstance(given, Message) else self.message(given)))
 
     def settle(self, effects: Iterable[Message | Effect]) -> None:
-        """Commit what a step wishes to have remembered, registered or moved forward."""
+        """Commit what a step wishes to have remembered, registered or moved forward.
+
+        Raises:
+            Retryable: ``SYS121`` when a different value was remembered under the same key meanwhile.
+        """
         for effect in effects:
             if isinstance(effect, Remember):
-                self.reader.remembered[effect.scope, effect.key] = (effect.value, effect.until)
+                self._remember(effect)
             elif isinstance(effect, Register):
                 self._register(effect)
             elif isinstance(effect, Progress):
                 row = next(row for row in self.reader.registered if row["id"] == effect.instruction)
                 row.update(status=effect.status, reason=effect.reason)
+
+    def _remember(self, effect: Remember) -> None:
+        there = self.reader.recall(effect.scope, effect.key) or ""
+        expected = (effect.seen,) if effect.replace else ("", effect.value)
+        if expected != (None,) and there not in expected:
+            raise Retryable("SYS121", "another unit remembered the same key first")
+        self.reader.remembered[effect.scope, effect.key] = (effect.value, effect.until)
 
     def _register(self, effect: Register) -> None:
         for row in effect.rows:

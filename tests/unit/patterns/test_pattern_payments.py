@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from bus import Finding, Group, Hold, Message, OpenCase, Progress, Register, Rejected, Remember, with_field
+from bus import Finding, Group, Hold, Message, OpenCase, Progress, Register, Rejected, Remember, Retryable, with_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -484,6 +484,19 @@ def test_the_same_statement_running_again_raises_nothing(bench: StepBench) -> No
     bench.settle(bench.run(step, message))
 
     assert bench.run(step, message) == [message]
+
+
+def test_statements_that_run_at_the_same_time_do_not_overlook_each_other(bench: StepBench) -> None:
+    step = bench.build({"continuity": {}})
+    bench.settle(bench.run(step, statement(5, "0", "10")))
+    sixth, seventh = bench.message(statement(6, "10", "20")), bench.message(statement(7, "20", "30"))
+    both = [bench.run(step, sixth), bench.run(step, seventh)]
+
+    bench.settle(both[0])
+    with pytest.raises(Retryable):
+        bench.settle(both[1])
+
+    assert [type(effect) for effect in bench.run(step, seventh)] == [Message, Remember], "no case when it runs again"
 
 
 def test_a_case_names_numbers_and_no_balances_and_opens_once(bench: StepBench) -> None:

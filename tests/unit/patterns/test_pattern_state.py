@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from bus import Hold, Join, Rejected, Remember, Resequence, Sequence
+from bus import Hold, Join, Rejected, Remember, Resequence, Retryable, Sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,6 +148,15 @@ def test_nothing_is_remembered_before_the_commit(bench: StepBench) -> None:
     bench.run(step, {"id": "1"})
 
     assert len(bench.run(step, {"id": "1"})) == 2, "a unit that failed must not make its message a duplicate"
+
+
+def test_two_messages_with_one_key_in_one_commit_are_a_conflict(bench: StepBench) -> None:
+    step = bench.build({"idempotent": "id"})
+    both = [bench.run(step, {"id": "1"}) for _ in range(2)]
+
+    bench.settle(both[0])
+    with pytest.raises(Retryable):
+        bench.settle(both[1])
 
 
 def test_a_key_is_forgotten_after_its_window(bench: StepBench) -> None:
