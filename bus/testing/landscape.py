@@ -125,6 +125,11 @@ class Loopback:
         for server in self._servers.values():
             server.stop()
 
+    def reached(self, name: str, connection: Any) -> Any:
+        """The connection with the port that its server listens on."""
+        server = self._servers.get(name)
+        return connection if server is None else connection.model_copy(update={"port": server.port})
+
     def addresses(self) -> dict[str, str]:
         """Partner -> ``127.0.0.1:port``."""
         return {name: f"127.0.0.1:{server.port}" for name, server in self._servers.items()}
