@@ -376,15 +376,15 @@ class Settlement:
         self.outbound: list[tuple[str, str, Message, Receipt]] = []
         self.tally: MoneyTotalsByOutcome = {}
 
-    def report(self, message: Message, outcome: str) -> None:
-        """Count an outcome for the place, and for the message's batch if it has not been told yet."""
+    def report(self, message: Message, outcome: str, *, batch: bool = True) -> None:
+        """Count an outcome for the place, and for the message's batch if that has not been told yet and wants to know."""
         worth = message.headers.worth
         currency, value = worth if worth is not None else ("", _ZERO)
         key = (outcome, currency)
         count, total = self.tally.get(key, (0, _ZERO))
         self.tally[key] = (count + 1, total + value)
         sequence = message.headers.sequence
-        if sequence is not None and not sequence.reported and not message.headers.copy:
+        if batch and sequence is not None and not sequence.reported and not message.headers.copy:
             book = self.reports.setdefault(sequence.batch, {})
             count, total = book.get(key, (0, _ZERO))
             book[key] = (count + 1, total + value)

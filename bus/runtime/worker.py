@@ -10,7 +10,7 @@ import msgspec
 
 from bus.errors import BusError, Held, Rejected
 from bus.expressions import compile_expression
-from bus.message import Group, Hold, Join, Message, OpenCase, Progress, Register, Remember, Resequence, Send
+from bus.message import Group, Hold, Join, Message, OpenCase, Progress, Register, Remember, Resequence, Send, Sequence
 from bus.ports import Broker, CaseNote, Delivery, Event, Reader, Settlement
 from bus.runtime import splitting
 from bus.runtime.pipeline import CompiledRoute, End, Split, Trace, primary
@@ -265,8 +265,8 @@ def _book(route: CompiledRoute, message: Message, out: Trace, verdict: tuple[str
         kind = type(effect)
         if kind is Send:
             sent = _worthy(route, message, effect.message)
-            if sent.headers.attempt:
-                sent = sent.with_headers(attempt=0)
+            if sent.headers.attempt or sent.headers.sequence is not None:
+                sent = sent.with_headers(attempt=0, sequence=_told(sent.headers.sequence))
             into.puts.append((effect.channel, sent))
             outputs.append((effect.channel, sent))
             worth = worth or sent.headers.worth
@@ -279,7 +279,13 @@ def _book(route: CompiledRoute, message: Message, out: Trace, verdict: tuple[str
     if isinstance(message.body, Group):
         into.closed_groups.append(message.body.number)
     into.events.append(Event(message, outcome, step, outputs=tuple(outputs)))
-    into.report(message if worth == message.headers.worth else message.with_headers(worth=worth), outcome)
+    told = message if worth == message.headers.worth else message.with_headers(worth=worth)
+    into.report(told, outcome, batch=outcome != "waiting")
+
+
+def _told(sequence: Sequence | None) -> Sequence | None:
+    """The place in a batch of a message that left its route: the batch knows, what happens elsewhere is not its matter."""
+    return None if sequence is None else msgspec.structs.replace(sequence, reported=True)
 
 
 def _hold(route: CompiledRoute, at: str, effect: Hold, into: Settlement, message: Message) -> None:
