@@ -1,0 +1,131 @@
+"""The timer: one message per tick, the same tick again after a crash, one catch-up at most."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from bus.errors import ConfigError
+from bus.testing.clock import ManualClock
+from bus.testing.folder import ScriptedResources
+from endpoints.timer import TimerSpec
+
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()  # 2026-11-23T08:00:00Z, a Monday
+
+
+def ticks(source: Any, most: int = 10) -> list[str]:
+    return [inbound.identity for inbound in source.poll(most)]
+
+
+def test_a_tick_is_made_once_and_carries_its_scheduled_time(clock: ManualClock) -> None:
+    source = TimerSpec.model_validate({"every": "1h"}).source(ScriptedResources(clock))
+    clock.advance(HOUR + 1_234)
+    (inbound,) = source.poll(10)
+    body = io.BytesIO()
+    inbound.fetch(body)
+    assert json.loads(body.getvalue()) == {"tick": "2026-11-23T09:00:00Z"}
+    assert (inbound.identity, inbound.facts) == ("2026-11-23T09:00:00Z", (0, 0))
+    assert inbound.name == "tick-2026-11-23T09:00:00Z.json"
+    inbound.complete("done", "12345678")
+    assert ticks(source) == []
+    clock.advance(HOUR)
+    assert ticks(source) == ["2026-11-23T10:00:00Z"]
+
+
+def test_cron_ticks_on_its_minute_and_on_its_days(clock: ManualClock) -> None:
+    source = TimerSpec.model_validate({"cron": "30 9 * * 1-5"}).source(ScriptedResources(clock))
+    seen = []
+    for _ in range(7 * 24 * 4):
+        clock.advance(15 * MINUTE)
+        seen += ticks(source)
+    assert seen == [f"2026-11-{day}T09:30:00Z" for day in (23, 24, 25, 26, 27)]
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 999, 59_999])
+def test_a_cron_tick_is_seen_at_its_very_moment(clock: ManualClock, beyond: int) -> None:
+    source = TimerSpec.model_validate({"cron": "5 8 * * *"}).source(ScriptedResources(clock))
+    clock.advance(5 * MINUTE - 1)
+    assert ticks(source) == []
+    clock.advance(1 + beyond)
+    assert ticks(source) == ["2026-11-23T08:05:00Z"]
+
+
+def test_of_many_missed_ticks_only_the_latest_is_made(clock: ManualClock) -> None:
+    source = TimerSpec.model_validate({"every": "1m"}).source(ScriptedResources(clock))
+    clock.advance(10 * MINUTE)
+    assert ticks(source) == ["2026-11-23T08:10:00Z"]
+    assert ticks(source) == []
+
+
+@pytest.mark.parametrize(
+    ("catch_up", "late", "made"),
+    [("2h", HOUR, True), ("2h", 3 * HOUR, False), ("0s", MINUTE, False), ("5m", MINUTE, True)],
+)
+def test_a_tick_missed_before_the_start_is_caught_up_within_reason(
+    clock: ManualClock, catch_up: str, late: int, *, made: bool
+) -> None:
+    clock.advance(late)
+    spec = TimerSpec.model_validate({"cron": "0 8 * * *", "catch_up": catch_up})
+    assert ticks(spec.source(ScriptedResources(clock))) == (["2026-11-23T08:00:00Z"] if made else [])
+
+
+def test_the_same_tick_has_the_same_identity_after_a_crash(clock: ManualClock) -> None:
+    spec = TimerSpec.model_validate({"every": "1h"})
+    clock.advance(MINUTE)
+    first = ticks(spec.source(ScriptedResources(clock, epoch=1)))
+    clock.advance(MINUTE)
+    assert ticks(spec.source(ScriptedResources(clock, epoch=2))) == first == ["2026-11-23T08:00:00Z"]
+
+
+def test_an_abandoned_tick_is_made_again_however_long_it_takes(clock: ManualClock) -> None:
+    source = TimerSpec.model_validate({"cron": "5 8 * * *"}).source(ScriptedResources(clock))
+    clock.advance(5 * MINUTE)
+    for _ in range(20):
+        (inbound,) = source.poll(1)
+        assert inbound.identity == "2026-11-23T08:05:00Z"
+        inbound.abandon()
+        clock.advance(10 * MINUTE)
+    assert ticks(source) == ["2026-11-23T08:05:00Z"]
+    source.close()
+
+
+def test_a_clock_that_goes_back_makes_no_tick_twice(clock: ManualClock) -> None:
+    source = TimerSpec.model_validate({"every": "1h"}).source(ScriptedResources(clock))
+    clock.advance(HOUR)
+    assert len(ticks(source)) == 1
+    clock.advance(-HOUR)
+    assert ticks(source) == []
+    clock.advance(HOUR + MINUTE)
+    assert ticks(source) == []
+    assert ticks(source, most=0) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ({}, "CFG139"),
+        ({"every": "1h", "cron": "0 6 * * *"}, "CFG139"),
+        ({"every": "10ms"}, "CFG139"),
+        ({"cron": "every day"}, "CFG114"),
+        ({"every": "soon"}, "CFG111"),
+    ],
+)
+def test_words_are_checked(words: dict[str, Any], code: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TimerSpec.model_validate(words)
+    assert [error["type"] for error in caught.value.errors()] == [code]
+
+
+def test_nothing_is_sent_to_a_timer(clock: ManualClock) -> None:
+    with pytest.raises(ConfigError, match="CFG131"):
+        TimerSpec.model_validate({"every": "1h"}).sink(ScriptedResources(clock))
