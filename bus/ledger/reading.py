@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import apsw
 
@@ -29,7 +29,7 @@ class Reading:
     A read transaction lasts one query, so that it never stalls the writer's checkpoints (DELIVERY §10).
 
     Raises:
-        Unavailable: ``SYS104`` there is no ledger, ``SYS105`` it is of another schema, ``SYS108`` it cannot be read.
+        Unavailable: ``SYS104`` there is no ledger, ``SYS105`` it is of another schema, ``SYS132`` it cannot be read.
     """
 
     def __init__(self, path: Path, *, patience: float = 10.0) -> None:
@@ -40,7 +40,7 @@ class Reading:
             self._connection = open_reader(path)
             self._connection.set_progress_handler(lambda: time.monotonic() > self._deadline, _STEPS)
             self._deadline = time.monotonic() + patience
-            ((present,),) = self._connection.execute("PRAGMA user_version").fetchall()
+            present = int(str(self._connection.pragma("user_version")))
         known = _schema_version()
         if present != known:
             self.close()
@@ -51,7 +51,7 @@ class Reading:
         """All rows of a query that the caller has bounded.
 
         Raises:
-            Unavailable: ``SYS107`` when it takes too long, ``SYS108`` when the ledger cannot be read.
+            Unavailable: ``SYS131`` when it takes too long, ``SYS132`` when the ledger cannot be read.
         """
         self._deadline = time.monotonic() + self._patience
         try:
@@ -59,7 +59,7 @@ class Reading:
                 return self._connection.execute(sql, bindings).fetchall()
         except apsw.InterruptError:
             hint = "narrow the search, or try again when the machine is less busy"
-            raise Unavailable("SYS107", f"the ledger gave no answer within {self._patience:g} s", hint=hint) from None
+            raise Unavailable("SYS131", f"the ledger gave no answer within {self._patience:g} s", hint=hint) from None
 
     def one(self, sql: str, bindings: tuple[Any, ...] = ()) -> Row | None:
         """The first row, or None."""
@@ -70,7 +70,7 @@ class Reading:
         """Close the connection."""
         self._connection.close()
 
-    def __enter__(self) -> Reading:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -89,7 +89,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise
     except apsw.Error as error:
         hint = "read it as the user that runs the bus; if it is damaged, restore it from backup"
-        raise Unavailable("SYS108", f"the ledger {path} cannot be read: {type(error).__name__}", hint=hint) from None
+        raise Unavailable("SYS132", f"the ledger {path} cannot be read: {type(error).__name__}", hint=hint) from None
 
 
 @dataclass(frozen=True, slots=True)

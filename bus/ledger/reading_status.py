@@ -84,15 +84,13 @@ def read_figures(reading: Reading, now: int) -> Figures:
     """Collect all figures; ``now`` in milliseconds since 1970 UTC.
 
     Raises:
-        Unavailable: the ledger does not answer (``SYS107``, ``SYS108``).
+        Unavailable: the ledger does not answer (``SYS131``, ``SYS132``).
     """
     figures = Figures()
     figures.queues = _queues(reading)
     figures.deferred = _waiting(reading, "deferred", "due")
     figures.held = _waiting(reading, "held", "until")
-    figures.dead = _counts(
-        reading, f"SELECT channel, count(*) FROM (SELECT channel FROM dead LIMIT {_SCANNED}) GROUP BY 1"
-    )
+    figures.dead = {channel: found.count for channel, found in _waiting(reading, "dead", "at").items()}
     figures.parked = _counts(
         reading, "SELECT r.channel, count(*) FROM resequencing r JOIN parked p ON p.stream = r.id GROUP BY 1"
     )
@@ -104,7 +102,10 @@ def read_figures(reading: Reading, now: int) -> Figures:
     figures.cases = _counts(
         reading, "SELECT route, count(*) FROM cases INDEXED BY cases_fingerprint WHERE state = 'open' GROUP BY 1"
     )
-    sql = "SELECT route, count(*), sum(count), min(opened) FROM gathering WHERE state = 'open' GROUP BY 1"
+    sql = (
+        "SELECT route, count(*), sum(count), min(opened) FROM gathering INDEXED BY gathering_batch "
+        "WHERE state = 'open' GROUP BY 1"
+    )
     figures.gathered = {row[0]: Gathered(row[1], row[2], moment(row[3])) for row in reading.rows(sql)}
     for place, outcome, currency, count, amount, last in reading.rows("SELECT * FROM tally ORDER BY 1, 2, 3"):
         figures.totals.setdefault(place, []).append(Total(outcome, currency, count, Decimal(amount)))
@@ -154,7 +155,7 @@ def _depth(reading: Reading, lane: int) -> tuple[int, bool]:
     if count < _COUNTED:
         return count, True
     ((first, last),) = reading.rows("SELECT min(id), max(id) FROM queued WHERE id >= ? AND id < ?", _range(lane))
-    return last - first + 1, False
+    return (last - first + 1 if last is not None else 0), False
 
 
 def _oldest(reading: Reading, lane: int) -> datetime | None:
@@ -165,3 +166,14 @@ def _oldest(reading: Reading, lane: int) -> datetime | None:
         return maybe_moment(decode(row[0]).headers.created_at)
     except Rejected:
         return None  # damaged; the worker buries it with a case
+
+
+def next_moment(reading: Reading) -> int:
+    """When the first thing that waits for a time goes on, milliseconds since 1970 UTC; 0 = nothing does."""
+    ((found,),) = reading.rows(
+        "SELECT min(due) FROM (SELECT min(due) AS due FROM deferred "
+        "UNION ALL SELECT min(until) FROM held WHERE until > 0 "
+        "UNION ALL SELECT min(due) FROM gathering WHERE state = 'open' AND due > 0 "
+        "UNION ALL SELECT min(due) FROM resequencing WHERE due > 0)"
+    )
+    return int(found or 0)

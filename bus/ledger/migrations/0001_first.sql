@@ -76,6 +76,7 @@ CREATE TABLE gathering (
 CREATE INDEX gathering_due ON gathering (due) WHERE state = 'open' AND due > 0;
 CREATE INDEX gathering_done ON gathering (id) WHERE state = 'done';
 CREATE INDEX gathering_batch ON gathering (batch) WHERE state = 'open';
+CREATE INDEX gathering_of_batch ON gathering (batch);
 -- id = gathering << 30 | position
 CREATE TABLE member (id INTEGER PRIMARY KEY, sort TEXT NOT NULL, number INTEGER NOT NULL, payload BLOB NOT NULL) STRICT;
 

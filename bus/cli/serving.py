@@ -1,0 +1,228 @@
+"""The bus in the foreground: started, listening to signals and to its control socket, stopped without losing a step."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal
+
+from bus.cli.output import note, print_error, version
+from bus.errors import BusError
+from bus.ledger.reading import Reading
+from bus.ledger.reading_status import next_moment
+from bus.runtime.socket import ControlServer, Desk
+
+if TYPE_CHECKING:
+    from bus.app import App
+
+_STOP = 30.0
+"""Seconds for the batches in hand at a stop."""
+_QUIET_ROUNDS = 2
+"""A file counts as complete when two looks at it agree, so a source is looked at twice before it counts as empty."""
+_LONGEST_PAUSE = 5_000
+_NEAR = 60_000
+"""What is due within this time (milliseconds) is waited for by ``--until-idle``."""
+
+Wish = Literal["stop", "reload"]
+
+
+class Service:
+    """A built bus with everything that a person at the machine may do to it.
+
+    SIGTERM and SIGINT finish the batches in hand and stop; a second SIGINT gives up at once (KeyboardInterrupt), which
+    loses nothing: what was not committed runs again. SIGHUP reads the configuration again.
+
+    Args:
+        app: the bus; not started yet.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self._wishes: SimpleQueue[Wish] = SimpleQueue()
+        self._stopping = False
+        self.at_rest = True
+        """No thread of the bus works on the store."""
+        self._control = ControlServer(app.home, Desk(app.bus, app.reload).perform)
+
+    def wish(self, what: Wish) -> None:
+        """Ask the running service for something; from any thread."""
+        self._wishes.put(what)
+
+    def run(self) -> bool:
+        """Run until somebody says stop; False when a batch did not end in time.
+
+        Raises:
+            KeyboardInterrupt: at the second SIGINT.
+        """
+        with self._listening():
+            self.at_rest = False
+            self.app.bus.start()
+            self._announce()
+            while self._wishes.get() == "reload":
+                self._reload()
+            note("stopping: the batches in hand are finished first")
+            self.at_rest = self.app.bus.stop(_STOP)
+            if not self.at_rest:
+                note(f"a batch did not end within {_STOP:g} s; it runs again at the next start")
+            return self.at_rest
+
+    def run_until_idle(self) -> bool:
+        """Run until nothing is left to do now; False when somebody said stop before.
+
+        Sources are looked at until they are empty, whatever their schedule says; what is due within a minute is waited
+        for. What waits longer, for a person or for a partner that is away stays for the next run.
+        """
+        bus = self.app.bus
+        with self._listening():
+            self._announce()
+            quiet = 0
+            while quiet < _QUIET_ROUNDS:
+                moved = sum(bus.poll_once(route) for route in bus.assembly.intakes)
+                while not self._stopping and bus.turn(poll=False):
+                    moved += 1
+                quiet = 0 if moved or self._something_near() else quiet + 1
+                if not moved and quiet < _QUIET_ROUNDS and self._stopped_within(self._pause()):
+                    note("stopped before everything was done")
+                    return False
+            for intake, _ in bus.assembly.intakes.values():
+                intake.close()
+            for sender in bus.assembly.senders.values():
+                sender.outlet.sink.close()
+            return True
+
+    def _something_near(self) -> bool:
+        with Reading(self.app.home / "bus.db") as reading:
+            moment = next_moment(reading)
+        return bool(moment) and moment <= self.app.bus.clock.now() + _NEAR
+
+    def _pause(self) -> float:
+        """Seconds between two looks: as long as the slowest source wants, within limits."""
+        polls = [spec.poll.every for spec in self._sources() if not spec.poll.cron]
+        return min(max(polls, default=100), _LONGEST_PAUSE) / 1000
+
+    def _sources(self) -> Iterator[Any]:
+        for loaded in self.app.landscape.routes.values():
+            if hasattr(loaded.spec.from_, "poll"):
+                yield loaded.spec.from_
+
+    def _stopped_within(self, seconds: float) -> bool:
+        try:
+            wish = self._wishes.get(timeout=seconds)
+        except Empty:
+            return False
+        if wish == "reload":
+            self._reload()
+        return wish == "stop"
+
+    def _reload(self) -> None:
+        """Swap in what the files say now; with an error in them everything stays as it is."""
+        begin = time.monotonic()
+        try:
+            landscape = self.app.reload()
+        except BusError as error:
+            print_error(error)
+            note("the running versions stay as they are")
+            return
+        took = (time.monotonic() - begin) * 1000
+        note(f"reloaded: {_count(len(landscape.routes), 'route')} in {took:.0f} ms")
+
+    def _announce(self) -> None:
+        bus = self.app.bus
+        held = ", outputs are held back" if bus.hold_outputs else ""
+        routes, outlets = len(bus.assembly.routes), len(bus.assembly.senders)
+        note(
+            f"girobus {version()}: {_count(routes, 'route')}, {_count(outlets, 'outlet')}{held} · "
+            f"store {self.app.home} · pid {os.getpid()}"
+        )
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Signals and socket, for the time of the block."""
+        before = {number: signal.signal(number, self._signalled) for number in _SIGNALS}
+        try:
+            self._control.start()
+            try:
+                yield
+            finally:
+                self._control.stop()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _signalled(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            self.wish("reload")
+        elif self._stopping and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        else:
+            self._stopping = True
+            self.wish("stop")
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+# ---------------------------------------------------------------- building
+
+
+@contextmanager
+def service(folder: Path, *, hold_outputs: bool = False) -> Iterator[Service]:
+    """A service of a landscape; its store is closed at the end.
+
+    Raises:
+        ConfigError: the landscape has errors.
+        Unavailable: ``SYS101`` another process writes the store.
+    """
+    from bus.app import App, calm_collector  # noqa: PLC0415 - the whole engine
+    from bus.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings()
+    _log(settings.log_level, settings.log_format)
+    app = App(folder, home=settings.store, hold_outputs=hold_outputs)
+    calm_collector()
+    made = Service(app)
+    try:
+        yield made
+    finally:
+        if made.at_rest:  # else the end of the process closes the store under a thread that still works on it
+            app.close()
+
+
+class _JsonLines(logging.Formatter):
+    """One object a line, for log collectors."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time, level, logger, message; of an exception its type alone, since its text may hold payload."""
+        line = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info and record.exc_info[0]:
+            line["error"] = record.exc_info[0].__name__
+        return json.dumps(line, ensure_ascii=False)
+
+
+def _log(level: str, form: str) -> None:
+    """Log to stderr in the form that the settings say."""
+    handler = logging.StreamHandler()
+    plain = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
+    handler.setFormatter(_JsonLines() if form == "json" else plain)
+    logger = logging.getLogger("girobus")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level.upper())
+    logger.propagate = False
