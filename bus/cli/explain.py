@@ -6,12 +6,15 @@ import json
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bus.cli.output import Exit, clean, config_option, json_option, leave, note, print_json
 from bus.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bus.cli.prose import Decision
 
 
 @click.command()
@@ -22,20 +25,28 @@ from bus.errors import ConfigError
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="With `route`: a JSON file; shows each condition with its value for it.",
 )
+@click.option("--message", metavar="KEY", help="With `route`: the same for a message, by its invoice, file name or id.")
 @config_option
 @json_option
-def command(*, what: str, name: str | None, body: Path | None, config: Path, as_json: bool) -> None:
+def command(
+    *, what: str, name: str | None, body: Path | None, message: str | None, config: Path, as_json: bool
+) -> None:
     r"""Explain an error code, a route or a configuration field.
 
     \b
         bus explain CFG101
         bus explain route supplier-payments-out
+        bus explain route supplier-payments-out --message INV-2026-00417
         bus explain route supplier-payments-out --body payment.json
         bus explain field split.each
     """
-    if body is not None and what != "route":
-        raise click.UsageError("--body goes with `bus explain route NAME`.")
-    if what == "route":
+    if (body or message) and what != "route":
+        raise click.UsageError("--body and --message go with `bus explain route NAME`.")
+    if body and message:
+        raise click.UsageError("Give either --body or --message.")
+    if what == "route" and message:
+        _message(_needed(name, "route NAME"), message, config, as_json=as_json)
+    elif what == "route":
         _route(_needed(name, "route NAME"), body, config, as_json=as_json)
     elif what == "field":
         _field(_needed(name, "field PATH, such as split.each"), as_json=as_json)
@@ -74,7 +85,8 @@ def _code(code: str, *, as_json: bool) -> None:
 
 
 def _route(name: str, body: Path | None, folder: Path, *, as_json: bool) -> None:
-    from bus.cli.prose import explain_route, route_prose, shown  # noqa: PLC0415 - loads the configuration package
+    from bus.cli.explained import tables  # noqa: PLC0415 - loads the ledger
+    from bus.cli.prose import explain_route, route_prose  # noqa: PLC0415
     from bus.config import load_landscape  # noqa: PLC0415
 
     landscape = load_landscape(folder)
@@ -88,10 +100,44 @@ def _route(name: str, body: Path | None, folder: Path, *, as_json: bool) -> None
         else:
             click.echo("\n".join(clean(line) for line in lines))
         return
-    decisions = explain_route(loaded.spec, _read(body), {n: _rows(t) for n, t in landscape.tables.items()} or None)
+    decisions = explain_route(loaded.spec, _read(body), tables(landscape))
     if as_json:
-        print_json([{**asdict(d), "parts": [[text, shown(value)] for text, value in d.parts]} for d in decisions])
+        print_json([_as_data(decision) for decision in decisions])
         return
+    _print_decisions(decisions)
+    note("Each condition is worked out on the body as given; steps that change it are not run.")
+
+
+def _message(name: str, key: str, folder: Path, *, as_json: bool) -> None:
+    from bus.cli.explained import explain_message  # noqa: PLC0415 - loads the ledger
+    from bus.cli.moments import clock  # noqa: PLC0415
+    from bus.cli.site import Site  # noqa: PLC0415
+
+    found = explain_message(Site.of(folder), name, key)
+    if as_json:
+        print_json({**asdict(found), "decisions": [_as_data(decision) for decision in found.decisions]})
+        return
+    for hop in found.hops:
+        code = f"  {hop.code} {hop.reason}" if hop.code else ""
+        click.echo(f"{clock(hop.at)}  {clean(hop.step):<12} {clean(hop.outcome)}{clean(code)}")
+    if not found.rests:
+        note("The message is not kept any more: its conditions can be shown for a --body only.")
+        return
+    state = {"held": "is held", "deferred": "waits for its next attempt", "dead": "is dead"}[found.rests]
+    click.echo(f"It {state} in front of {clean(found.channel)}, in version {found.version}. With its values there:")
+    _print_decisions(found.decisions)
+    note("Steps that change the message are not run for this.")
+
+
+def _as_data(decision: Decision) -> dict[str, Any]:
+    from bus.cli.prose import shown  # noqa: PLC0415 - loads the configuration package
+
+    return {**asdict(decision), "parts": [[text, shown(value)] for text, value in decision.parts]}
+
+
+def _print_decisions(decisions: list[Decision]) -> None:
+    from bus.cli.prose import shown  # noqa: PLC0415 - loads the configuration package
+
     before = ""
     for decision in decisions:
         if decision.step != before:
@@ -101,7 +147,6 @@ def _route(name: str, body: Path | None, folder: Path, *, as_json: bool) -> None
         click.echo(f"  {clean(decision.where)}  {clean(whole)}  → {clean(shown(value))}")
         for text, part in parts:
             click.echo(f"      {clean(text)}  =  {clean(shown(part))}")
-    note("Each condition is worked out on the body as given; steps that change it are not run.")
 
 
 def _no_route(name: str, landscape: Any) -> ConfigError:
@@ -111,13 +156,6 @@ def _no_route(name: str, landscape: Any) -> ConfigError:
     hint = f"did you mean `{near}`?" if near else f"known: {listed(sorted(landscape.routes))}"
     broken = any(problem.severity == "error" for problem in landscape.problems)
     return ConfigError("CFG193", f"there is no route `{name}`", hint=hint + ("; see also: bus check" if broken else ""))
-
-
-def _rows(table: Any) -> Any:
-    """A value table as expressions look values up in it."""
-    from bus.registry import mapping_support  # noqa: PLC0415 - only landscapes with tables need it
-
-    return mapping_support().ValueTable.of(table.spec)
 
 
 def _read(file: Path) -> Any:

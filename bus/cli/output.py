@@ -57,7 +57,7 @@ _EXITS: tuple[tuple[type[BusError], Exit], ...] = (
 )
 
 
-_NOTHING_THERE = ("CFG160", "CFG190", "CFG193", "CFG194", "CFG195")
+_NOTHING_THERE = ("CFG160", "CFG190", "CFG193", "CFG194", "CFG195", "CFG197")
 """No landscape, no file matched, no route or field of that name, an argument that is not what it should be."""
 
 

@@ -21,19 +21,20 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Write to this file; a folder gets one file a kind, named KIND.schema.json.",
+    help="Write to this file; a name without an ending is a folder, which gets one KIND.json a kind of file.",
 )
 def command(*, kind: str, out: Path | None) -> None:
     """Print the JSON Schema of a kind of configuration file, with all plug-ins that are installed.
 
     Point an editor to it with a first line such as
 
-        # yaml-language-server: $schema=../.schema/route.schema.json
+        # yaml-language-server: $schema=../.bus/schema/route.json
     """
     catalogue = Registry()
-    if out is not None and out.is_dir():
+    if out is not None and not out.suffix:
+        out.mkdir(parents=True, exist_ok=True)
         for each in SCHEMAS:
-            _save(out / f"{each}.schema.json", _text(each, catalogue))
+            _save(out / f"{each}.json", _text(each, catalogue))
     elif out is not None:
         _save(out, _text(kind, catalogue))
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bus.config.comparisons import mixed_comparisons
-from bus.config.fields import Loc, has, specs
+from bus.config.fields import Loc, expressions, has, specs
 from bus.config.flow import END, RouteFlow, Way, connections_used, is_reader
 from bus.config.problems import Problem, listed, nearest
 from bus.config.secrets import literal_secrets
@@ -18,13 +18,13 @@ from bus.registry import mapping_support, models
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bus.config.model import Landscape
+    from bus.config.model import Landscape, Loaded
     from bus.config.yamltext import Node
     from bus.spec import Catalogue
 
 BUS_FILE = "bus.yaml"
 CONNECTIONS_FILE = "connections.yaml"
-_RAW_FORMATS = ("csv", "json", "fixed_width", "xml")
+_RAW_FORMATS = ("csv", "json", "fixed-width", "xml")
 """Formats whose records have the sender's own fields, so that their worth is known only after a mapping."""
 
 
@@ -150,11 +150,13 @@ class _Checks:
         """Value tables that expressions name."""
         for loc, text, _ in flow.expressions:
             if "lookup" in text:
-                node, _ = flow.loaded.root.find(loc)
-                tables = dict.fromkeys(self._raw_names("table"))
-                problem = expression_problem(node, flow.loaded.path, tables) if node.value == text else None
-                if problem is not None:
-                    yield problem
+                yield from self._lookup(flow.loaded, loc, text, dict.fromkeys(self._raw_names("table")))
+
+    def _lookup(self, loaded: Loaded[Any], loc: Loc, text: str, tables: dict[str, Any]) -> Iterator[Problem]:
+        node, _ = loaded.root.find(loc)
+        problem = expression_problem(node, loaded.path, tables) if node.value == text else None
+        if problem is not None:
+            yield problem
 
     def _connection(self, name: str, key: str) -> tuple[str, str] | None:
         """(message, hint) when there is no such connection, or one of another technology."""
@@ -180,12 +182,17 @@ class _Checks:
         """What ``transforms.mapping`` finds, such as required target fields without a source."""
         if not self._landscape.mappings:
             return
-        find: Any = getattr(mapping_support(), "problems", None)
-        if find is None:
-            return
+        support = mapping_support()
+        tables = {name: support.ValueTable.of(loaded.spec) for name, loaded in self._landscape.tables.items()}
+        # A table whose file has a mistake is told there; here its name counts as known.
+        tables = {name: {} for name in self._raw_names("table")} | tables
         for loaded in self._landscape.mappings.values():
-            for found in find(loaded.spec):
-                yield loaded.root.problem("CFG176", loaded.path, str(found))
+            for code, place, message in support.problems(loaded.spec, tables=tables):
+                node, key = loaded.root.find(place)
+                yield (key or node).problem(code, loaded.path, message)
+            for where, text, _ in expressions(specs(loaded.spec)):
+                if "lookup" in text:
+                    yield from self._lookup(loaded, where, text, {**tables, **loaded.spec.tables})
 
     # ------------------------------------------------------------ routes as a graph
 
@@ -212,7 +219,7 @@ class _Checks:
     def _worth(self, flow: RouteFlow) -> Iterator[Problem]:
         """Whether amounts can be conserved, or only counts."""
         spec = flow.spec
-        if flow.channel or (spec.money and "money" in spec.model_fields_set):
+        if flow.channel or not spec.steps or (spec.money and "money" in spec.model_fields_set):
             return
         parsed = [getattr(step, "format", None) for _, step in flow.steps if is_reader(step)]
         mapped = any(getattr(step, "mapping", "") for _, step in flow.steps if has(step, "mapping"))

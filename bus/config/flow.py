@@ -67,7 +67,11 @@ class RouteFlow:
         written = {
             "",
             END,
-            *(to for place, spec in self.specs if _below(place, loc) and isinstance(to := getattr(spec, "to", ""), str)),
+            *(
+                to
+                for place, spec in self.specs
+                if _below(place, loc) and isinstance(to := getattr(spec, "to", ""), str)
+            ),
         }
         for flow in self._flows[id(step)].values():
             if flow.to not in written:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ _SHOWN = re.compile(
 
 def literal_secrets(file: SourceFile, *, by_key: bool) -> Iterator[Problem]:
     """Values that are secrets by their form or, with ``by_key``, by the name of the key they stand under."""
-    if file.root is None:
+    by_form = _LOOKS.search(file.text) is not None  # one look at the whole text; most files need no second one
+    if file.root is None or not (by_form or by_key):
         return
     for key, node in file.root.scalars():
-        if _is_secret(key if by_key else "", node):
+        if (by_form or _named_so(key)) and _is_secret(key if by_key else "", node):
             message = f"what stands under `{key}` looks like a secret in clear"
             yield node.problem("CFG143", file.path, message, hint="write `${env:NAME}` or `${file:path}`")
 
@@ -44,7 +46,13 @@ def _is_secret(key: str, node: Node) -> bool:
     value = str(node.value)
     if not value or _REFERENCE.fullmatch(value):
         return False
-    return bool(_KEY.search(key) or _LOOKS.search(value))
+    return _named_so(key) or _LOOKS.search(value) is not None
+
+
+@lru_cache(maxsize=1024)
+def _named_so(key: str) -> bool:
+    """Whether a key is called like one that takes a secret."""
+    return _KEY.search(key) is not None
 
 
 def masked(file: SourceFile) -> str:
@@ -52,11 +60,11 @@ def masked(file: SourceFile) -> str:
     text = _SHOWN.sub(_hide, file.text)
     if file.root is None:
         return _LOOKS.sub(lambda found: "•" * len(found[0]), text)
+    shown = list(text)
     for key, node in file.root.scalars():
         if _is_secret(key, node):
-            hidden = re.sub(r"\S", "•", text[node.start : node.end])
-            text = text[: node.start] + hidden + text[node.end :]
-    return text
+            shown[node.start : node.end] = re.sub(r"\S", "•", text[node.start : node.end])
+    return "".join(shown)
 
 
 def _hide(found: re.Match[str]) -> str:

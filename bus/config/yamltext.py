@@ -96,15 +96,17 @@ class Node:
         return node, key
 
     def scalars(self, under: str = "") -> Iterator[tuple[str, Node]]:
-        """All strings below, in order, each with the nearest key above it."""
-        if isinstance(self.value, str):
-            yield under, self
-        elif isinstance(self.value, list):
-            for item in self.value:
-                yield from item.scalars(under)
-        else:
-            for key, item in self.value.items():
-                yield from item.scalars(key)
+        """All strings below, in no order, each with the nearest key above it."""
+        todo: list[tuple[str, Node]] = [(under, self)]
+        while todo:
+            under, node = todo.pop()
+            value = node.value
+            if isinstance(value, str):
+                yield under, node
+            elif isinstance(value, list):
+                todo += [(under, item) for item in value]
+            else:
+                todo += value.items()
 
     def problem(self, code: str, path: str, message: str, *, shift: int = 0, **more: Any) -> Problem:
         """A problem at this place, or ``shift`` characters behind it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from bus.errors import ConfigError, Rejected
@@ -69,6 +70,7 @@ def _around(tables: Mapping[str, Any] | None, clock: Clock | None) -> Surroundin
     return Surroundings(tables or {}) if clock is None else Surroundings(tables or {}, clock)
 
 
+@lru_cache(maxsize=4096)
 def check(text: str) -> str | None:
     """What is wrong with ``text``, as a sentence with its column, or None; tables are not looked at."""
     try:

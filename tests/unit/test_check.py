@@ -11,13 +11,19 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from landscapes import BUS, CONNECTIONS, ROUTE, FakeCatalogue, write
 
 import bus.cli.check
 import bus.config
 from bus.cli import main
-from bus.config import load_landscape
+from bus.config import landscape_from_sources, load_landscape, route_hash, sources
+from bus.config.landscape import kind_of
+from bus.config.schema import json_schema
+from bus.config.yamltext import parse
+from bus.registry import Registry
+from bus.testing.routes import RouteTests
 
 WRONG = """\
 route: bank-ack-in
@@ -334,3 +340,72 @@ def test_the_real_command_with_the_installed_plug_ins(tmp_path: Path) -> None:
 def test_the_texts_of_these_tests_are_a_sound_landscape(tmp_path: Path) -> None:
     folder = write(tmp_path, {"bus.yaml": BUS, "connections.yaml": CONNECTIONS})
     assert load_landscape(folder, FakeCatalogue()).problems == ()
+
+
+# ---------------------------------------------------------------- the shipped landscape
+
+SHIPPED = Path(__file__).parents[2] / "routes"
+
+
+def test_the_shipped_landscape_has_no_problems() -> None:
+    assert [problem for problem in load_landscape(SHIPPED).problems if problem.severity != "info"] == []
+
+
+@pytest.mark.parametrize("path", sorted(path.relative_to(SHIPPED).as_posix() for path in SHIPPED.rglob("*.yaml")))
+def test_the_shipped_files_fit_the_published_schema(path: str) -> None:
+    kind = kind_of(path)
+    assert kind
+    schema = json_schema(kind, Registry(), RouteTests if kind == "test" else None)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    text = (SHIPPED / path).read_text("utf-8")
+    validator.validate(json.loads(json.dumps(yaml.safe_load(text), default=str)))
+    root, problems = parse(text, path)
+    assert root is not None
+    assert problems == []
+    validator.validate(root.data())
+
+
+def test_a_mapping_is_checked_against_its_target_and_the_tables(tmp_path: Path) -> None:
+    mapping = """\
+mapping: m
+to: payment
+tables: {own: {a: b}}
+fields:
+  id: "lookup('own', x) || lookup('nope', x)"
+  amount.value: {key: country, lookup: nope}
+  nothing.of_this: a
+"""
+    folder = write(
+        tmp_path, {"m.mapping.yaml": mapping, "t.table.yaml": "table: t\nrows: [{key: A, value: B, vlue: C}]\n"}
+    )
+    found = {(p.code, p.path, p.line) for p in load_landscape(folder, FakeCatalogue()).problems}
+    assert {("CFG125", "m.mapping.yaml", 5), ("MAP104", "m.mapping.yaml", 6), ("MAP109", "m.mapping.yaml", 7)} <= found
+    assert ("MAP103", "m.mapping.yaml", 4) in found
+    assert ("CFG101", "t.table.yaml", 2) in found
+
+
+def test_a_route_is_versioned_with_its_mapping_and_tables(tmp_path: Path) -> None:
+    route = ROUTE.replace("- split: {each: rows}", "- split: {each: rows}\n  - translate: {mapping: m}")
+    mapping = "mapping: m\nfields: {id: \"lookup('t', x)\"}\n"
+    table = "table: t\nrows: [{key: A, value: B}]\n"
+    other = "table: other\nrows: [{key: A, value: B}]\n"
+    files: dict[str, str | bytes] = {"out/payments.route.yaml": route, "m.mapping.yaml": mapping}
+    folder = write(tmp_path, files | {"t.table.yaml": table, "other.table.yaml": other})
+
+    def version() -> tuple[str, dict[str, str]]:
+        landscape = load_landscape(folder, FakeCatalogue()).require()
+        loaded = landscape.routes["payments-out"]
+        return route_hash(landscape, loaded), sources(landscape, loaded)
+
+    first, kept = version()
+    assert kept == {"out/payments.route.yaml": route, "m.mapping.yaml": mapping, "t.table.yaml": table}
+    again = landscape_from_sources(kept, FakeCatalogue())
+    assert route_hash(again, again.routes["payments-out"]) == first
+    (folder / "other.table.yaml").write_text(other.replace("B", "C"))
+    assert version()[0] == first
+    (folder / "t.table.yaml").write_text(table.replace("B", "C"))
+    second = version()[0]
+    assert second != first
+    (folder / "m.mapping.yaml").write_text(mapping.replace("id:", "iban:"))
+    assert version()[0] not in (first, second)

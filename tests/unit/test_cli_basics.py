@@ -410,3 +410,6 @@ def test_schema_on_the_command_line(tmp_path: Path) -> None:
     assert runner.invoke(main, ["schema", "--kind", "bus", "--out", str(tmp_path / "b.json")]).exit_code == 0
     assert "outlets" in json.loads((tmp_path / "b.json").read_text())["properties"]
     assert runner.invoke(main, ["schema", "--kind", "nonsense"]).exit_code == 2
+    assert runner.invoke(main, ["schema", "--out", str(tmp_path / "all" / "of")]).exit_code == 0
+    names = ["bus.json", "connections.json", "mapping.json", "route.json", "table.json", "test.json"]
+    assert sorted(file.name for file in (tmp_path / "all" / "of").iterdir()) == names

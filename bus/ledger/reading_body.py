@@ -1,0 +1,42 @@
+"""The message itself, where the ledger still keeps it: while it is held, waits for another attempt, or is dead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bus.errors import Rejected
+from bus.ledger.reading import Reading
+from bus.message import Message, decode
+
+State = Literal["held", "deferred", "dead"]
+_TABLES: tuple[State, ...] = ("held", "deferred", "dead")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A message at rest: why, in front of which channel, and what it is."""
+
+    state: State
+    channel: str
+    message: Message
+
+
+def kept(reading: Reading, number: int) -> Kept | None:
+    """The message with a ledger number as it stands in front of its segment; None when it is not kept (any more)."""
+    for table in _TABLES:
+        row = reading.one(f"SELECT channel, payload FROM {table} WHERE number = ? ORDER BY id DESC", (number,))  # noqa: S608 - names from above
+        if row is not None:
+            try:
+                return Kept(table, row[0], decode(row[1]))
+            except Rejected:
+                return None  # damaged; the case about it says so
+    return None
+
+
+def pinned_sources(reading: Reading, version: int) -> dict[str, str] | None:
+    """The texts of a route version by its ledger number."""
+    import json  # noqa: PLC0415 - only where a version is asked for
+
+    row = reading.one("SELECT sources FROM route_version WHERE id = ?", (version,))
+    return None if row is None else dict(json.loads(row[0]))
