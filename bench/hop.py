@@ -67,7 +67,13 @@ def payment(n: int) -> dict[str, Any]:
             "name": "Nordic Paper AB",
             "account": {"iban": "FR1420041010050500013M02606"},
             "agent": {"bic": "PSSTFRPPXXX"},
-            "address": {"country": "FR", "town": "Paris", "postcode": "75001", "street": "Rue de Rivoli", "building": "1"},
+            "address": {
+                "country": "FR",
+                "town": "Paris",
+                "postcode": "75001",
+                "street": "Rue de Rivoli",
+                "building": "1",
+            },
         },
         "amount": {"value": Decimal("100.10"), "currency": "EUR"},
         "execution_date": "2026-11-24",
@@ -110,7 +116,9 @@ def floor(folder: Path, batch: int) -> float:
     connection = apsw.Connection(str(folder / "floor.db"))
     for pragma in ("page_size = 8192", "journal_mode = WAL", "synchronous = FULL", "wal_autocheckpoint = 2000"):
         connection.execute(f"PRAGMA {pragma}")
-    connection.execute("CREATE TABLE a (id INTEGER PRIMARY KEY, payload BLOB); CREATE TABLE b (id INTEGER PRIMARY KEY, payload BLOB)")
+    connection.execute(
+        "CREATE TABLE a (id INTEGER PRIMARY KEY, payload BLOB); CREATE TABLE b (id INTEGER PRIMARY KEY, payload BLOB)"
+    )
     count = COUNTS[batch]
     headers = Headers(child_id("ab" * 16, "bench", "fill", 1), "ab" * 16)
     payload = encode(Message(headers, payment(1)))
@@ -140,7 +148,18 @@ def main(batch: int) -> None:
             rate, grown = hop(folder, batch)
             rounds.append((rate / below, rate, below, grown))
     ratio, rate, below, grown = sorted(rounds)[1]
-    told(Measurement("embedded_hop", str(batch), round(rate), "msg/s", round(COUNTS[batch] / rate, 3), grown, round(below), round(ratio, 3)))
+    told(
+        Measurement(
+            "embedded_hop",
+            str(batch),
+            round(rate),
+            "msg/s",
+            round(COUNTS[batch] / rate, 3),
+            grown,
+            round(below),
+            round(ratio, 3),
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -20,8 +20,19 @@ _WORK = 32
 # Characters that count as one step: it bounds the time of functions that go through a text, and the memory of copies.
 
 
+_FIXED = re.compile(r"\^?(?:(?:[A-Za-z0-9 _/:;,@&#-]|\[[A-Za-z0-9 -]+\])(?:\{\d{1,2}\})?)+\$?")
+"""Patterns whose atoms have a fixed width: nothing in them can backtrack, and Python's own engine is ten times faster
+through its thinner layer. They mean the same in both."""
+
+
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> Any:
+    if _FIXED.fullmatch(pattern):
+        # RE2's $ is the very end of the text, Python's may stand before a last line end.
+        try:
+            return re.compile(pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern)
+        except re.error:  # for instance [z-a]: RE2 says what is wrong with it
+            pass
     import re2  # noqa: PLC0415 - 15 ms that only expressions with patterns need
 
     options = re2.Options()
@@ -63,6 +74,8 @@ def replace(text: str, pattern: str, by: str) -> str:
     compiled = _compiled(pattern)
     pieces = _replacement(by, compiled.groups)
     spend(len(text) // _WORK)
+    if _searched("replace", text, pattern) is None:
+        return text
     parts: list[str] = []
     end = 0
     try:

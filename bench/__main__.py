@@ -1,0 +1,54 @@
+"""``python -m bench [NAME…]``: run the measurements one after another, print a table, write ``build/bench.jsonl``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+MEASUREMENTS = [
+    ("embedded_hop", "bench.hop", ["1", "10", "100", "1000"]),
+    ("camt053_store", "bench.statements", ["10000", "100000"]),
+    ("pain001_from_csv", "bench.payments", ["10000", "100000"]),
+    ("help", "bench.command", ["help"]),
+    ("check", "bench.command", ["check"]),
+]
+
+
+def main(wanted: list[str]) -> int:
+    """Each measurement runs in a process of its own, so that memory counts for it alone."""
+    console = Console(stderr=True)
+    rows = []
+    for name, module, arguments in MEASUREMENTS:
+        for argument in arguments if not wanted or name in wanted else []:
+            console.print(f"[dim]{name} {argument} …[/dim]")
+            done = subprocess.run([sys.executable, "-m", module, argument], capture_output=True, text=True, check=False)
+            if done.returncode:
+                console.print(done.stderr[-2000:] or done.stdout[-2000:], style="red")
+                return 1
+            rows.append(json.loads(done.stdout.strip().splitlines()[-1]))
+    Path("build").mkdir(exist_ok=True)
+    with Path("build/bench.jsonl").open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    table = Table("name", "size", "value", "unit", "seconds", "MB over start", "floor", "ratio")
+    for row in rows:
+        table.add_row(
+            row["name"],
+            row["size"],
+            f"{row['value']:,}",
+            row["unit"],
+            f"{row['seconds']}",
+            f"{row['rss_mb']}",
+            f"{row['floor']:,}",
+            f"{row['ratio']}",
+        )
+    Console(width=110).print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
