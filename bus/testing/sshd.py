@@ -99,13 +99,19 @@ class OpenSshServer:
             probe.bind((self.host, 0))
             self.port = probe.getsockname()[1]
         (self.home / "config").write_text(_CONFIG.format(port=self.port, home=self.home, user=self.user), "ascii")
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.kill()
-        _run("userdel", self.user)
-        shutil.rmtree(self.home, ignore_errors=True)
+        try:
+            self.kill()
+        finally:
+            _run("userdel", "--force", self.user)
+            shutil.rmtree(self.home, ignore_errors=True)
 
     def start(self) -> None:
         """Start the server and wait until it takes connections; also after :meth:`kill`."""
@@ -155,7 +161,11 @@ def _run(*command: str) -> None:
 def _children(pid: int) -> list[int]:
     """Processes below one, deepest last."""
     found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            found += [int(child), *_children(int(child))]
+    # A thread of its own has no children here: sshd has one thread, whose number is the process's.
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+    except OSError:  # it ended while we looked
+        return []
+    for child in children:
+        found += [int(child), *_children(int(child))]
     return found
