@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -266,6 +266,7 @@ def calm_collector() -> None:
     gc.set_threshold(100_000, 50, 50)
 
 
+@cache
 def _own_packages() -> None:
     """The top-level packages have short names; another distribution that installs one of them would be mixed in."""
     owners = packages_distributions()

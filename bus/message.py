@@ -175,6 +175,8 @@ class Progress(msgspec.Struct, frozen=True):
     instruction: int
     status: str
     reason: str = ""
+    seen: str | None = None
+    """The status that the unit read; another one meanwhile is a conflict, and the unit runs again. None = not read."""
 
 
 class OpenCase(msgspec.Struct, frozen=True):

@@ -40,8 +40,14 @@ def register(tx: Any, wish: Register, message: tuple[int, str, str], now: int) -
 
 
 def progress(tx: Any, wish: Progress, now: int) -> None:
-    """Move a status forward; a backward move is ignored, a rejection always wins (DELIVERY §5)."""
+    """Move a status forward; a backward move is ignored, a rejection always wins (DELIVERY §5).
+
+    Raises:
+        Retryable: ``SYS121`` when another unit moved it since this one looked; the worker then runs one by one.
+    """
     (status,) = tx.execute("SELECT status FROM instruction WHERE id = ?", (wish.instruction,)).fetchone()
+    if wish.seen not in (None, status):
+        raise Retryable("SYS121", "another unit moved the same payment first", hint="it runs again by itself")
     if status in _FINAL:
         return
     if wish.status in _FINAL or LADDER.get(wish.status, 0) > LADDER.get(status, 0):

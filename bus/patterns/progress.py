@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bus import Effect, Message, Progress, Rejected, Step, StepResources, StepSpec
+from bus import Effect, Message, Progress, Reader, Rejected, Step, StepResources, StepSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 # ISO 20022 external payment status codes in the order in which banks give them; PDNG says nothing new.
 _LADDER = {"": 0, "RCVD": 1, "PDNG": 1, "ACTC": 2, "ACCP": 3, "ACWC": 4, "ACFC": 4, "ACSP": 5, "ACSC": 6, "ACCC": 6}
 _FINAL = ("RJCT", "CANC")
+_IDENTITY = ("message_id", "payment_information_id", "end_to_end_id")
 
 
 class ProgressSpec(StepSpec):
@@ -30,22 +31,23 @@ class ProgressSpec(StepSpec):
     nothing.
 
     Delivery: the move is committed with the message. A report that comes twice, late or out of order tells nothing new:
-    its message is *filtered*, so the ERP hears of each step once.
+    its message is *filtered*, so the ERP hears of each step once. What counts is the status in the ledger when the unit
+    runs, not the one that `correlate` found; of two units that move one payment in one commit, the second runs again.
     """
 
     key = "advance"
 
     def build(self, resources: StepResources) -> Step:
         """See the class."""
-        del resources
+        reader = resources.reader
 
         def step(message: Message) -> Iterable[Message | Effect]:
             body = message.body
             instruction = body.get("instruction") if isinstance(body, dict) else None
             if not isinstance(instruction, dict) or not isinstance(instruction.get("id"), int):
                 raise Rejected("VAL543", "there is no registered payment in the body", hint="put `correlate` before")
-            new, old = str(body.get("status") or ""), str(instruction.get("status") or "")
-            progress = Progress(instruction["id"], new, str(body.get("reason") or ""))
+            new, old = str(body.get("status") or ""), _now(reader, instruction)
+            progress = Progress(instruction["id"], new, str(body.get("reason") or ""), seen=old)
             if new == "PDNG":
                 return (progress,)
             if new in _FINAL:
@@ -55,3 +57,10 @@ class ProgressSpec(StepSpec):
             return (progress, message)
 
         return step
+
+
+def _now(reader: Reader, instruction: dict[str, Any]) -> str:
+    """The payment's committed status: since it was correlated another report may have moved it."""
+    rows = reader.instructions({name: str(instruction.get(name) or "") for name in _IDENTITY})
+    found = next((row for row in rows if row["id"] == instruction["id"]), instruction)
+    return str(found.get("status") or "")

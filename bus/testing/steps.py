@@ -244,7 +244,8 @@ class StepBench:
         """Commit what a step wishes to have remembered, registered or moved forward.
 
         Raises:
-            Retryable: ``SYS121`` when a different value was remembered under the same key meanwhile.
+            Retryable: ``SYS121`` when a different value was remembered under the same key meanwhile, or a payment
+                moved.
         """
         for effect in effects:
             if isinstance(effect, Remember):
@@ -253,6 +254,8 @@ class StepBench:
                 self._register(effect)
             elif isinstance(effect, Progress):
                 row = next(row for row in self.reader.registered if row["id"] == effect.instruction)
+                if effect.seen not in (None, row["status"]):
+                    raise Retryable("SYS121", "another unit moved the same payment first")
                 row.update(status=effect.status, reason=effect.reason)
 
     def _remember(self, effect: Remember) -> None:

@@ -412,8 +412,21 @@ def test_the_ladder(bench: StepBench, old: str, new: str, *, moves: bool, told: 
 
     effects = bench.run(bench.build({"advance": {}}), message)
 
-    assert (Progress(7, new, "AC04") in effects, message in effects) == (moves, told)
+    assert (Progress(7, new, "AC04", seen=old) in effects, message in effects) == (moves, told)
     assert len(effects) == moves + told
+
+
+def test_of_two_reports_in_one_commit_the_second_sees_the_first(sent: StepBench) -> None:
+    (first,), (second,) = (found(sent, status("transaction", "M-1", "P-1", "E-1")) for _ in range(2))
+    step = sent.build({"advance": {}})
+    told, again = sent.run(step, first), sent.run(step, second)
+
+    sent.settle(told)
+    with pytest.raises(Retryable) as refused:
+        sent.settle(again)
+
+    assert refused.value.code == "SYS121"
+    assert sent.run(step, second) == []
 
 
 @pytest.mark.parametrize("body", [b"raw", {}, {"status": "RJCT", "unmatched": True}, {"instruction": {"id": "7"}}])
