@@ -15,8 +15,8 @@ _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 <Bal><Tp><CdOrPrtry><Cd>CLBD</Cd></CdOrPrtry></Tp><Amt Ccy="EUR">{closing}</Amt><CdtDbtInd>CRDT</CdtDbtInd>
 <Dt><Dt>2026-11-24</Dt></Dt></Bal>
 """
-_ENTRY = """<Ntry><NtryRef>N{n}</NtryRef><Amt Ccy="EUR">{amount}</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts>
-<BookgDt><Dt>2026-11-24</Dt></BookgDt><ValDt><Dt>2026-11-24</Dt></ValDt><AcctSvcrRef>SVC-{n}</AcctSvcrRef>
+_ENTRY = """<Ntry><NtryRef>N{n}</NtryRef><Amt Ccy="EUR">{amount}</Amt><CdtDbtInd>CRDT</CdtDbtInd>
+<Sts><Cd>BOOK</Cd></Sts><BookgDt><Dt>2026-11-24</Dt></BookgDt><ValDt><Dt>2026-11-24</Dt></ValDt><AcctSvcrRef>SVC-{n}</AcctSvcrRef>
 <BkTxCd><Domn><Cd>PMNT</Cd><Fmly><Cd>RCDT</Cd><SubFmlyCd>ESCT</SubFmlyCd></Fmly></Domn></BkTxCd>
 <NtryDtls><TxDtls><Refs><InstrId>I-{n}</InstrId><EndToEndId>E2E-{n}</EndToEndId><TxId>T-{n}</TxId></Refs>
 <Amt Ccy="EUR">{amount}</Amt><CdtDbtInd>CRDT</CdtDbtInd>
@@ -51,8 +51,8 @@ def payment_run(path: Path, lines: int) -> Path:
             amount = Decimal(n % 99_991 + 1) / 100
             total += amount
             file.write(
-                f"P-{n};E2E-{n};INV-{n};ACME GmbH;DE89370400440532013000;COBADEFFXXX;Nordic Paper AB;SE4550000000058398257466;"
-                f"ESSESESSXXX;SE;{amount};EUR;2026-11-24;Invoice INV-{n}\n"
+                f"P-{n};E2E-{n};INV-{n};ACME GmbH;DE89370400440532013000;COBADEFFXXX;"
+                f"Nordic Paper AB;SE4550000000058398257466;ESSESESSXXX;SE;{amount};EUR;2026-11-24;Invoice INV-{n}\n"
             )
         file.write(f"T;{lines};EUR;{total}\n")
     return path

@@ -1,5 +1,8 @@
-"""``embedded_hop``: taken from a durable channel, routed by three rules, translated, put on another durable channel,
-history written, committed with fsync. Floor: insert + delete of the same bytes in SQLite, same batch, same disk."""
+"""``embedded_hop``: from one durable channel to another.
+
+Taken, routed by three rules, translated, put on another channel, history written, committed with fsync. Floor: insert +
+delete of the same bytes in SQLite, same batch, same disk.
+"""
 
 from __future__ import annotations
 

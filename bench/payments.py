@@ -1,5 +1,8 @@
-"""``pain001_from_csv``: a payment run of the ERP becomes one pain.001.001.09: control totals, mapping, canonical check,
-written and validated against the schema. Floor: lxml parses and validates the finished file."""
+"""``pain001_from_csv``: a payment run of the ERP becomes one validated pain.001.001.09.
+
+Control totals, mapping, canonical check, written and validated against the schema. Floor: lxml parses and validates
+the finished file.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""``camt053_store``: a camt.053 is split, and each entry stored durably as a message of canonical JSON, ready for a worker.
-Floor: lxml reads the same file, entry by entry, and throws it away."""
+"""``camt053_store``: a camt.053 is split, each entry is stored durably as a message of canonical JSON.
+
+Floor: lxml reads the same file, entry by entry, and throws it away.
+"""
 
 from __future__ import annotations
 

@@ -85,8 +85,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "bus.errors": "BusError ConfigError Finding Held InDoubt Rejected Retryable Unavailable",
-    "bus.message": "Blob Branch Effect Group Headers Hold Join Message OpenCase Progress Register Remember Resequence Send "
-    "Sequence child_id get_field key_text with_field",
+    "bus.message": "Blob Branch Effect Group Headers Hold Join Message OpenCase Progress Register Remember Resequence "
+    "Send Sequence child_id get_field key_text with_field",
     "bus.money": "Money MoneyTotals minor_units",
     "bus.ports": "BlobStore BlobWriter Clock Document EffectHook EndpointResources Format Inbound InspectedDocument "
     "InspectedTotal Inspection Part Reader Receipt Sink Source Step StepResources Verdict WriteContext",

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from bus.ledger.blobs import FileBlobs
 from bus.ledger.decisions import Decisions
 from bus.ledger.sqlite import SqliteLedger
 from bus.ledger.store import Store, no_effect
-from bus.ports import BlobStore, Clock, EffectHook, Format, Sink, Source
+from bus.ports import BlobStore, Clock, EffectHook, Format, Reader, Sink, Source, StepResources
 from bus.registry import Registry, mapping_support, models
 from bus.runtime.bus import Assembly, Bus
 from bus.runtime.intake import Intake
@@ -91,7 +91,7 @@ class App:
         self.home.mkdir(parents=True, exist_ok=True)
         effect = self.around.effect
         self.store = self.around.store or Store(self.home / "bus.db", effect=effect)
-        self.blobs: BlobStore = FileBlobs(self.home / "blobs", effect=effect)  # type: ignore[assignment]  # its writer is a private class that has the port's shape
+        self.blobs: BlobStore = FileBlobs(self.home / "blobs", effect=effect)
         self.ledger = SqliteLedger(self.store, self.around.clock)
         self.broker = SqliteBroker(self.store, self.ledger)
         self.epoch = self.ledger.next_epoch()
@@ -152,9 +152,10 @@ class App:
 
     def _compile(self, landscape: Landscape, loaded: LoadedRoute) -> CompiledRoute:
         version = self.ledger.store_version(loaded.name, route_hash(landscape, loaded), sources(landscape, loaded))
-        return compile_route(
-            loaded.spec, version, partial(StepSurroundings, self, landscape, loaded.name), self.around.visit
-        )
+        return compile_route(loaded.spec, version, self._resources(landscape, loaded.name), self.around.visit)
+
+    def _resources(self, landscape: Landscape, route: str) -> Callable[[str], StepResources]:
+        return lambda step: StepSurroundings(self, landscape, route, step)
 
     def _recompile(self, version: int) -> CompiledRoute:
         """An old version, from the texts that the ledger kept."""
@@ -165,7 +166,7 @@ class App:
             )
         name, _, texts = stored
         landscape = landscape_from_sources(texts, self.around.catalogue)
-        route = compile_route(landscape.routes[name].spec, version, partial(StepSurroundings, self, landscape, name))
+        route = compile_route(landscape.routes[name].spec, version, self._resources(landscape, name))
         self.broker.declare(route.channels)
         return route
 
@@ -208,7 +209,7 @@ class StepSurroundings:
         self.route = route
         self.step = step
         self.blobs = app.blobs
-        self.reader = app.ledger
+        self.reader: Reader = app.ledger
         self.clock = app.around.clock
         self._landscape = landscape
         self._built_tables: dict[str, Any] | None = None
@@ -251,9 +252,8 @@ class StepSurroundings:
 
     def _tables(self) -> dict[str, Any]:
         if self._built_tables is None:
-            tables = self._landscape.tables
-            value_table = mapping_support().ValueTable if tables else None
-            self._built_tables = {name: value_table.of(loaded.spec) for name, loaded in tables.items()}
+            build = mapping_support().ValueTable.of
+            self._built_tables = {name: build(loaded.spec) for name, loaded in self._landscape.tables.items()}
         return self._built_tables
 
 

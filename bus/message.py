@@ -192,7 +192,7 @@ class OpenCase(msgspec.Struct, frozen=True):
 class Remember(msgspec.Struct, frozen=True):
     """A step's wish: remember ``value`` under (scope, key) until ``until`` (ms; 0 = for ever), with the unit's commit.
 
-    When another unit remembered a different value there first, this unit fails as Retryable and sees it on its next run.
+    When another unit remembered a different value there first, this unit fails as Retryable, and sees it next time.
     """
 
     scope: str

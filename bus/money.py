@@ -49,7 +49,7 @@ class Money:
         """Read ``"100.10 EUR"`` or ``("100.10", "EUR")``.
 
         Raises:
-            Rejected: ``VAL212`` (no number), ``VAL211`` (no currency), ``VAL213`` (more decimals than the currency has).
+            Rejected: ``VAL212`` (no number), ``VAL211`` (no currency), ``VAL213`` (too many decimals).
         """
         number, _, found = text.strip().partition(" ")
         return cls.of(number, currency or found.strip())
@@ -62,17 +62,18 @@ class Money:
             Rejected: as :meth:`parse`; reason ``AM12`` (invalid amount).
         """
         if isinstance(value, float):
-            raise Rejected("VAL212", "an amount was given as a binary float", reason="AM12", hint="use a decimal string")
+            raise Rejected("VAL212", "an amount is a binary float", reason="AM12", hint="use a decimal string")
         try:
             number = value if isinstance(value, Decimal) else Decimal(str(value))
         except InvalidOperation:
-            raise Rejected("VAL212", "an amount is not a number", reason="AM12", hint="write digits and a point") from None
+            hint = "write digits and a point"
+            raise Rejected("VAL212", "an amount is not a number", reason="AM12", hint=hint) from None
         if not number.is_finite():
             raise Rejected("VAL212", "an amount is not finite", reason="AM12", hint="write digits and a point")
         digits = minor_units(currency)
         if -int(number.as_tuple().exponent) > digits and number != round(number, digits):
             raise Rejected(
-                "VAL213", f"{currency} has {digits} decimals, the amount has more", reason="AM12", hint="never rounded here"
+                "VAL213", f"{currency} has {digits} decimals, the amount has more", reason="AM12", hint="never rounded"
             )
         return cls(number, currency)
 

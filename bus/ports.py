@@ -237,7 +237,7 @@ class StepResources(Protocol):
         """Compile an expression (with this route's value tables bound)."""
 
     def mapping(self, name: str) -> Callable[[Any], Any]:
-        """A mapping by name: source body -> target body; raises Rejected MAP…"""
+        """A mapping by name: source body -> target body; it raises Rejected with a MAP code."""
 
     def format(self, spec: Any) -> Format:
         """Build a format from its spec."""
@@ -377,7 +377,7 @@ class Settlement:
         self.tally: MoneyTotalsByOutcome = {}
 
     def report(self, message: Message, outcome: str, *, batch: bool = True) -> None:
-        """Count an outcome for the place, and for the message's batch if that has not been told yet and wants to know."""
+        """Count an outcome for the place, and for the message's batch if that is to be told and has not been."""
         worth = message.headers.worth
         currency, value = worth if worth is not None else ("", _ZERO)
         key = (outcome, currency)

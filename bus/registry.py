@@ -1,4 +1,4 @@
-"""Finds plug-ins: every file of the plug-in folders, and entry points of other packages. Nothing is registered by hand."""
+"""Finds plug-ins: every file of the plug-in folders, and entry points. Nothing is registered by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from typing import Any
 from bus.errors import ConfigError
 from bus.spec import ConnectionSpec, EndpointSpec, FormatSpec, Kind, PlugInSpec, StepSpec
 
-_FOLDERS: dict[Kind, str] = {"step": "bus.patterns", "format": "transforms", "endpoint": "endpoints", "connection": "endpoints"}
+_FOLDERS: dict[Kind, str] = {
+    "step": "bus.patterns",
+    "format": "transforms",
+    "endpoint": "endpoints",
+    "connection": "endpoints",
+}
 _BASES: dict[Kind, type[PlugInSpec]] = {
     "step": StepSpec,
     "format": FormatSpec,
@@ -65,7 +70,7 @@ def _modules(package: str) -> list[str]:
 
 
 def mapping_support() -> Any:
-    """The module of mappings and value tables, found by name: its ``MappingSpec``, ``TableSpec`` and ``problems(spec)``."""
+    """The module of mappings and value tables, found by name: ``MappingSpec``, ``TableSpec``, ``problems(spec)``."""
     return import_module("transforms.mapping")
 
 

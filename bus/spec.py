@@ -1,4 +1,4 @@
-"""What operators write in YAML, as frozen pydantic models; every default of a setting stands here or in a plug-in's spec.
+"""What operators write in YAML, as frozen pydantic models; every default stands here or in a plug-in's spec.
 
 YAML scalars arrive as strings (``NO`` stays ``NO``, ``0012345`` stays ``0012345``); the field's type decides what they
 mean. Unknown keys are errors. A plug-in key (``{csv: {…}}``, ``{sftp: {…}}``, ``{split: {…}}``) is resolved through the
@@ -46,7 +46,7 @@ class PlugInSpec(Spec):
 
 
 class StepSpec(PlugInSpec):
-    """One step of a route. The class docstring is the reference text: first line = what it does, with a YAML example."""
+    """One step of a route. The class docstring is the reference text, with a YAML example."""
 
     boundary: ClassVar[Literal["", "split", "aggregate", "hold"]] = ""
     """Non-empty when the step ends a segment, the unit of work (DELIVERY §1)."""
@@ -96,7 +96,7 @@ class ConnectionSpec(PlugInSpec):
 
 # ---------------------------------------------------------------- scalars
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(ms|s|m|h|d)")
 _MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -109,7 +109,7 @@ def _duration(value: Any) -> Any:
     return int(float(found[1]) * _MILLISECONDS[found[2]])
 
 
-_SIZE = re.compile(r"(\d+)\s*(B|kB|KB|MB|GB)?")
+_SIZE = re.compile(r"(\d{1,15})\s*(B|kB|KB|MB|GB)?")
 _BYTES = {None: 1, "B": 1, "kB": 1_000, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
 
 
@@ -135,7 +135,7 @@ def _field_path(value: Any) -> Any:
     return str(value)
 
 
-def _expression(value: Any, info: ValidationInfo) -> Any:
+def _expression(value: Any) -> Any:
     from bus.expressions import check  # noqa: PLC0415 - keeps `bus --help` from loading the parser
 
     problem = check(str(value))
@@ -184,7 +184,9 @@ class Secret:
                 return os.environ[self._where].encode()
             return Path(os.path.expandvars(self._where)).expanduser().read_bytes().rstrip(b"\r\n")
         except (KeyError, OSError):
-            raise ConfigError("CFG142", f"the secret {self.reference} cannot be read", hint="set it, then start again") from None
+            raise ConfigError(
+                "CFG142", f"the secret {self.reference} cannot be read", hint="set it, then start again"
+            ) from None
 
     def __repr__(self) -> str:
         return f"Secret({self.reference})"
@@ -220,7 +222,9 @@ class PollSpec(Spec):
     """When a source looks: every so often, or by cron (five fields, UTC)."""
 
     every: Duration = 5_000
+    """How long from one look to the next."""
     cron: str = ""
+    """Instead: minute, hour, day of month, month, day of week; UTC."""
 
     @model_validator(mode="after")
     def _cron_parses(self) -> PollSpec:
@@ -344,6 +348,7 @@ AnyEndpoint = Annotated[Any, BeforeValidator(_slot("endpoint")), _Slot("endpoint
 AnyConnection = Annotated[Any, BeforeValidator(_slot("connection")), _Slot("connection")]
 """One connection: ``{sftp: {…}}``."""
 
+
 class Flow(Spec):
     """Steps with a way out: a branch of a router or recipient list."""
 
@@ -360,21 +365,27 @@ class BackoffSpec(Spec):
     """How long to wait between attempts; each wait is spread by a random tenth so that retries do not march in step."""
 
     first: Duration = 2_000
+    """Wait after the first failure."""
     factor: float = Field(default=2.0, ge=1, le=100)
+    """Each further wait is so many times the one before …"""
     most: Duration = 300_000
+    """… but never longer than this."""
 
 
 class ErrorPolicySpec(Spec):
     """What happens to a unit that fails: retried up to ``attempts`` times, then a dead letter with a case."""
 
     attempts: int = Field(default=5, ge=1, le=1000)
+    """How often it is tried, the first time included."""
     backoff: BackoffSpec = BackoffSpec()
+    """How long to wait between attempts."""
 
 
 class RejectSpec(Spec):
-    """What happens to refused records of a batch: collected, and sent to ``to`` written ``as`` a format of the sender."""
+    """What happens to refused records of a batch: collected, written ``as`` the sender's format and sent ``to``."""
 
     collect: Literal["batch"]
+    """Whose refused records make one file: those of one arrived document."""
     to: str
     """Name of the outlet or channel that takes the reject file."""
     as_: AnyFormat = Field(alias="as")
@@ -428,7 +439,7 @@ class RouteSpec(Spec):
     money: ExpressionText = "amount"
     """What a message is worth, for the conservation check: ``{value, currency}`` or nothing."""
     keys: dict[str, ExpressionText] = {}
-    """Business keys of an arriving message: name -> expression over its body; indexed for ``bus find`` and ``bus trace``."""
+    """Business keys of an arriving message: name -> expression over its body; for ``bus find`` and ``bus trace``."""
     expires_after: Duration = 0
     """Messages older than this are dead letters instead of being processed (EIP Message Expiration); 0 = never."""
     duplicates: Literal["hold", "accept"] = "hold"
@@ -472,6 +483,7 @@ class LandscapeSpec(Spec):
 
 
 class ConnectionsSpec(Spec):
-    """``connections.yaml``: how to reach partners. Not part of any route version, so addresses change without a release."""
+    """``connections.yaml``: how to reach partners. Not part of any version, so addresses change without a release."""
 
     connections: dict[str, AnyConnection] = {}
+    """Connections by the name that endpoints use."""

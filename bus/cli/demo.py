@@ -31,7 +31,7 @@ def command(*, runs: int, lines: int, work: Path, patience: int, as_json: bool, 
     """Play the main job against scripted partners.
 
     An ERP drops payment runs on its SFTP server; the bus splits, checks and routes them, writes ISO 20022 files into
-    the inboxes of two banks, which answer with pain.002 and camt.053. Everything is on loopback, below the working folder.
+    the inboxes of two banks, which answer with pain.002 and camt.053. All of it is on loopback, in one folder.
     """
     from bus.app import calm_collector  # noqa: PLC0415 - the engine is only loaded when it is wanted
     from bus.testing.play import Play  # noqa: PLC0415
@@ -72,7 +72,7 @@ def _story(read: Any, played: Any) -> dict[str, Any]:
     lines = sum(n for c in expected.values() for n in c.values())
     terminal = sum(row[3] for row in statuses) + rejected + held
     rates = read(
-        "SELECT place, outcome, sum(count), max(last) FROM tally WHERE place NOT LIKE '%#%' GROUP BY place, outcome ORDER BY place"
+        "SELECT place, outcome, sum(count), max(last) FROM tally WHERE place NOT LIKE '%#%' GROUP BY 1, 2 ORDER BY 1"
     )
     return {
         "seconds": round(played.seconds, 1),

@@ -1,4 +1,4 @@
-"""`bus test`: run the YAML tests beside the routes, on fake endpoints and a fake clock; tell which branches they took."""
+"""`bus test`: run the YAML tests beside the routes, on fake endpoints and a fake clock."""
 
 from __future__ import annotations
 

@@ -22,19 +22,20 @@ def find(tx: Any, parent_id: str, step: str) -> Cursor | None:
 def begin(tx: Any, parent: tuple[str, int], step: str, version: int, lane: int, now: int) -> Cursor:
     """A new batch in state loading."""
     (batch,) = tx.execute(
-        "INSERT INTO batch (parent_id, parent_number, step, version, lane, state, next_index, unreported, money, outcomes, at)"
-        " VALUES (?, ?, ?, ?, ?, 'loading', 0, 0, '[]', '[]', ?) RETURNING id",
+        "INSERT INTO batch (parent_id, parent_number, step, version, lane, state, next_index, unreported, money,"
+        " outcomes, at) VALUES (?, ?, ?, ?, ?, 'loading', 0, 0, '[]', '[]', ?) RETURNING id",
         (*parent, step, version, lane, now),
     ).fetchone()
     return Cursor(batch, lane, 0)
 
 
 def advance(tx: Any, cursor: Cursor, count: int, money: MoneyTotalsByOutcome, rejected: MoneyTotalsByOutcome) -> Cursor:
-    """``count`` more children are stored; ``money`` is what they are worth, ``rejected`` those refused by the splitter."""
+    """``count`` more children are stored; ``money`` is their worth, ``rejected`` those the splitter refused."""
     row = tx.execute("SELECT money, outcomes FROM batch WHERE id = ?", (cursor.batch,)).fetchone()
     refused = sum(n for n, _ in rejected.values())
     tx.execute(
-        "UPDATE batch SET next_index = next_index + ?, unreported = unreported + ?, money = ?, outcomes = ? WHERE id = ?",
+        "UPDATE batch SET next_index = next_index + ?, unreported = unreported + ?, money = ?, outcomes = ? "
+        "WHERE id = ?",
         (count, count - refused, _added(row[0], money), _added(row[1], rejected), cursor.batch),
     )
     return Cursor(cursor.batch, cursor.lane, cursor.next_index + count)
@@ -82,7 +83,8 @@ def complete(tx: Any, batch: int) -> str | None:
     for currency in sorted(came.keys() | went.keys()):
         before, after = came.get(currency, (0, Decimal(0))), went.get(currency, (0, Decimal(0)))
         if before != after:
-            return f"{before[0]} x {before[1]:f} {currency} came in, {after[0]} x {after[1]:f} {currency} are accounted for"
+            came_in, told = f"{before[0]} x {before[1]:f} {currency}", f"{after[0]} x {after[1]:f} {currency}"
+            return f"{came_in} came in, {told} are accounted for"
     return None
 
 

@@ -16,8 +16,8 @@ def open_case(tx: Any, note: CaseNote, now: int) -> int:
         tx.execute("UPDATE cases SET count = count + 1, last = ? WHERE id = ?", (now, row[0]))
         return int(row[0])
     row = tx.execute(
-        "INSERT INTO cases (fingerprint, code, summary, route, owner, state, number, correlation, context, count, opened, last)"
-        " VALUES (?, ?, ?, ?, ?, 'open', ?, ?, ?, 1, ?, ?) RETURNING id",
+        "INSERT INTO cases (fingerprint, code, summary, route, owner, state, number, correlation, context, count,"
+        " opened, last) VALUES (?, ?, ?, ?, ?, 'open', ?, ?, ?, 1, ?, ?) RETURNING id",
         (
             note.fingerprint,
             note.code,

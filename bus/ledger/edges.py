@@ -55,7 +55,7 @@ def arrival_outcome(tx: Any, arrival: str, outcome: str) -> None:
 
 def seen_name(read: Any, endpoint: str, facts: tuple[str, int, int]) -> bool:
     """True when a thing of this name, size and time was completed: for mailboxes that leave files where they are."""
-    sql = "SELECT 1 FROM arrival WHERE endpoint = ? AND name = ? AND size = ? AND mtime = ? AND state = 'completed' LIMIT 1"
+    sql = "SELECT 1 FROM arrival WHERE endpoint = ? AND name = ? AND size = ? AND mtime = ? AND state = 'completed'"
     return bool(read(sql, (endpoint, *facts)))
 
 

@@ -21,7 +21,7 @@ _LATE_AFTER = 5_000
 def join(
     tx: Any, route: str, joins: list[tuple[Join, Gathering]], now: int
 ) -> tuple[list[tuple[str, Message]], dict[str, list[int]]]:
-    """Add members; returns the releases this completes as (channel, message), and which message joined what, for the history."""
+    """Add members; returns the releases this completes as (channel, message), and which message joined what."""
     released: list[tuple[str, Message]] = []
     joined: dict[str, list[int]] = {}
     buckets: dict[tuple[str, str, int, int], list[tuple[Join, Gathering]]] = {}
@@ -50,18 +50,20 @@ def _open_group(tx: Any, identity: tuple[str, int, str, str, int], rule: Gatheri
     """(group, free places)."""
     route, version, step, key, batch = identity
     row = tx.execute(
-        "SELECT id, count FROM gathering WHERE route = ? AND step = ? AND key = ? AND batch = ? AND version = ? AND state = 'open'",
+        "SELECT id, count FROM gathering WHERE route = ? AND step = ? AND key = ? AND batch = ? AND version = ? "
+        "AND state = 'open'",
         (route, step, key, batch, version),
     ).fetchone()
     if row is None:
         (past,) = tx.execute(
-            "SELECT coalesce(max(release), -1) + 1 FROM gathering WHERE route = ? AND step = ? AND key = ? AND batch = ?",
+            "SELECT coalesce(max(release), -1) + 1 FROM gathering "
+            "WHERE route = ? AND step = ? AND key = ? AND batch = ?",
             (route, step, key, batch),
         ).fetchone()
         due = now + rule.every if rule.every else 0
         row = tx.execute(
-            "INSERT INTO gathering (route, version, step, key, batch, release, channel, count, money, correlation, opened, due, state)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, 0, '[]', '', ?, ?, 'open') RETURNING id, 0",
+            "INSERT INTO gathering (route, version, step, key, batch, release, channel, count, money,"
+            " correlation, opened, due, state) VALUES (?, ?, ?, ?, ?, ?, ?, 0, '[]', '', ?, ?, 'open') RETURNING id, 0",
             (route, version, step, key, batch, past, rule.channel, now, due),
         ).fetchone()
     return row[0], (rule.size - row[1]) if rule.size else 1 << _SHIFT

@@ -17,7 +17,7 @@ Joined = Mapping[str, list[int]]
 """Message id -> numbers of the gatherings that the message, or what was made of it, joined."""
 NOBODY: Joined = {}
 _PLAIN = 10
-"""Fields of a packed event; after them stand the gatherings, after those the facts of a birth, both only where there are any."""
+"""Fields of a packed event; after them stand the gatherings, then the facts of a birth, where there are any."""
 
 _pack = msgspec.msgpack.Encoder()
 _unpack = msgspec.msgpack.Decoder()

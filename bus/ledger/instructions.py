@@ -7,20 +7,24 @@ from typing import Any
 from bus.errors import Retryable
 from bus.message import Progress, Register, Remember
 
-_COLUMNS = "id, partner, message_id, payment_information_id, end_to_end_id, amount, currency, status, reason, number, correlation, route"
+_COLUMNS = (
+    "id, partner, message_id, payment_information_id, end_to_end_id, amount, currency, status, reason, number, "
+    "correlation, route"
+)
 _FIELDS = tuple(_COLUMNS.split(", "))
 _MOST = 100_000
 
 LADDER = {"": 0, "RCVD": 1, "PDNG": 1, "ACTC": 2, "ACCP": 3, "ACWC": 4, "ACFC": 4, "ACSP": 5, "ACSC": 6, "ACCC": 7}
-"""Order of payment statuses (ISO external status codes): a status may only move up, except that RJCT and CANC end it."""
+"""Order of payment statuses (ISO external codes): a status may only move up, except that RJCT and CANC end it."""
 _FINAL = ("RJCT", "CANC")
 
 
 def register(tx: Any, wish: Register, message: tuple[int, str, str], now: int) -> None:
     """Remember instructions; ``message`` = (number, correlation, route). Idempotent."""
     tx.executemany(
-        "INSERT OR IGNORE INTO instruction (partner, message_id, payment_information_id, end_to_end_id, amount, currency, status,"
-        " reason, number, correlation, route, registered, answer_by, changed) VALUES (?, ?, ?, ?, ?, ?, '', '', ?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO instruction (partner, message_id, payment_information_id, end_to_end_id, amount,"
+        " currency, status, reason, number, correlation, route, registered, answer_by, changed)"
+        " VALUES (?, ?, ?, ?, ?, ?, '', '', ?, ?, ?, ?, ?, ?)",
         (
             (
                 row["partner"],
@@ -70,8 +74,8 @@ def find(read: Any, where: dict[str, str]) -> list[dict[str, Any]]:
 def unanswered(read: Any, now: int) -> list[tuple[str, str, str, int, int]]:
     """(partner, message id, route, count, answer_by) of files whose answer is overdue."""
     sql = (
-        "SELECT partner, message_id, route, count(*), min(answer_by) FROM instruction WHERE status = '' AND answer_by > 0 "
-        "AND answer_by <= ? GROUP BY partner, message_id, route LIMIT 100"
+        "SELECT partner, message_id, route, count(*), min(answer_by) FROM instruction WHERE status = '' "
+        "AND answer_by > 0 AND answer_by <= ? GROUP BY partner, message_id, route LIMIT 100"
     )
     return read(sql, (now,))  # type: ignore[no-any-return]  # rows of this query
 
@@ -108,5 +112,8 @@ def recall(read: Any, scope: str, key: str, now: int) -> str | None:
 
 def forget_expired(tx: Any, now: int, most: int) -> int:
     """Housekeeping."""
-    sql = "DELETE FROM remembered WHERE (scope, key) IN (SELECT scope, key FROM remembered WHERE until > 0 AND until <= ? LIMIT ?) RETURNING 1"
+    sql = (
+        "DELETE FROM remembered WHERE (scope, key) IN "
+        "(SELECT scope, key FROM remembered WHERE until > 0 AND until <= ? LIMIT ?) RETURNING 1"
+    )
     return len(tx.execute(sql, (now, most)).fetchall())

@@ -11,6 +11,7 @@ from typing import Any
 
 from bus.ledger.reading import Amount, Reading, Total, maybe_moment, moment
 from bus.ledger.reading_history import Hop
+from bus.message import decode
 
 _MOST = 50
 
@@ -155,12 +156,11 @@ def _held(reading: Reading, hop: Hop) -> Where:
 
 
 def _deferred(reading: Reading, hop: Hop) -> Where:
-    row = reading.one("SELECT channel, due FROM deferred WHERE number = ? ORDER BY id DESC", (hop.number,))
+    row = reading.one("SELECT channel, due, payload FROM deferred WHERE number = ? ORDER BY id DESC", (hop.number,))
     if row is None:
         return queued(hop)
-    return Where(
-        "deferred", row[0], hop.at, moment(row[1]), hop.attempt, code=hop.code, reason=hop.reason, step=hop.step
-    )
+    attempt = decode(row[2]).headers.attempt  # the history has the attempt that failed, at some places the one before
+    return Where("deferred", row[0], hop.at, moment(row[1]), attempt, code=hop.code, reason=hop.reason, step=hop.step)
 
 
 def _resequencing(reading: Reading, hop: Hop) -> Where:

@@ -46,6 +46,8 @@ class Subject:
     keys: tuple[tuple[str, str], ...]
     place: str
     worth: Amount | None
+    copy: bool
+    """A wire tap's or recipient list's copy of the message ``parent``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +140,11 @@ class Tracer:
             worth = places.worth_of_group(self._reading, first.groups[0])
         codes = None if where.kind == "split" else {hop.code for hop in [*hops, *chain] if hop.code}
         numbers = {w.case for w in (where, where.then) if w is not None and w.case is not None}
+        copy = first.born is None and bool(first.parent) and first.outcome != "released"
         return Trace(
             asked=asked,
             found_by=found_by,
-            subject=Subject(first.message, number, first.correlation, first.parent, born.keys, born.place, worth),
+            subject=Subject(first.message, number, first.correlation, first.parent, born.keys, born.place, worth, copy),
             where=where,
             finished=where.kind in QUIET or (where.kind == "split" and not where.missing),
             hops=tuple(merged([*hops, *chain])),
@@ -258,7 +261,7 @@ def _keys(hops: list[Hop]) -> set[str]:
     return {value for hop in hops if hop.born is not None for _, value in hop.born.keys}
 
 
-def _rank(trace: Trace) -> tuple[int, int, int]:
-    """Payments that went out first, then what waits for somebody, then the newest."""
+def _rank(trace: Trace) -> tuple[bool, bool, bool, int]:
+    """Payments that went out first, copies last, what waits for somebody before what is finished, the newest first."""
     registered = any(out.payments for out in trace.outgoing)
-    return (0 if registered else 1, 1 if trace.finished else 0, -trace.subject.number)
+    return (not registered, trace.subject.copy, trace.finished, -trace.subject.number)

@@ -31,35 +31,42 @@ class SqliteLedger:
         """Write everything a settlement says but its channel rows; adds released groups to ``settlement.puts``."""
         now = self.clock.now()
         numbered = self._number(tx, settlement, now)
-        for wish in settlement.remembers:
-            instructions.remember(tx, wish, now)
-        for wish, message in settlement.registers:
-            headers = numbered.get(message.headers.id, message).headers
-            instructions.register(tx, wish, (headers.number, headers.correlation_id, _route(settlement.place)), now)
-        for move in settlement.progress:
-            instructions.progress(tx, move, now)
-        for note in settlement.cases:
-            cases.open_case(tx, note, now)
-        for hold, channel, note in settlement.holds:
-            case_id = cases.open_case(tx, note, now) if note else None
-            waiting.hold(tx, hold, channel, case_id, now)
-        for channel, message, note in settlement.dead:
-            waiting.bury(tx, channel, message, note, cases.open_case(tx, note, now), now)
-            edges.arrival_outcome(tx, message.headers.id, "rejected")
-        if settlement.deferred:
-            waiting.defer(tx, settlement.deferred)
-        for resequence, channel in settlement.resequences:
-            settlement.puts.extend(waiting.resequence(tx, resequence, channel, now))
+        self._facts(tx, settlement, numbered, now)
+        self._keep(tx, settlement, now)
         joined = self._gather(tx, settlement, now)
         for sink, unit, message, receipt in settlement.outbound:
-            edges.set_outbound(
-                tx, (unit, sink, message.headers.number), str(receipt.get("state", "delivered")), receipt, now
-            )
+            state = str(receipt.get("state", "delivered"))
+            edges.set_outbound(tx, (unit, sink, message.headers.number), state, receipt, now)
         events = settlement.events
         if numbered:
             events = [_renumbered(event, numbered) for event in events]
         history.write(tx, settlement.place, settlement.version, now, events, joined)
         history.add_tally(tx, settlement.place, now, settlement.tally)
+
+    def _facts(self, tx: Any, settlement: Settlement, numbered: dict[str, Message], now: int) -> None:
+        """What steps asked to be remembered; a conflict with another unit shows here, before all else is written."""
+        for remember in settlement.remembers:
+            instructions.remember(tx, remember, now)
+        for register, message in settlement.registers:
+            headers = numbered.get(message.headers.id, message).headers
+            about = (headers.number, headers.correlation_id, _route(settlement.place))
+            instructions.register(tx, register, about, now)
+        for move in settlement.progress:
+            instructions.progress(tx, move, now)
+        for note in settlement.cases:
+            cases.open_case(tx, note, now)
+
+    def _keep(self, tx: Any, settlement: Settlement, now: int) -> None:
+        """Messages that stay here for now: held, dead, deferred, waiting for their predecessor."""
+        for hold, channel, note in settlement.holds:
+            waiting.hold(tx, hold, channel, cases.open_case(tx, note, now) if note else None, now)
+        for channel, message, reason in settlement.dead:
+            waiting.bury(tx, channel, message, reason, cases.open_case(tx, reason, now), now)
+            edges.arrival_outcome(tx, message.headers.id, "rejected")
+        if settlement.deferred:
+            waiting.defer(tx, settlement.deferred)
+        for resequence, channel in settlement.resequences:
+            settlement.puts.extend(waiting.resequence(tx, resequence, channel, now))
 
     def _gather(self, tx: Any, settlement: Settlement, now: int) -> history.Joined:
         """Aggregates and batches: joins first, so that the last report finds every member in its group."""
@@ -102,13 +109,13 @@ class SqliteLedger:
         for _, message in settlement.puts:
             if not message.headers.number:
                 fresh[message.headers.id] = message
-        for wish in [
-            *(j for j, _ in settlement.joins),
-            *(h for h, _, _ in settlement.holds),
-            *(r for r, _ in settlement.resequences),
+        for message in [
+            *(j.message for j, _ in settlement.joins),
+            *(h.message for h, _, _ in settlement.holds),
+            *(r.message for r, _ in settlement.resequences),
         ]:
-            if not wish.message.headers.number:
-                fresh[wish.message.headers.id] = wish.message
+            if not message.headers.number:
+                fresh[message.headers.id] = message
         if not fresh:
             return fresh
         first = self.store.numbers(tx, len(fresh))
@@ -261,7 +268,8 @@ class SqliteLedger:
         """Whether :meth:`collect_due` would find something (a cheap look, without a transaction)."""
         now = self.clock.now()
         sql = (
-            "SELECT EXISTS (SELECT 1 FROM deferred WHERE due <= ?1) OR EXISTS (SELECT 1 FROM held WHERE until > 0 AND until <= ?1) OR EXISTS "
+            "SELECT EXISTS (SELECT 1 FROM deferred WHERE due <= ?1) "
+            "OR EXISTS (SELECT 1 FROM held WHERE until > 0 AND until <= ?1) OR EXISTS "
             "(SELECT 1 FROM gathering WHERE state = 'open' AND due > 0 AND due <= ?1) OR EXISTS "
             "(SELECT 1 FROM resequencing WHERE due > 0 AND due <= ?1)"
         )

@@ -96,17 +96,7 @@ class Store:
         try:
             connection.execute("BEGIN IMMEDIATE")
             for job in jobs:
-                if len(jobs) > 1:
-                    connection.execute("SAVEPOINT work")
-                try:
-                    job.result = job.work(connection)
-                except apsw.FullError:
-                    raise
-                except BaseException as error:  # noqa: BLE001 - handed to its own caller, the others go on
-                    job.error = error
-                    connection.execute("ROLLBACK TO work" if len(jobs) > 1 else "ROLLBACK")
-                if len(jobs) > 1:
-                    connection.execute("RELEASE work")
+                self._work(job, alone=len(jobs) == 1)
             if connection.in_transaction:
                 connection.execute("COMMIT")
             if any(job.error for job in jobs):
@@ -123,6 +113,21 @@ class Store:
             for job in jobs:
                 job.done = True
 
+    def _work(self, job: _Job, *, alone: bool) -> None:
+        """Run one work; where several share the transaction, its failure takes nothing of the others with it."""
+        connection = self._connection
+        if not alone:
+            connection.execute("SAVEPOINT work")
+        try:
+            job.result = job.work(connection)
+        except apsw.FullError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - handed to its own caller, the others go on
+            job.error = error
+            connection.execute("ROLLBACK" if alone else "ROLLBACK TO work")
+        if not alone:
+            connection.execute("RELEASE work")
+
     def read(self, sql: str, bindings: tuple[Any, ...] = ()) -> list[Row]:
         """All rows of a query over committed state; results must be small, or paged by the caller."""
         if self.path is None:
@@ -137,7 +142,7 @@ class Store:
         return connection.execute(sql, bindings).fetchall()
 
     def read_own(self, sql: str, bindings: tuple[Any, ...] = ()) -> list[Row]:
-        """As :meth:`read`, through the writer's connection: its page cache is warm, a reader's is not after each commit.
+        """As :meth:`read`, on the writer's connection: its page cache is warm, a reader's is not after a commit.
 
         For short queries of the engine itself; waits for a commit in progress.
         """
@@ -147,8 +152,8 @@ class Store:
     def numbers(self, tx: apsw.Connection, count: int) -> int:
         """Reserve ``count`` message numbers inside a transaction; the first is returned. Gaps are normal."""
         if self._next_number + count > self._last_reserved:
-            row = tx.execute("SELECT value FROM meta WHERE key = 'next_number'").fetchone()
-            start = max(int(row[0]), self._next_number)
+            ((stored,),) = tx.execute("SELECT value FROM meta WHERE key = 'next_number'").fetchall()
+            start = max(int(stored), self._next_number)
             self._last_reserved = start + max(count, _NUMBERS_RESERVED)
             tx.execute("UPDATE meta SET value = ? WHERE key = 'next_number'", (self._last_reserved,))
             self._next_number = start
@@ -220,7 +225,7 @@ def migrate(connection: apsw.Connection) -> None:
         Unavailable: ``SYS105`` when the store was written by a newer girobus.
     """
     scripts = sorted(f.name for f in files("bus.ledger").joinpath("migrations").iterdir() if f.name.endswith(".sql"))
-    (present,) = connection.execute("PRAGMA user_version").fetchone()
+    ((present,),) = connection.execute("PRAGMA user_version").fetchall()
     if present > len(scripts):
         raise Unavailable(
             "SYS105", f"the store has schema {present}, this program knows {len(scripts)}", hint="upgrade girobus"

@@ -1,4 +1,4 @@
-"""Messages that wait: for their next attempt, for a person or a time, for their predecessor; and those that are dead."""
+"""Messages that wait: for their next attempt, a person, a time, their predecessor; and those that are dead."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def take_due(tx: Any, now: int, most: int) -> list[tuple[str, Message]]:
 def hold(tx: Any, wish: Hold, channel: str, case_id: int | None, now: int) -> None:
     """Keep a message until it is released, its time comes or its predicate turns true."""
     tx.execute(
-        "INSERT INTO held (channel, number, until, predicate, code, reason, since, case_id, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO held (channel, number, until, predicate, code, reason, since, case_id, payload) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             channel,
             wish.message.headers.number,
@@ -94,8 +95,8 @@ def resequence(tx: Any, wish: Resequence, channel: str, now: int) -> list[tuple[
     ).fetchone()
     if row is None:
         row = tx.execute(
-            "INSERT INTO resequencing (version, step, key, channel, expected, due, timeout) VALUES (?, ?, ?, ?, ?, 0, ?)"
-            " RETURNING id, expected",
+            "INSERT INTO resequencing (version, step, key, channel, expected, due, timeout)"
+            " VALUES (?, ?, ?, ?, ?, 0, ?) RETURNING id, expected",
             (wish.message.headers.version, wish.step, wish.key, channel, wish.first, wish.timeout),
         ).fetchone()
     stream, expected = row
@@ -120,7 +121,8 @@ def _release_run(tx: Any, stream: int, channel: str, expected: int, now: int) ->
         expected += 1
     (waiting,) = tx.execute("SELECT count(*) FROM parked WHERE stream = ?", (stream,)).fetchone()
     tx.execute(
-        "UPDATE resequencing SET expected = ?, due = CASE WHEN ? = 0 THEN 0 WHEN due = 0 OR ? THEN ? + timeout ELSE due END WHERE id = ?",
+        "UPDATE resequencing SET expected = ?, "
+        "due = CASE WHEN ? = 0 THEN 0 WHEN due = 0 OR ? THEN ? + timeout ELSE due END WHERE id = ?",
         (expected, waiting, bool(gone), now, stream),
     )
     return gone

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 from bus.errors import BusError, ConfigError, Rejected, Retryable
 from bus.message import Blob, Headers, Message, edge_id
@@ -11,6 +11,8 @@ from bus.ports import Broker, CaseNote, Inbound, Source
 from bus.runtime.pipeline import CompiledRoute
 from bus.runtime.retry import next_wait
 from bus.runtime.stores import Stores
+
+T = TypeVar("T")
 
 
 class KnownArrival(Protocol):
@@ -22,6 +24,9 @@ class KnownArrival(Protocol):
 
 class Ledger(Protocol):
     """What intake asks of the ledger."""
+
+    def commit(self, label: str, work: Callable[[Any], T]) -> T:
+        """A durable transaction without channel rows."""
 
     def known_arrival(self, endpoint: str, sha256: str, facts: tuple[str, int, int]) -> tuple[KnownArrival | None, int]:
         """(the unfinished arrival that this is, how often the content is known)."""
@@ -93,7 +98,7 @@ class Intake:
         Without this, the same file sent again on another day would be taken for the arrival that was never finished.
         """
         name, before = self._route().name, self._started
-        self._broker.transact("told", lambda tx: self._nothing(self._ledger.all_told(tx, name, before)))
+        self._ledger.commit("told", lambda tx: self._ledger.all_told(tx, name, before))
         self._told = True
 
     def _one(self, inbound: Inbound) -> int:
@@ -122,7 +127,7 @@ class Intake:
         else:
             arrival = self._store(inbound, blob, route, (identity, known))
         inbound.complete("done", arrival[:8])
-        self._broker.transact("completed", lambda tx: self._nothing(self._ledger.arrival_done(tx, arrival)))
+        self._ledger.commit("completed", lambda tx: self._ledger.arrival_done(tx, arrival))
 
     def _store(self, inbound: Inbound, blob: Blob, route: CompiledRoute, content: tuple[str, int]) -> str:
         identity, known = content
@@ -164,7 +169,7 @@ class Intake:
     def _refuse(self, inbound: Inbound, error: Rejected) -> None:
         """Not even taken in (too big, hostile): a case first, then into the partner's failed folder, whole."""
         note = self._note(error, f"{inbound.name}:{inbound.facts}", {"file": inbound.name})
-        self._broker.transact("refuse", lambda tx: self._nothing(self._ledger.open_case(tx, note)))
+        self._ledger.commit("refuse", lambda tx: self._ledger.open_case(tx, note))
         inbound.complete("failed", edge_id(self._route().name, inbound.name, str(inbound.facts))[:8])
 
     def _rest(self, error: BusError) -> None:
@@ -174,7 +179,7 @@ class Intake:
         self.resting_until = self._clock.now() + wait
         if isinstance(error, ConfigError) or self._failures == policy.attempts:
             note = self._note(error, "source", {})
-            self._broker.transact("case", lambda tx: self._nothing(self._ledger.open_case(tx, note)))
+            self._open(note)
 
     def _report_findings(self) -> None:
         """Names that must not be touched, told by the source: one case each."""
@@ -182,7 +187,7 @@ class Intake:
         while findings:
             finding = findings.pop(0)
             note = self._note(Rejected(finding.code, finding.message), finding.place, {"file": finding.place})
-            self._broker.transact("case", lambda tx, note=note: self._nothing(self._ledger.open_case(tx, note)))  # type: ignore[misc]  # bound now, not later
+            self._open(note)
 
     def _note(self, error: BusError, mark: str, context: dict[str, Any]) -> CaseNote:
         route = self._route()
@@ -190,9 +195,8 @@ class Intake:
             error.code, error.message, route.name, route.spec.owner, f"{route.name}:{error.code}:{mark}", 0, "", context
         )
 
-    @staticmethod
-    def _nothing(_done: None) -> list[tuple[str, Message]]:
-        return []
+    def _open(self, note: CaseNote) -> None:
+        self._ledger.commit("case", lambda tx: self._ledger.open_case(tx, note))
 
     def close(self) -> None:
         """Disconnect."""

@@ -198,9 +198,10 @@ class _Compiler:
         rule = Gathering(self.route.after[step], complete.batch, complete.size, complete.after, complete.every)
         if rule.batch and not scope.in_batch:
             raise ConfigError(
-                "CFG166", f"step `{step}` of route `{self.route.name}` completes by batch, but nothing is split before it",
+                "CFG166",
+                f"step `{step}` of route `{self.route.name}` completes by batch, but nothing is split before it",
                 hint="add a split, or complete by size, after or every",
-            )  # fmt: skip
+            )
         self.route.gatherings[step] = rule
 
     def reject_writer(self, reject: Any, resources: StepResources) -> Node:

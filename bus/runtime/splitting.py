@@ -93,12 +93,11 @@ class SplitUnit:
             settlement.joins.append((Join("on_reject", (), Message(child.headers, record, {}), (index,)), rule))
         headers = child.headers
         name = self._route.name
-        settlement.cases.append(
-            CaseNote(
-                error.code, error.message, name, self._route.spec.owner, f"{name}:{error.code}:{headers.correlation_id}", 0,
-                headers.correlation_id, {"file": headers.name, "place": part.place, "keys": dict(headers.keys)},
-            )
-        )  # fmt: skip
+        mark = f"{name}:{error.code}:{headers.correlation_id}"
+        context = {"file": headers.name, "place": part.place, "keys": dict(headers.keys)}
+        owner = self._route.spec.owner
+        note = CaseNote(error.code, error.message, name, owner, mark, 0, headers.correlation_id, context)
+        settlement.cases.append(note)
 
 
 def _add(book: MoneyTotalsByOutcome, outcome: str, worth: tuple[str, Decimal] | None) -> None:

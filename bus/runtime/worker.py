@@ -13,7 +13,7 @@ from bus.expressions import compile_expression
 from bus.message import Group, Hold, Join, Message, OpenCase, Progress, Register, Remember, Resequence, Send, Sequence
 from bus.ports import Broker, CaseNote, Delivery, Event, Reader, Settlement
 from bus.runtime import splitting
-from bus.runtime.pipeline import CompiledRoute, End, Split, Trace, primary
+from bus.runtime.pipeline import CompiledRoute, End, Segment, Split, Trace, primary
 from bus.runtime.retry import next_wait
 from bus.runtime.stores import Stores
 from bus.runtime.worth import worth_of
@@ -93,10 +93,7 @@ class Worker:
         out = Trace()
         try:
             self._check_in(message)
-            segment = route.segments.get(channel)
-            if segment is None:
-                raise Rejected("CFG167", f"this version has no segment `{channel}`", hint="bus cases retry moves it on")
-            segment.run(message, out)
+            _segment(route, channel).run(message, out)
             outcome, step = primary(out)
             if outcome == "split":
                 if first:
@@ -186,7 +183,7 @@ class Worker:
         if isinstance(body, Group):
             into.closed_groups.append(body.number)
             for member in self._ledger.members(body):
-                refuse(route, member, error, into)
+                refuse(route, _late(member), error, into)
             into.cases.append(case_note(route, message, error.code, error.message))
             into.events.append(Event(message, "rejected", step, error.code, error.message))
             into.report(message, "rejected")
@@ -221,6 +218,21 @@ def _compiled(predicate: str) -> Callable[[Any], Any]:
     return compile_expression(predicate)
 
 
+def _late(member: Message) -> Message:
+    """A record whose group was refused: its batch has counted it and may be complete, so it goes into a late group."""
+    sequence = member.headers.sequence
+    if sequence is None or sequence.reported:
+        return member
+    return member.with_headers(sequence=msgspec.structs.replace(sequence, reported=True))
+
+
+def _segment(route: CompiledRoute, channel: str) -> Segment:
+    segment = route.segments.get(channel)
+    if segment is None:
+        raise Rejected("CFG167", f"this version has no segment `{channel}`", hint="bus cases retry moves it on")
+    return segment
+
+
 def refuse(route: CompiledRoute, message: Message, error: Rejected, into: Settlement) -> None:
     """Make a record a member of its batch's reject file."""
     source = message.properties.get("source", message.body)
@@ -251,9 +263,9 @@ def case_note(route: CompiledRoute, message: Message, code: str, reason: str) ->
     """One case per file and cause, not one per line."""
     headers = message.headers
     context = {"file": headers.name, "place": headers.place, "keys": dict(headers.keys), "message": headers.id}
-    return CaseNote(
-        code, reason, route.name, route.spec.owner, f"{route.name}:{code}:{headers.correlation_id}", headers.number, headers.correlation_id, context
-    )  # fmt: skip
+    correlation = headers.correlation_id
+    mark = f"{route.name}:{code}:{correlation}"
+    return CaseNote(code, reason, route.name, route.spec.owner, mark, headers.number, correlation, context)
 
 
 def _book(route: CompiledRoute, message: Message, out: Trace, verdict: tuple[str, str], into: Settlement) -> None:
@@ -284,7 +296,7 @@ def _book(route: CompiledRoute, message: Message, out: Trace, verdict: tuple[str
 
 
 def _told(sequence: Sequence | None) -> Sequence | None:
-    """The place in a batch of a message that left its route: the batch knows, what happens elsewhere is not its matter."""
+    """The place in a batch of a message that left its route: what happens elsewhere is not the batch's matter."""
     return None if sequence is None else msgspec.structs.replace(sequence, reported=True)
 
 
@@ -293,7 +305,11 @@ def _hold(route: CompiledRoute, at: str, effect: Hold, into: Settlement, message
     if note is not None:  # every held message is decided by itself
         note = msgspec.structs.replace(note, fingerprint=f"{note.fingerprint}:{effect.message.headers.id}")
     into.holds.append(
-        (msgspec.structs.replace(effect, message=_pinned(route, _worthy(route, message, effect.message))), route.after[at], note)
+        (
+            msgspec.structs.replace(effect, message=_pinned(route, _worthy(route, message, effect.message))),
+            route.after[at],
+            note,
+        )
     )
 
 

@@ -136,8 +136,8 @@ class Play:
         return self._one(sql)
 
     def _quiet(self) -> bool:
-        waiting = "SELECT (SELECT count(*) FROM deferred) + (SELECT count(*) FROM gathering WHERE state IN ('open', 'released'))"
-        return self.app.bus.idle() and self._one(waiting) == 0
+        groups = "SELECT count(*) FROM gathering WHERE state IN ('open', 'released')"
+        return self.app.bus.idle() and self._one("SELECT count(*) FROM deferred") == 0 == self._one(groups)
 
     def _answered(self) -> bool:
         marks = ", ".join("?" for _ in _FINAL)

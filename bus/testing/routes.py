@@ -1,4 +1,4 @@
-"""Runs the YAML tests that stand beside the routes: whole routes and single steps, on fake endpoints and a fake clock."""
+"""Runs the YAML tests that stand beside the routes, on fake endpoints and a fake clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field
 
@@ -44,25 +44,27 @@ class RouteCase(Spec):
 
     name: str
     """What the case shows."""
+    before: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Sample files by route that arrive at other routes first: the payments that a status report speaks of."""
     files: tuple[str, ...] = ()
-    """Sample files that arrive, in this order, at the route's source (or at the route that feeds its channel)."""
+    """Sample files that arrive one after the other at the route's source (or at the route that feeds its channel)."""
     via: str = ""
     """Route whose source they arrive at; empty = the route under test."""
     at: datetime = datetime.fromisoformat("2026-11-23T08:00:00+00:00")
     """The time it is."""
     advance: Duration = 0
     """How much time passes after the files."""
-    outlets: dict[str, ExpectedOutput] = {}
+    outlets: dict[str, ExpectedOutput] = Field(default_factory=dict)
     """Expected output by outlet; outlets that are not named must get nothing."""
     cases: tuple[str, ...] = ()
     """Codes of the cases that must be open at the end, sorted; exactly these."""
-    counts: dict[str, int] = {}
+    counts: dict[str, int] = Field(default_factory=dict)
     """Expected number of messages by outcome over the whole route (``held: 1``)."""
     step: str = ""
     """Name of one step to run alone, with ``body``."""
     body: Any = None
     """Body for a single step (texts, as YAML gives them)."""
-    gives: dict[ExpressionText, str] = {}
+    gives: dict[ExpressionText, str] = Field(default_factory=dict)
     """Expression over the step's result -> expected value, as text."""
     rejects: str = ""
     """Code with which the step must refuse the body."""
@@ -150,7 +152,7 @@ class _Bench:
         )
         self.app = App(landscape.folder, around, home=Path(self._folder.name), landscape=landscape)
 
-    def __enter__(self) -> _Bench:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -161,20 +163,27 @@ class _Bench:
 
     def route(self, name: str, beside: Path) -> list[str]:
         case = self._case
-        source = self.sources.get(self._entry(name))
-        if source is None:
-            raise ConfigError(
-                "CFG172", f"route `{name}` has no source that files could arrive at", hint="name one with `via`"
-            )
         folder = self._landscape.folder / beside
-        for index, file in enumerate(case.files):
-            content = _read(folder / file)
-            source.arrivals.append(ScriptedArrival(Path(file).name, content, facts=(len(content), index + 1)))
-        self._settle()
+        for other, files in case.before.items():
+            self._arrive(other, [folder / file for file in files])
+        self._arrive(self._entry(name), [folder / file for file in case.files])
         if case.advance:
             self.clock.advance(case.advance)
             self._settle()
         return [*self._outlets(folder), *self._cases(), *self._counts(name)]
+
+    def _arrive(self, route: str, files: list[Path]) -> None:
+        source = self.sources.get(route)
+        if source is None:
+            raise ConfigError(
+                "CFG172", f"route `{route}` has no source that files could arrive at", hint="name one with `via`"
+            )
+        for index, file in enumerate(files):
+            content = _read(file)
+            source.arrivals.append(ScriptedArrival(file.name, content, facts=(len(content), index + 1)))
+            self.app.bus.poll_once(route)  # at once, whatever the route's schedule says
+            self._settle()
+        self._settle()
 
     def _entry(self, name: str) -> str:
         if self._case.via:
@@ -217,7 +226,7 @@ class _Bench:
 
     def _counts(self, name: str) -> list[str]:
         sql = "SELECT outcome, sum(count) FROM tally WHERE place = ?1 OR place LIKE ?1 || '#%' GROUP BY outcome"
-        found = dict(self.app.store.read(sql, (name,)))
+        found: dict[str, int] = dict(self.app.store.read(sql, (name,)))
         return [
             f"expected {n} x {outcome}, got {found.get(outcome, 0)}"
             for outcome, n in self._case.counts.items()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +15,7 @@ from bus.errors import Rejected, Retryable, Unavailable
 from bus.ledger.store import Store, open_reader
 
 
-def _meta(tx, key: str, value: int) -> None:
+def _meta(tx: Any, key: str, value: int) -> None:
     tx.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
 
@@ -25,8 +29,6 @@ def test_a_commit_is_seen_by_a_reader_in_another_connection(tmp_path: Path) -> N
 
 
 def test_a_second_writer_is_refused_and_the_first_is_named(tmp_path: Path) -> None:
-    import os
-
     store = Store(tmp_path / "bus.db")
     with pytest.raises(Unavailable, match=f"SYS101.*pid {os.getpid()}"):
         Store(tmp_path / "bus.db")
@@ -39,16 +41,16 @@ def test_a_failing_work_takes_nothing_of_its_neighbours_with_it(tmp_path: Path) 
     entered, go = threading.Event(), threading.Event()
     errors: list[BaseException] = []
 
-    def slow(tx) -> None:
+    def slow(tx: Any) -> None:
         _meta(tx, "first", 1)
         entered.set()
         assert go.wait(10)
 
-    def bad(tx) -> None:
+    def bad(tx: Any) -> None:
         _meta(tx, "bad", 1)
         raise Rejected("VAL999", "no")
 
-    def run(work) -> None:
+    def run(work: Callable[[Any], None]) -> None:
         try:
             store.commit("test", work)
         except Rejected as error:
@@ -74,7 +76,7 @@ def test_numbers_never_repeat_after_a_rollback_or_a_restart(tmp_path: Path) -> N
     store = Store(tmp_path / "bus.db")
     seen = [store.commit("test", lambda tx: store.numbers(tx, 3))]
 
-    def fails(tx) -> None:
+    def fails(tx: Any) -> None:
         seen.append(store.numbers(tx, 20_000))
         raise Rejected("VAL999", "no")
 
@@ -86,7 +88,7 @@ def test_numbers_never_repeat_after_a_rollback_or_a_restart(tmp_path: Path) -> N
     seen.append(store.commit("test", lambda tx: store.numbers(tx, 1)))
     store.close()
     ranges = sorted([(seen[0], 3), (seen[2], 5), (seen[3], 1)])
-    assert all(a + n <= b for (a, n), (b, _) in zip(ranges, ranges[1:], strict=False))
+    assert all(a + n <= b for (a, n), (b, _) in itertools.pairwise(ranges))
 
 
 def test_a_store_of_a_newer_program_is_refused(tmp_path: Path) -> None:
@@ -100,13 +102,13 @@ def test_a_store_of_a_newer_program_is_refused(tmp_path: Path) -> None:
 def test_a_full_disk_is_retryable_and_nothing_is_half_written(tmp_path: Path) -> None:
     store = Store(tmp_path / "bus.db")
 
-    def limit(tx) -> None:
+    def limit(tx: Any) -> None:
         (pages,) = tx.execute("PRAGMA page_count").fetchone()
         tx.execute(f"PRAGMA max_page_count = {pages + 2}")
 
     store.commit("test", limit)
 
-    def big(tx) -> None:
+    def big(tx: Any) -> None:
         _meta(tx, "before", 1)
         tx.execute("INSERT INTO queued VALUES (1, zeroblob(10000000))")
 
