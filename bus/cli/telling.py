@@ -51,7 +51,7 @@ def title(trace: Trace) -> str:
     parts += [f"{name} {clean(value)}" for name, value in subject.keys if value != trace.asked][:4]
     if trace.arrival is not None and trace.arrival.name != trace.asked:
         parts.append(" ".join(filter(None, (clean(trace.arrival.name), subject.place))))
-    return " · ".join(parts)
+    return " · ".join([*parts, "copy"] if subject.copy else parts)
 
 
 def sentence(where: Where, around: Circumstances) -> str:
