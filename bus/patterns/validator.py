@@ -54,7 +54,7 @@ class ValidatorSpec(StepSpec):
     model: str = ""
     """Canonical model to check against: ``payment``, ``statement`` …"""
     reason: str = Field(default="", pattern=r"^([A-Z0-9]{4})?$")
-    """ISO reason for what the model's check refuses."""
+    """ISO reason for what the model's check refuses; empty = the one that the check itself gives."""
     rules: tuple[RuleSpec, ...] = ()
     """Rules of the house."""
 
@@ -81,7 +81,9 @@ class ValidatorSpec(StepSpec):
                 found = check(body)
                 if found:
                     findings.extend(found)
-                    reason = model_reason if _errors(found) else ""
+                    wrong = _errors(found)
+                    # Models say the ISO reason with each finding; what the route says goes before it.
+                    reason = (model_reason or getattr(wrong[0], "reason", "")) if wrong else ""
             for that, when, why, finding in rules:
                 if (when is None or when(body)) and not that(body):
                     findings.append(finding)
