@@ -26,7 +26,7 @@ def translate(folder: Path, run: Path) -> tuple[float, float, Path]:
     app = App(ROUTES, Surroundings(store=Store(None)), home=folder / "home")
     spec = app.landscape.routes["payments-out"].spec
     around = StepSurroundings(app, app.landscape, "payments-out", "bench")
-    mapping, check = around.mapping("erp-payment-to-canonical"), around.model("payment")
+    mapping = around.mapping("erp-payment-to-canonical")
     reader = around.format(spec.steps[0].format)
     writer = around.format(_pain001(spec))
     target = folder / "out.xml"
@@ -37,10 +37,7 @@ def translate(folder: Path, run: Path) -> tuple[float, float, Path]:
             for part in reader.read(stream).parts("rows"):
                 if part.error is not None:
                     raise part.error
-                body = mapping(part.body)
-                if check(body):
-                    raise SystemExit("a generated payment is not valid")
-                yield body
+                yield mapping(part.body)
 
     def work() -> None:
         with target.open("w+b") as out:

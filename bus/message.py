@@ -8,6 +8,7 @@ amounts ``{"value": Decimal, "currency": "EUR"}``. Nobody changes a body in plac
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -229,6 +230,21 @@ def child_id(parent_id: str, route: str, step: str, index: int | str) -> str:
     raw[6] = raw[6] & 0x0F | 0x50
     raw[8] = raw[8] & 0x3F | 0x80
     return raw.hex()
+
+
+def child_ids(parent_id: str, route: str, step: str) -> Callable[[int], str]:
+    """:func:`child_id` for many children of one parent: what they have in common is hashed once."""
+    begun = hashlib.sha1(bytes.fromhex(parent_id) + f"{route}\x1f{step}\x1f".encode(), usedforsecurity=False)
+
+    def identity(index: int) -> str:
+        digest = begun.copy()
+        digest.update(b"%d" % index)
+        raw = bytearray(digest.digest()[:16])
+        raw[6] = raw[6] & 0x0F | 0x50
+        raw[8] = raw[8] & 0x3F | 0x80
+        return raw.hex()
+
+    return identity
 
 
 def edge_id(*parts: str) -> str:

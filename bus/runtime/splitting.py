@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 from bus.errors import Rejected
-from bus.message import Headers, Join, Message, Sequence, child_id
+from bus.message import Headers, Join, Message, Sequence, child_id, child_ids
 from bus.ports import Broker, CaseNote, Chunk, Cursor, Event, MoneyTotalsByOutcome, Part, Settlement
 from bus.runtime.pipeline import CompiledRoute
 from bus.runtime.worth import worth_of
@@ -62,19 +62,19 @@ class SplitUnit:
         chunk = Chunk(parent, step, route.after[step], len(page), [], {}, {}, Settlement(self._place, route.version))
         splitter = route.splitters[step]
         keep_source = route.spec.on_reject is not None
+        identity = child_ids(parent.headers.id, route.name, step)
+        inherited = {k: v for k, v in parent.properties.items() if k != "document"}
         for index, part in page:
-            keys = splitter.child_keys(part.body) if part.body is not None else ()
-            worth = worth_of(route, part.body)
-            child = _child(parent, (route.name, step, index), part, keys)
-            child = child.with_headers(worth=worth)
+            body = part.body
+            worth = worth_of(route, body)
+            keys = splitter.child_keys(body) if body is not None else ()
+            headers = _child(parent.headers, identity(index), Sequence(0, index), (part.place, keys, worth))
             _add(chunk.money, "in", worth)
             if part.error is not None:
-                self._refused(chunk, child, part, worth)
+                self._refused(chunk, Message(headers), part, worth)
                 continue
-            properties = {k: v for k, v in parent.properties.items() if k != "document"}
-            if keep_source and isinstance(part.body, dict):
-                properties["source"] = part.body
-            chunk.children.append(Message(child.headers, part.body, properties))
+            properties = {**inherited, "source": body} if keep_source and isinstance(body, dict) else inherited
+            chunk.children.append(Message(headers, body, properties))
         return chunk
 
     def _refused(self, chunk: Chunk, child: Message, part: Part, worth: tuple[str, Decimal] | None) -> None:
@@ -106,22 +106,23 @@ def _add(book: MoneyTotalsByOutcome, outcome: str, worth: tuple[str, Decimal] | 
     book[(outcome, currency)] = (count + 1, total + value)
 
 
-def _child(parent: Message, place: tuple[str, str, int], part: Part, keys: tuple[tuple[str, str], ...]) -> Message:
-    route, step, index = place
-    above = parent.headers
-    headers = Headers(
-        id=child_id(above.id, route, step, index),
+def _child(
+    above: Headers, identity: str, sequence: Sequence, facts: tuple[str, tuple[tuple[str, str], ...], Any]
+) -> Headers:
+    place, keys, worth = facts
+    return Headers(
+        id=identity,
         correlation_id=above.correlation_id,
         parent_id=above.id,
         version=above.version,
         name=above.name,
         expires_at=above.expires_at,
         reply_to=above.reply_to,
-        sequence=Sequence(0, index),
+        sequence=sequence,
         keys=keys,
-        place=part.place,
+        place=place,
+        worth=worth,
     )
-    return Message(headers)
 
 
 def derived(parent: Message, route: str, step: str, index: int | str) -> Message:
