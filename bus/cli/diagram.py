@@ -74,7 +74,7 @@ def draw(drawn: Sketch) -> str:
 
 def _document(drawn: Sketch, sheet: _Sheet, wide: float, tall: float) -> str:
     name = drawn.route
-    summary = _cut(drawn.summary, wide - 2 * _EDGE, 6.3)
+    summary = _cut(clean(drawn.summary), wide - 2 * _EDGE, 6.3)
     told = escape(clean(f"{drawn.summary}. " if drawn.summary else "") + clean("; ".join(tree(drawn))))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide:g}" height="{tall:g}" viewBox="0 0 {wide:g} {tall:g}" '

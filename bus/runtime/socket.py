@@ -158,15 +158,14 @@ class ControlServer:
     def _answer(self, client: socket.socket) -> None:
         client.settimeout(_IDLE)
         uid = _peer(client)
-        if uid not in (os.geteuid(), 0):
+        welcome = uid in (os.geteuid(), 0)
+        if not welcome:
             log.warning("SYS210 control: user %s was turned away", user_name(uid))
-            refusal = NotAllowed("SYS210", "this bus belongs to another user", hint="ask as the user that runs it")
-            client.sendall(_refused(refusal))
-            return
         with client.makefile("rb") as lines:
-            while True:
-                line = lines.readline(_LONGEST)
-                if not line:
+            while line := lines.readline(_LONGEST):  # read even where it is refused, else the answer is cut off
+                if not welcome:
+                    hint = "ask as the user that runs it"
+                    client.sendall(_refused(NotAllowed("SYS210", "this bus belongs to another user", hint=hint)))
                     return
                 client.sendall(self._done(line, user_name(uid)))
 
