@@ -106,9 +106,14 @@ def config_folder(given: str | None = None) -> Path:
 # ---------------------------------------------------------------- results on stdout
 
 
+# Control characters, line separators, bidirectional overrides, and halves of characters (names that are no UTF-8).
+_HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
 def clean(text: Any) -> str:
     """Text that may be shown on a terminal: what came from outside must not move the cursor or retitle the window."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", "\ufffd", str(text))
+    return _HARMFUL.sub("\ufffd", str(text))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
@@ -137,12 +142,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
 
 def print_json(value: Any) -> None:
     """One JSON document: amounts as decimal strings, times RFC 3339 UTC, frozen values as objects."""
-    click.echo(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
+    click.echo(_HALVES.sub("\ufffd", json.dumps(value, default=_plain, indent=2, ensure_ascii=False)))
 
 
 def print_json_line(value: Any) -> None:
     """One line of an NDJSON stream."""
-    click.echo(json.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":")))
+    click.echo(_HALVES.sub("\ufffd", json.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":"))))
 
 
 def _plain(value: Any) -> Any:

@@ -68,8 +68,10 @@ def _print_problem(path: str, problem: Problem, lines: list[str]) -> None:
     if hint:
         click.echo(f"    = {hint}")
     if problem.fix is not None and 0 < problem.line <= len(lines):
-        written = _fixed_line(problem, problem.fix, lines[problem.line - 1]).strip()
-        click.echo(f"    = write: {clean(written[:_WIDTH])}          fixable: bus check --fix")
+        written = _fixed_line(problem, problem.fix, lines[problem.line - 1])
+        start = max(0, problem.column - _WIDTH // 2) if len(written) > _WIDTH else 0
+        shown = _plain(written[start : start + _WIDTH].strip())
+        click.echo(f"    = write: {shown}          fixable: bus check --fix")
 
 
 def _excerpt(problem: Problem, lines: list[str]) -> list[str]:
@@ -179,7 +181,7 @@ def print_github(report: Report) -> None:
             }
         fields = ",".join(f"{name}={_escaped(value, field=True)}" for name, value in values.items())
         text = _escaped(problem.message + (f"\n{problem.hint}" if problem.hint else ""))
-        click.echo(f"::{levels[problem.severity]} {fields}::{text}")
+        click.echo(f"::{levels[problem.severity]} {clean(fields)}::{clean(text)}")
 
 
 def _escaped(text: str, *, field: bool = False) -> str:
@@ -211,7 +213,7 @@ def print_sarif(report: Report) -> None:
 
 def _result(report: Report, problem: Problem, rule: int) -> dict[str, Any]:
     levels = {"error": "error", "warning": "warning", "info": "note"}
-    where: dict[str, Any] = {"artifactLocation": {"uri": quote(report.path(problem))}}
+    where: dict[str, Any] = {"artifactLocation": {"uri": quote(os.fsencode(report.path(problem)))}}
     if problem.line:
         where["region"] = {
             "startLine": problem.line,

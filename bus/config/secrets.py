@@ -20,14 +20,14 @@ _REFERENCE = re.compile(r"\$\{(env|file):[^}]+\}")
 _LOOKS = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY"  # PEM
     r"|\b(AKIA|ASIA)[0-9A-Z]{16}\b"  # AWS access key id
-    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\."  # JSON web token
+    r"|\beyJ[\w-]{8,300}\.[\w-]{8,300}\."  # JSON web token
     r"|\b(ghp|gho|ghs|github_pat|glpat|xox[abp]|sk_live|rk_live)[-_]\w{8,}"  # tokens with a maker's prefix
     r"|\bAGE-SECRET-KEY-1"
     r"|://[^/\s:@]+:[^/\s:@$]+@"  # a password inside an address
 )
 _SHOWN = re.compile(
-    r"(?i)((?:pas+w|passphrase|pwd|secret|token|credential|bearer|(?:api|access|private|client|account).?key)[\w-]*"
-    r"[\"']?\s*:\s*)([^\s,}][^,}\n]*)"
+    r"(?i)((?:pas+w|passphrase|pwd|secret|token|credential|bearer|(?:api|access|private|client|account).?key)[\w-]{0,40}"
+    r"[\"']?\s{0,20}:\s{0,20})([^\s,}][^,}\n]*)"
 )
 
 

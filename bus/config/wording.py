@@ -97,14 +97,14 @@ class Wording:
         if spec is None:
             return key.problem("CFG101", self._path, message)
         free = [name for name in fields(spec) if name not in parent.keys]
-        likely = near(word, free)
+        likely = [name for name in near(word, free) if (*loc[:-1], name) not in meant]
         if not likely:
             hint = f"known here: {listed(list(fields(spec)))}" if fields(spec) else "no key is known here"
             return key.problem("CFG101", self._path, message, hint=hint)
         hint = f"did you mean `{likely[0]}`?"
         if likely[0] in required(spec):
             hint += f" `{likely[0]}` is required here"
-            meant.add((*loc[:-1], likely[0]))
+        meant.add((*loc[:-1], likely[0]))
         return key.problem("CFG101", self._path, message, hint=hint, fix=_only(key, likely))
 
     def _missing(self, loc: Loc) -> Problem:
@@ -230,6 +230,7 @@ def _safe(text: Any) -> str:
 def validate(model: type[BaseModel], root: Node, path: str, catalogue: Catalogue) -> tuple[Any, list[Problem]]:
     """The spec that a file means, or None and what is wrong with it."""
     try:
-        return model.model_validate(root.data(), context={"catalogue": catalogue}), []
+        # by_name=False: the file says `from`, never the attribute's name `from_`.
+        return model.model_validate(root.data(), context={"catalogue": catalogue}, by_alias=True, by_name=False), []
     except ValidationError as error:
         return None, Wording(path, root, model, catalogue).problems(error)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,32 @@ def test_control_characters_of_a_file_name_do_not_reach_the_terminal(tmp_path: P
     assert "\x1b[2J" not in done.stdout
 
 
+def test_a_file_name_that_is_no_utf8_can_be_told(tmp_path: Path) -> None:
+    write(tmp_path)
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.route.yaml")).write_text("route: X\n")
+    for shape in ("human", "json", "github", "sarif"):
+        done = check(tmp_path, "--format", shape)
+        assert done.exit_code == 1, done.stderr
+        assert "CFG107" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "secret" * 160_000,
+        "route: x\nsummary: " + "eyJabc-" * 130_000,
+        "summary: " + "-----BEGIN " * 80_000,
+        "a: " + "://a" * 200_000,
+        "x" * 900_000 + ": 1",
+        "route: x\nfrom: {sftp: {after: " + "9" * 5000 + "s, limit: " + "9" * 5000 + ", mode: " + "9" * 5000 + "}}",
+    ],
+)
+def test_hostile_text_is_told_within_a_moment(tmp_path: Path, text: str) -> None:
+    begin = time.process_time()
+    assert checked(tmp_path, {"x.route.yaml": text}).exit_code == 1
+    assert time.process_time() - begin < 10
+
+
 # ---------------------------------------------------------------- which files
 
 
@@ -173,6 +201,13 @@ def test_fix_leaves_alone_what_is_in_doubt(tmp_path: Path) -> None:
     done = checked(tmp_path, {"x.route.yaml": text}, "--fix")
     assert done.exit_code == 1
     assert (tmp_path / "x.route.yaml").read_text() == text
+
+
+def test_fix_makes_no_key_stand_twice(tmp_path: Path) -> None:
+    done = checked(tmp_path, {"x.route.yaml": WRONG.replace("pth: /out", "pth: /out, paht: /in")}, "--fix")
+    assert done.exit_code == 1
+    assert "CFG184" not in done.stdout
+    assert (tmp_path / "x.route.yaml").read_text().count("path:") == 1
 
 
 def test_fix_touches_only_the_chosen_files(tmp_path: Path) -> None:
@@ -344,6 +379,16 @@ def test_the_texts_of_these_tests_are_a_sound_landscape(tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------- the shipped landscape
 
+
+class EditorLoader(yaml.SafeLoader):
+    """YAML as editors read it: numbers and booleans are typed, dates are text (YAML 1.2)."""
+
+
+EditorLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith("timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
 SHIPPED = Path(__file__).parents[2] / "routes"
 
 
@@ -359,7 +404,7 @@ def test_the_shipped_files_fit_the_published_schema(path: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
     text = (SHIPPED / path).read_text("utf-8")
-    validator.validate(json.loads(json.dumps(yaml.safe_load(text), default=str)))
+    validator.validate(yaml.load(text, EditorLoader))  # noqa: S506 - a SafeLoader with fewer types
     root, problems = parse(text, path)
     assert root is not None
     assert problems == []

@@ -205,6 +205,11 @@ def test_only_keys_and_plug_ins_have_a_repair_and_only_without_doubt(tmp_path: P
     assert fixes == {"path", "csv", "delimiter", "split"}
 
 
+def test_the_name_of_an_attribute_is_no_key(tmp_path: Path) -> None:
+    found = with_route(tmp_path, "route: x\nfrom_: {channel: q}\nto: none\n")
+    assert [(p.code, p.hint) for p in found] == [("CFG101", "did you mean `from`? `from` is required here")]
+
+
 def test_messages_never_show_values_of_unknown_keys_or_secrets(tmp_path: Path) -> None:
     text = CONNECTIONS.replace('"${env:BANK_PASSWORD}"', "hunter2")
     landscape = load(
