@@ -32,7 +32,8 @@ class ProgressSpec(StepSpec):
 
     Delivery: the move is committed with the message. A report that comes twice, late or out of order tells nothing new:
     its message is *filtered*, so the ERP hears of each step once. What counts is the status in the ledger when the unit
-    runs, not the one that `correlate` found; of two units that move one payment in one commit, the second runs again.
+    runs, not the one that `correlate` found; it becomes the ``instruction.status`` of the body. Of two units that move
+    one payment in one commit, the second runs again.
     """
 
     key = "advance"
@@ -50,11 +51,11 @@ class ProgressSpec(StepSpec):
             progress = Progress(instruction["id"], new, str(body.get("reason") or ""), seen=old)
             if new == "PDNG":
                 return (progress,)
-            if new in _FINAL:
-                return () if old in _FINAL else (progress, message)
-            if old in _FINAL or _LADDER.get(new, 0) <= _LADDER.get(old, 0):
+            if old in _FINAL or (new not in _FINAL and _LADDER.get(new, 0) <= _LADDER.get(old, 0)):
                 return ()
-            return (progress, message)
+            if instruction.get("status") == old:
+                return (progress, message)
+            return (progress, message.with_body({**body, "instruction": {**instruction, "status": old}}))
 
         return step
 

@@ -429,6 +429,17 @@ def test_of_two_reports_in_one_commit_the_second_sees_the_first(sent: StepBench)
     assert sent.run(step, second) == []
 
 
+def test_news_tells_from_which_status_the_payment_moves(sent: StepBench) -> None:
+    (early,) = found(sent, status("transaction", "M-1", "P-1", "E-1", status="ACSC"))
+    sent.settle([Progress(1, "ACTC")])
+
+    progress, message = sent.run(sent.build({"advance": {}}), early)
+
+    assert progress == Progress(1, "ACSC", "AC04", seen="ACTC")
+    assert isinstance(message, Message)
+    assert (message.body["status"], message.body["instruction"]["status"]) == ("ACSC", "ACTC")
+
+
 @pytest.mark.parametrize("body", [b"raw", {}, {"status": "RJCT", "unmatched": True}, {"instruction": {"id": "7"}}])
 def test_only_correlated_statuses_move_anything(bench: StepBench, body: Any) -> None:
     assert rejected(lambda: bench.run(bench.build({"advance": {}}), body)).code == "VAL543"
