@@ -41,11 +41,9 @@ def arrival_done(tx: Any, arrival: str) -> None:
     tx.execute("UPDATE arrival SET state = 'completed' WHERE id = ?", (arrival,))
 
 
-def all_told(tx: Any, endpoint: str, before: int) -> None:
-    """Everything stored before a time was told to the partner."""
-    tx.execute(
-        "UPDATE arrival SET state = 'completed' WHERE endpoint = ? AND state = 'stored' AND at < ?", (endpoint, before)
-    )
+def all_told(tx: Any, endpoint: str) -> None:
+    """Everything stored was told to the partner."""
+    tx.execute("UPDATE arrival SET state = 'completed' WHERE endpoint = ? AND state = 'stored'", (endpoint,))
 
 
 def arrival_outcome(tx: Any, arrival: str, outcome: str) -> None:

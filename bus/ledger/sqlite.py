@@ -227,9 +227,9 @@ class SqliteLedger:
         """The partner has been told."""
         edges.arrival_done(tx, arrival)
 
-    def all_told(self, tx: Any, endpoint: str, before: int) -> None:
-        """Mark everything stored before a time as told to the partner."""
-        edges.all_told(tx, endpoint, before)
+    def all_told(self, tx: Any, endpoint: str) -> None:
+        """Mark everything stored as told to the partner."""
+        edges.all_told(tx, endpoint)
 
     def outbound_state(self, unit: str, sink: str) -> tuple[str, Receipt] | None:
         """How far the effect of a unit at a sink has come, with its receipt."""

@@ -40,8 +40,8 @@ class Ledger(Protocol):
     def arrival_done(self, tx: Any, arrival: str) -> None:
         """The partner has been told."""
 
-    def all_told(self, tx: Any, endpoint: str, before: int) -> None:
-        """Mark everything stored before a time as told."""
+    def all_told(self, tx: Any, endpoint: str) -> None:
+        """Mark everything stored as told."""
 
     def open_case(self, tx: Any, note: CaseNote) -> None:
         """Open or count up a case."""
@@ -66,7 +66,6 @@ class Intake:
         self._clock = stores.clock
         self._chance = stores.chance
         self._failures = 0
-        self._started = stores.clock.now()
         self._told = False
         self.resting_until = 0
         endpoint = route().name
@@ -85,20 +84,22 @@ class Intake:
             for inbound in self._source.poll(most):
                 count += self._one(inbound)
             self._failures = 0
-            if not self._told and count < most:
+            if not self._told and not count:
                 self._all_told()
         except (Retryable, ConfigError) as error:
+            self._told = False
             self._rest(error)
         self._report_findings()
         return count
 
     def _all_told(self) -> None:
-        """What a dead owner had stored and is not listed any more was told to the partner: only its mark is missing.
+        """What is stored and not handed out any more was told to the partner: only its mark is missing.
 
-        Without this, the same file sent again on another day would be taken for the arrival that was never finished.
+        That happens when an owner died after the move, or when the answer to it was lost. Without this, the same file
+        sent again on another day would be taken for the arrival that was never finished.
         """
-        name, before = self._route().name, self._started
-        self._ledger.commit("told", lambda tx: self._ledger.all_told(tx, name, before))
+        name = self._route().name
+        self._ledger.commit("told", lambda tx: self._ledger.all_told(tx, name))
         self._told = True
 
     def _one(self, inbound: Inbound) -> int:
