@@ -81,6 +81,7 @@ class SftpConnection(ConnectionSpec):
     host: str
     """Name or address."""
     port: int = Field(default=22, ge=1, le=65535)
+    """Port of the server."""
     user: str
     """Our name there."""
     private_key: SecretRef | None = Field(default=None, alias="key")
