@@ -21,6 +21,7 @@ LANDSCAPE = load_landscape(ROUTES).require()
 def _suite(path: str) -> RouteTests:
     node, _ = parse((ROUTES / path).read_text("utf-8"), path)
     assert node is not None
+    suite: RouteTests | None
     suite, problems = validate(RouteTests, node, path, Registry())
     assert suite is not None, problems
     return suite
