@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ import click
 from bus.errors import BusError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 VERBS = {
     "run": "Run the routes of a folder until stopped.",
@@ -33,6 +35,18 @@ VERBS = {
 """Verb -> what it does. The help is printed from this table, without importing the verbs."""
 
 
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """For loading code or files, which stay: looking for garbage meanwhile takes nearly as long as the loading."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 class LazyGroup(click.Group):
     """Loads ``bus.cli.<verb>`` when the verb is used, and turns what goes wrong into message and exit code."""
 
@@ -48,7 +62,8 @@ class LazyGroup(click.Group):
             return None
         name = f"bus.cli.{cmd_name}"
         try:
-            module = import_module(name)
+            with without_collector():
+                module = import_module(name)
         except ModuleNotFoundError as error:
             if error.name != name:
                 raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import tempfile
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bus.cli import without_collector
 from bus.cli.output import Exit, config_option, leave
 from bus.cli.problems import Report, print_as_json, print_github, print_human, print_sarif
 from bus.config import Edit, Landscape, Problem, load_landscape
@@ -42,8 +42,15 @@ def command(*, paths: tuple[Path, ...], config: Path, shape: str, fix: bool, as_
     PATHS are files or folders: problems are told of those only, but they are checked together with the rest of their
     landscape (the folder with bus.yaml). Exit 0: no error, 1: errors, 2: no file matched.
     """
+    with without_collector():
+        report = _checked(paths, config, fix=fix)
+    _PRINTERS["json" if as_json else shape](report)
+    if report.count("error"):
+        leave(Exit.FINDINGS)
+
+
+def _checked(paths: tuple[Path, ...], config: Path, *, fix: bool) -> Report:
     begin = time.perf_counter()
-    gc.disable()  # everything read stays until the end: looking for garbage meanwhile takes as long as the reading
     folder = _landscape_of(paths) if paths else config
     landscape = load_landscape(folder)
     mine = _selection(landscape, paths)
@@ -55,10 +62,7 @@ def command(*, paths: tuple[Path, ...], config: Path, shape: str, fix: bool, as_
         fixed += done
         landscape = load_landscape(folder)
     problems = [problem for problem in landscape.problems if mine(problem.path)]
-    report = Report(landscape, problems, time.perf_counter() - begin, fixed)
-    _PRINTERS["json" if as_json else shape](report)
-    if report.count("error"):
-        leave(Exit.FINDINGS)
+    return Report(landscape, problems, time.perf_counter() - begin, fixed)
 
 
 # ---------------------------------------------------------------- what to check

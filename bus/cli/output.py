@@ -201,7 +201,11 @@ def print_bug(error: Exception) -> None:
     root = Path(__file__).parents[2]
     frames = traceback.extract_tb(error.__traceback__)
     head = click.style("internal error", fg="red", bold=True)
-    click.echo(f"{head}: {type(error).__name__}. This is a bug of girobus {version()}, not of your files.", err=True)
+    try:
+        release = version()
+    except Exception:  # noqa: BLE001 - what is broken may be just that; the report must come out
+        release = "of unknown version"
+    click.echo(f"{head}: {type(error).__name__}. This is a bug of girobus {release}, not of your files.", err=True)
     for frame in frames[-6:]:
         path = Path(frame.filename)
         shown = path.relative_to(root) if path.is_relative_to(root) else path.name
