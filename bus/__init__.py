@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bus.folder import PickupSpec as PickupSpec
     from bus.message import Blob as Blob
     from bus.message import Branch as Branch
+    from bus.message import Converted as Converted
     from bus.message import Effect as Effect
     from bus.message import Group as Group
     from bus.message import Headers as Headers
@@ -85,7 +86,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "bus.errors": "BusError ConfigError Finding Held InDoubt Rejected Retryable Unavailable",
-    "bus.message": "Blob Branch Effect Group Headers Hold Join Message OpenCase Progress Register Remember Resequence "
+    "bus.message": "Blob Branch Converted Effect "
+    "Group Headers Hold Join Message OpenCase Progress Register Remember Resequence "
     "Send Sequence child_id get_field key_text with_field",
     "bus.money": "Money MoneyTotals minor_units",
     "bus.ports": "BlobStore BlobWriter Clock Document EffectHook EndpointResources Format Inbound InspectedDocument "

@@ -53,6 +53,8 @@ class Surroundings:
     catalogue: Registry = field(default_factory=Registry)
     source: Callable[[EndpointSpec, Any], Source] = field(default=lambda spec, resources: spec.source(resources))
     sink: Callable[[EndpointSpec, Any], Sink] = field(default=lambda spec, resources: spec.sink(resources))
+    threads: int = 1
+    """Worker threads for segments."""
     visit: Callable[[str, str], None] | None = None
     """Told (step, branch) whenever a message enters a branch."""
     store: Store | None = None
@@ -98,7 +100,9 @@ class App:
         book = RouteBook(self._recompile)
         self._stores = Stores(self.broker, self.ledger, self.blobs, self.around.clock, self.around.chance)
         worker = Worker(self._stores, book)
-        self.bus = Bus(self._stores, Decisions(self.ledger), worker, book, hold_outputs=hold_outputs)
+        self.bus = Bus(
+            self._stores, Decisions(self.ledger), worker, book, hold_outputs=hold_outputs, threads=self.around.threads
+        )
         self.bus.install(self._assemble(self.landscape))
 
     def reload(self) -> Landscape:

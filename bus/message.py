@@ -34,7 +34,7 @@ class Headers(msgspec.Struct, frozen=True, array_like=True, omit_defaults=False)
     """What the bus itself knows of a message. Nothing that comes from outside can set these.
 
     Attributes:
-        id: 32 hex characters, made at the edge, unchanged on the way (DELIVERY rule: effects are keyed by it).
+        id: 32 hex characters, made at the edge, unchanged on the way; effects are keyed by it.
         correlation_id: id of the arrival this message descends from.
         number: the ledger's own running number of the message, 0 before it is stored.
         parent_id: id of the message this one was split, copied or aggregated from.
@@ -48,7 +48,7 @@ class Headers(msgspec.Struct, frozen=True, array_like=True, omit_defaults=False)
         keys: business keys as (name, value) pairs, indexed in the ledger.
         attempt: how often the present unit has been tried and failed.
         place: where in its source document a split part stood (``line 17``).
-        worth: (currency, exact value) of the message once known; every later step must keep it (DELIVERY §7).
+        worth: (currency, exact value) of the message once known; every later step must keep it.
         copy: true for wire-tap copies and recipients after the first; not counted in money conservation.
     """
 
@@ -160,7 +160,7 @@ class Join(msgspec.Struct, frozen=True):
 
 
 class Register(msgspec.Struct, frozen=True):
-    """A step's wish: remember outgoing instructions so that a later answer can be correlated (DELIVERY §5).
+    """A step's wish: remember outgoing instructions so that a later answer can be correlated.
 
     ``rows``: dicts with ``partner, message_id, payment_information_id, end_to_end_id, amount (Decimal), currency``.
     """
@@ -178,6 +178,14 @@ class Progress(msgspec.Struct, frozen=True):
     reason: str = ""
     seen: str | None = None
     """The status that the unit read; another one meanwhile is a conflict, and the unit runs again. None = not read."""
+
+
+class Converted(msgspec.Struct, frozen=True):
+    """A step's word that it changed money on purpose: both legs, as (currency, value), go into the history."""
+
+    before: tuple[str, Decimal]
+    after: tuple[str, Decimal]
+    rate: Decimal
 
 
 class OpenCase(msgspec.Struct, frozen=True):
@@ -220,7 +228,7 @@ class Resequence(msgspec.Struct, frozen=True):
     first: int = 1
 
 
-Effect = Send | Branch | Hold | Join | Register | Progress | OpenCase | Remember | Resequence
+Effect = Send | Branch | Hold | Join | Register | Progress | OpenCase | Remember | Resequence | Converted
 
 
 def child_id(parent_id: str, route: str, step: str, index: int | str) -> str:

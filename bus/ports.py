@@ -214,7 +214,7 @@ class BlobWriter(Protocol):
 
 
 class Reader(Protocol):
-    """What a step may ask of committed state (DELIVERY §4 names the steps that may)."""
+    """What a step may ask of committed state; only the steps that need it keep it."""
 
     def members(self, group: Group) -> Iterator[Message]:
         """The members of a released group in their order, lazily."""
@@ -227,7 +227,7 @@ class Reader(Protocol):
 
 
 class StepResources(Protocol):
-    """What a step gets handed when it is built. Only the steps that DELIVERY §4 names may keep the last four."""
+    """What a step gets handed when it is built. Steps that read no state leave the last three alone."""
 
     route: str
     step: str

@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     """Least severe log event that is written."""
     log_format: Literal["console", "json"] = "console"
     """``console`` for people, ``json`` (one object a line) for log collectors."""
-    workers: int = Field(default=2, ge=1, le=64)
+    workers: int = Field(default=1, ge=1, le=64)
     """Worker threads of one process."""
     store: Path | None = None
     """Folder of ledger, blobs and control socket, instead of ``store:`` in ``bus.yaml``."""

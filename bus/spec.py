@@ -49,7 +49,7 @@ class StepSpec(PlugInSpec):
     """One step of a route. The class docstring is the reference text, with a YAML example."""
 
     boundary: ClassVar[Literal["", "split", "aggregate", "hold"]] = ""
-    """Non-empty when the step ends a segment, the unit of work (DELIVERY §1)."""
+    """Non-empty when the step ends a segment, the unit of work."""
 
     name: str = ""
     """Stable id of the step; message ids are derived from it. Empty = its position in the route."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "run": "Run the routes of a folder until stopped.",
-    "dev": "Run with a console, fakes for the partners and reload on edit.",
+    "dev": "Run with scripted partners and take over edits of the configuration.",
     "check": "Check routes, mappings and connections without connecting to anything.",
     "explain": "Explain an error code, a route or a configuration field.",
     "schema": "Print the JSON Schema of the configuration files, for editors.",

@@ -22,8 +22,9 @@ from bus.ledger.reading_status import next_moment
 from bus.runtime.socket import ControlServer, Desk
 
 if TYPE_CHECKING:
-    from bus.app import App
+    from bus.app import App, Surroundings
 
+_LOGGER = "girobus"
 _STOP = 30.0
 """Seconds for the batches in hand at a stop."""
 _QUIET_ROUNDS = 2
@@ -186,17 +187,19 @@ def service(folder: Path, *, hold_outputs: bool = False) -> Iterator[Service]:
         ConfigError: the landscape has errors.
         Unavailable: ``SYS101`` another process writes the store.
     """
-    from bus.app import App, calm_collector  # noqa: PLC0415 - the whole engine
+    from bus.app import App, Surroundings, calm_collector  # noqa: PLC0415 - the whole engine
     from bus.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
-    _log(settings.log_level, settings.log_format)
-    app = App(folder, home=settings.store, hold_outputs=hold_outputs)
+    around = Surroundings(threads=settings.workers)
+    app = App(folder, around, home=settings.store, hold_outputs=hold_outputs)
+    handler = _log(settings.log_level, settings.log_format)
     calm_collector()
     made = Service(app)
     try:
         yield made
     finally:
+        logging.getLogger(_LOGGER).removeHandler(handler)
         if made.at_rest:  # else the end of the process closes the store under a thread that still works on it
             app.close()
 
@@ -217,12 +220,12 @@ class _JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def _log(level: str, form: str) -> None:
+def _log(level: str, form: str) -> logging.Handler:
     """Log to stderr in the form that the settings say."""
     handler = logging.StreamHandler()
     plain = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
     handler.setFormatter(_JsonLines() if form == "json" else plain)
-    logger = logging.getLogger("girobus")
-    logger.handlers[:] = [handler]
+    logger = logging.getLogger(_LOGGER)
+    logger.addHandler(handler)
     logger.setLevel(level.upper())
-    logger.propagate = False
+    return handler

@@ -1,6 +1,6 @@
 """The version of a route: a hash over all that decides what it does, and the texts that make it again later.
 
-Messages are pinned to the version under which they entered (DELIVERY §6). Connections and secrets are no part of it, so
+Messages are pinned to the version under which they entered. Connections and secrets are no part of it, so
 that an address or a password changes without a release.
 """
 

@@ -44,7 +44,7 @@ def register(tx: Any, wish: Register, message: tuple[int, str, str], now: int) -
 
 
 def progress(tx: Any, wish: Progress, now: int) -> None:
-    """Move a status forward; a backward move is ignored, a rejection always wins (DELIVERY §5).
+    """Move a status forward; a backward move is ignored, a rejection always wins.
 
     Raises:
         Retryable: ``SYS121`` when another unit moved it since this one looked; the worker then runs one by one.

@@ -26,7 +26,7 @@ _STEPS = 20_000
 class Reading:
     """A read-only connection to a ledger. Every query sees committed state and ends within ``patience`` seconds.
 
-    A read transaction lasts one query, so that it never stalls the writer's checkpoints (DELIVERY §10).
+    A read transaction lasts one query, so that it never stalls the writer's checkpoints.
 
     Raises:
         Unavailable: ``SYS104`` there is no ledger, ``SYS105`` it is of another schema, ``SYS132`` it cannot be read.

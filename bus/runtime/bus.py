@@ -53,10 +53,18 @@ class Bus:
         worker: runs segments.
         book: compiled versions.
         hold_outputs: start everything but the senders (after a restore from backup).
+        threads: how many run segments; more than one only helps where steps wait.
     """
 
     def __init__(
-        self, stores: Stores, decisions: Any, worker: Worker, book: RouteBook, *, hold_outputs: bool = False
+        self,
+        stores: Stores,
+        decisions: Any,
+        worker: Worker,
+        book: RouteBook,
+        *,
+        hold_outputs: bool = False,
+        threads: int = 1,
     ) -> None:
         self.broker: Broker = stores.broker
         self.ledger = stores.ledger
@@ -70,7 +78,7 @@ class Bus:
         self._decisions = decisions
         self._worker = worker
         self._states: dict[str, str] = ledger.route_states()
-        self._segments = Dispatcher("segment", 1, _log_failure)
+        self._segments = Dispatcher("segment", threads, _log_failure)
         self._edges = Dispatcher("edge", 8, _log_failure)
         self._stopping = threading.Event()
         self._scheduler: threading.Thread | None = None

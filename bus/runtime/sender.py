@@ -99,7 +99,8 @@ class Sender:
                     flight.receipt = state[1]
                     self._asked(flight)
                 else:
-                    flight.receipt = self.outlet.sink.prepare(delivery.message, self._content(delivery.message))
+                    with self._content(delivery.message) as content:
+                        flight.receipt = self.outlet.sink.prepare(delivery.message, content)
                     staged.append(flight)
             except Exception as error:  # noqa: BLE001 - the verdict on this delivery
                 if not flights:
@@ -147,7 +148,13 @@ class Sender:
             self._broker.settle([f.delivery for f in done], settlement, "delivered")
         if failed is not None and failed.error is not None:
             self._settle_failure(failed.delivery, failed.error)
+            self._take_back([flight for flight in flights[len(done) + 1 :] if "happened" not in flight.receipt])
         return len(done) + (failed is not None)
+
+    def _take_back(self, flights: list[_Flight]) -> None:
+        """What was requested and never tried, for the one before it failed, is only staged: nothing to doubt."""
+        if flights:
+            self._mark(flights, "staged")
 
     def _mark(self, flights: list[_Flight], state: str) -> None:
         settlement = Settlement(self.outlet.name)

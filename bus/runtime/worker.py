@@ -10,7 +10,20 @@ import msgspec
 
 from bus.errors import BusError, Held, Rejected
 from bus.expressions import compile_expression
-from bus.message import Group, Hold, Join, Message, OpenCase, Progress, Register, Remember, Resequence, Send, Sequence
+from bus.message import (
+    Converted,
+    Group,
+    Hold,
+    Join,
+    Message,
+    OpenCase,
+    Progress,
+    Register,
+    Remember,
+    Resequence,
+    Send,
+    Sequence,
+)
 from bus.ports import Broker, CaseNote, Delivery, Event, Reader, Settlement
 from bus.runtime import splitting
 from bus.runtime.pipeline import CompiledRoute, End, Segment, Split, Trace, primary
@@ -323,6 +336,12 @@ def _open_case(route: CompiledRoute, at: str, effect: OpenCase, into: Settlement
     )
 
 
+def _converted(_route: CompiledRoute, at: str, effect: Converted, into: Settlement, message: Message) -> None:
+    (old, before), (new, after) = effect.before, effect.after
+    legs = f"{before:f} {old} became {after:f} {new} at {effect.rate:f}"
+    into.events.append(Event(message, "converted", at, reason=legs))
+
+
 _ENTRY: dict[type, Callable[[CompiledRoute, str, Any, Settlement, Message], None]] = {
     Hold: _hold,
     OpenCase: _open_case,
@@ -332,13 +351,16 @@ _ENTRY: dict[type, Callable[[CompiledRoute, str, Any, Settlement, Message], None
     Resequence: lambda r, at, effect, into, _m: into.resequences.append(
         (msgspec.structs.replace(effect, message=_pinned(r, effect.message)), r.after[at])
     ),
+    Converted: _converted,
     End: lambda _r, _at, _effect, _into, _m: None,
 }
 
 
 def _pinned(route: CompiledRoute, message: Message) -> Message:
-    """The message bound to this version of the route, before it waits in a place that belongs to the route."""
-    return message if message.headers.version == route.version else message.with_headers(version=route.version)
+    """The message bound to this version of the route, its attempts over, before it waits in a place of the route."""
+    if message.headers.version == route.version and not message.headers.attempt:
+        return message
+    return message.with_headers(version=route.version, attempt=0)
 
 
 def _worthy(route: CompiledRoute, came: Message, goes: Message) -> Message:
