@@ -22,7 +22,7 @@ from bus.ledger.reading_status import next_moment
 from bus.runtime.socket import ControlServer, Desk
 
 if TYPE_CHECKING:
-    from bus.app import App, Surroundings
+    from bus.app import App
 
 _LOGGER = "girobus"
 _STOP = 30.0

@@ -153,7 +153,7 @@ class Store:
         """Reserve ``count`` message numbers inside a transaction; the first is returned. Gaps are normal."""
         if self._next_number + count > self._last_reserved:
             ((stored,),) = tx.execute("SELECT value FROM meta WHERE key = 'next_number'").fetchall()
-            start = max(int(stored), self._next_number)
+            start = max(int(str(stored)), self._next_number)
             self._last_reserved = start + max(count, _NUMBERS_RESERVED)
             tx.execute("UPDATE meta SET value = ? WHERE key = 'next_number'", (self._last_reserved,))
             self._next_number = start
@@ -225,7 +225,7 @@ def migrate(connection: apsw.Connection) -> None:
         Unavailable: ``SYS105`` when the store was written by a newer girobus.
     """
     scripts = sorted(f.name for f in files("bus.ledger").joinpath("migrations").iterdir() if f.name.endswith(".sql"))
-    ((present,),) = connection.execute("PRAGMA user_version").fetchall()
+    present = int(str(connection.execute("PRAGMA user_version").fetchall()[0][0]))
     if present > len(scripts):
         raise Unavailable(
             "SYS105", f"the store has schema {present}, this program knows {len(scripts)}", hint="upgrade girobus"
