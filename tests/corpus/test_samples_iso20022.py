@@ -1,0 +1,119 @@
+"""Real and bank-published files: counts and sums equal to a plain count of their XML, verdicts equal to ISO's."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import defaultdict
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lxml import etree
+
+from bus import Rejected
+from transforms.iso20022 import Iso20022Spec, schemas
+from transforms.iso20022.names import message_of
+
+SAMPLES = Path(os.environ.get("GIROBUS_SAMPLES", "/nonexistent"))
+ISO = Path(os.environ.get("GIROBUS_XSD", "/nonexistent"))
+FILES = sorted(SAMPLES.glob("camt-*/*.xml"))
+CONTAINERS = ("Stmt", "Rpt", "Ntfctn", "PmtInf")
+RECORDS = {"Ntry": "Amt", "CdtTrfTxInf": "Amt/InstdAmt", "DrctDbtTxInf": "InstdAmt"}
+
+pytestmark = pytest.mark.skipif(not FILES, reason="GIROBUS_SAMPLES is not set: sample files are not part of a checkout")
+files = pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")
+
+Row = tuple[str, int, Decimal, Decimal, Decimal]
+
+
+def counted(path: Path) -> list[tuple[str, list[Row]]]:
+    """(id, rows per currency of count, sum, credit, debit) of each container, with nothing but lxml."""
+    root = etree.parse(path).getroot()
+    found = []
+    for container in (e for name in CONTAINERS for e in root.iter(f"{{*}}{name}")):
+        rows: dict[str, list[Any]] = defaultdict(lambda: [0, Decimal(0), Decimal(0), Decimal(0)])
+        for name, at in RECORDS.items():
+            for record in container.iterchildren(f"{{*}}{name}"):
+                amount = record.find("/".join(f"{{*}}{step}" for step in at.split("/")))
+                currency, value = ("", Decimal(0))
+                if amount is not None:
+                    currency = amount.get("Ccy", "")
+                    try:
+                        value = Decimal((amount.text or "").strip())
+                    except InvalidOperation:
+                        value = Decimal(0)
+                row = rows[currency]
+                row[0] += 1
+                row[1] += value
+                sign = (record.findtext("{*}CdtDbtInd") or "").strip()
+                row[2 if sign == "CRDT" else 3] += value
+        identification = container.findtext("{*}PmtInfId") or container.findtext("{*}Id") or ""
+        found.append((identification.strip(), [(currency, *row) for currency, row in sorted(rows.items())]))
+    return found
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert len(FILES) > 50
+    assert sum(row[1] for path in FILES for _, rows in counted(path) for row in rows) > 80
+
+
+@files
+def test_counts_and_sums_are_exact(path: Path) -> None:
+    with path.open("rb") as source:
+        found = Iso20022Spec.inspect(source)
+    signed = found.kind in ("statement", "report", "notification")
+    told = [
+        (
+            d.id,
+            [
+                (t.currency, t.count, t.amount, t.credit if signed else None, t.debit if signed else None)
+                for t in d.totals
+            ],
+        )
+        for d in found.documents
+    ]
+    wanted = [(name, [row if signed else (*row[:3], None, None) for row in rows]) for name, rows in counted(path)]
+    assert told == wanted
+
+
+@files
+def test_a_file_is_recognised_by_its_first_kilobytes(path: Path) -> None:
+    namespace = etree.QName(etree.parse(path).getroot()).namespace or ""
+    sure = Iso20022Spec.detect(path.read_bytes()[:4096], path.name)
+    assert (sure >= 0.9) == bool(message_of(namespace)[0])
+
+
+@files
+def test_reading_gives_every_entry_with_the_money_of_the_file(path: Path) -> None:
+    form = Iso20022Spec(balances="ignore").build()
+    content = path.read_bytes()
+    try:
+        document = form.read(io.BytesIO(content))
+        parts = list(document.parts("records"))
+    except Rejected as error:
+        assert error.code in ("VAL403", "VAL409"), "only a file without a message, or direct debits"  # noqa: PT017
+        return
+    rows = [row for _, rows in counted(path) for row in rows]
+    assert len(parts) == sum(row[1] for row in rows)
+    total = sum((part.body["amount"]["value"] for part in parts if part.error is None), Decimal(0))
+    assert total == sum((row[2] for row in rows), Decimal(0)) or any(part.error for part in parts)
+    if parts and parts[0].body and parts[0].body["type"] == "entry":
+        statements = list(form.read(io.BytesIO(content)).parts("statements"))
+        assert sum(part.body["entries"] for part in statements) == len(parts)
+
+
+@files
+def test_the_generated_schema_gives_the_verdict_of_isos_own(path: Path) -> None:
+    root = etree.parse(path).getroot()
+    message, is_iso = message_of(etree.QName(root).namespace or "")
+    if not is_iso or not schemas.available(message):
+        pytest.skip("no schema of this version is generated")
+    if not (ISO / f"{message}.xsd").is_file():
+        pytest.skip("GIROBUS_XSD is not set, or has no schema of this version")
+    theirs = etree.XMLSchema(etree.parse(ISO / f"{message}.xsd"))
+    assert schemas.schema(message).validate(root) == theirs.validate(root)
+    with path.open("rb") as source:
+        found = Iso20022Spec.inspect(source)
+    assert any(f.code == "VAL405" for f in found.findings) == (not theirs.validate(root))

@@ -1,0 +1,152 @@
+"""ISO 20022: statements, payment orders and status reports of banks; pain.001 also written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from bus import Document, Format, FormatSpec, Inspection, Size, StepResources, WriteContext
+from transforms.iso20022.names import FAMILIES, USUAL, WRITABLE, known
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from transforms.iso20022.document import ReadOptions
+    from transforms.iso20022.write import WriteOptions
+
+
+_VALIDATE = {"true": "strict", "false": "off"}
+
+
+def _validate(value: Any) -> Any:
+    text = str(value).lower()
+    return _VALIDATE.get(text, text)
+
+
+class Iso20022Spec(FormatSpec):
+    """Messages of ISO 20022: camt.052, camt.053, camt.054, pain.001 and pain.002 are read, pain.001 is written.
+
+    .. code-block:: yaml
+
+        parse: camt.053
+        translate: {to: pain.001.001.09, profile: sepa-sct}
+        parse: {iso20022: {message: camt.053.001.08, validate: strict}}
+
+    Reading takes all versions and what banks really send: other namespaces of the same message, wrappers around
+    ``Document``, any prefix. What concerns money is never lenient: amounts, control sums (pain.001) and balances
+    (camt.053: opening and booked entries give closing) must be right. Records: ``entries`` or ``statements`` (camt),
+    ``payments`` (pain.001), ``statuses`` (pain.002).
+
+    Written are canonical payments, one payment information block for each run of payments that agree in debtor, debtor
+    account and bank, date, currency and kind; different debtors or dates never share one.
+    """
+
+    key: ClassVar[str] = "iso20022"
+    shorthand: ClassVar[str] = "message"
+    each_default: ClassVar[str] = USUAL
+
+    message: str = ""
+    """``pain.001.001.09`` (this version), ``camt.053`` (any version) or empty (any known message)."""
+    schema_: Annotated[Literal["auto", "off", "report", "strict"], BeforeValidator(_validate)] = Field(
+        "auto", alias="validate"
+    )
+    """XML Schema validation: ``off``, ``report`` (findings), ``strict`` (refused). ``auto``: off when reading, strict
+    when writing."""
+    max_size: Size = 2_000_000_000
+    """Largest file that is read."""
+    balances: Literal["check", "ignore"] = "check"
+    """Whether a camt.053 whose balances do not agree with its entries is refused."""
+    charset: Literal["latin", "any"] = "latin"
+    """``latin``: written texts are brought into the SEPA character set (ä becomes a), what cannot be is refused."""
+    profile: str = ""
+    """Rule book that written payments have to keep, such as ``sepa-sct``."""
+    initiating_party: str = ""
+    """Name in the header of written files; empty = name of the first debtor."""
+
+    @field_validator("message")
+    @classmethod
+    def _known_message(cls, value: str) -> str:
+        if value and not known(value):
+            raise PydanticCustomError(
+                "VAL408",
+                "no message that girobus knows; write one of {families}, with or without version (`camt.053.001.08`)",
+                {"families": ", ".join(FAMILIES)},
+            )
+        return value
+
+    @field_validator("profile")
+    @classmethod
+    def _known_profile(cls, value: str) -> str:
+        from transforms.iso20022.profiles import PROFILES  # noqa: PLC0415 - keeps the import of the spec light
+
+        if value and value not in PROFILES:
+            raise PydanticCustomError("VAL408", "unknown profile; write one of {all}", {"all": ", ".join(PROFILES)})
+        return value
+
+    @classmethod
+    def from_name(cls, name: str) -> dict[str, Any] | None:
+        """``pain.001.001.09`` and ``camt.053`` name the format with that message."""
+        if name == cls.key:
+            return {}
+        return {"message": name} if known(name) else None
+
+    @classmethod
+    def detect(cls, head: bytes, name: str) -> float:
+        """Sure when a known namespace stands in the head, half sure of any other XML with a ``Document``."""
+        from transforms.iso20022.inspection import detect  # noqa: PLC0415 - lxml is heavy
+
+        del name
+        return detect(head)
+
+    @classmethod
+    def inspect(cls, source: BinaryIO) -> Inspection:
+        """See :func:`transforms.iso20022.inspection.inspect`."""
+        from transforms.iso20022.inspection import inspect  # noqa: PLC0415 - lxml is heavy
+
+        return inspect(source)
+
+    def build(self, resources: StepResources | None = None) -> Format:
+        """The reader and, for a message that is written, the writer."""
+        from transforms.iso20022.document import ReadOptions  # noqa: PLC0415 - lxml is heavy
+        from transforms.iso20022.profiles import PROFILES  # noqa: PLC0415 - as above
+        from transforms.iso20022.write import WriteOptions  # noqa: PLC0415 - as above
+
+        del resources
+        reading = ReadOptions(
+            message=self.message,
+            schema="off" if self.schema_ == "auto" else self.schema_,
+            max_size=self.max_size,
+            prove_balances=self.balances == "check",
+        )
+        writing = WriteOptions(
+            message=self.message,
+            validate=self.schema_ != "off",
+            latin=self.charset == "latin",
+            profile=PROFILES.get(self.profile),
+            initiating_party=self.initiating_party,
+        )
+        return _Iso20022(reading, writing)
+
+
+class _Iso20022:
+    """The format at work."""
+
+    content_type = "application/xml"
+
+    def __init__(self, reading: ReadOptions, writing: WriteOptions) -> None:
+        self._reading, self._writing = reading, writing
+
+    def read(self, source: BinaryIO) -> Document:
+        from transforms.iso20022.document import Iso20022Document  # noqa: PLC0415 - lxml is heavy
+
+        return Iso20022Document(source, self._reading)
+
+    def write(self, parts: Iterable[Any], target: BinaryIO, context: WriteContext) -> None:
+        from transforms.iso20022.write import write  # noqa: PLC0415 - lxml is heavy
+
+        write(parts, target, context, self._writing)
+
+
+__all__ = ["WRITABLE", "Iso20022Spec"]

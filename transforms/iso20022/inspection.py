@@ -1,0 +1,363 @@
+"""What ``bus inspect`` tells of an ISO 20022 file: documents, counts, sums, balances; every fault is a finding."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, BinaryIO, Literal
+
+from bus import BusError, Finding, InspectedDocument, InspectedTotal, Inspection, Rejected
+from transforms.canonical.accounts import iban_problem
+from transforms.iso20022 import schemas
+from transforms.iso20022.names import FAMILIES, message_of
+from transforms.iso20022.opening import Opening, opening
+from transforms.iso20022.parties import account_paths
+from transforms.iso20022.payments import Totals, group_totals
+from transforms.iso20022.plain import plain
+from transforms.iso20022.shapes import Node
+from transforms.iso20022.statements import Statement
+from transforms.iso20022.statuses import Report
+from transforms.iso20022.stream import Event, Record, Segment, events
+from transforms.iso20022.values import amount, day, number
+
+Severity = Literal["error", "warning", "info"]
+
+_LARGEST = 1 << 62
+_MOST_OF_A_CODE = 25
+_NAMESPACE = re.compile(r"xmlns(?::[\w.-]+)?\s*=\s*[\"']([^\"']{1,200})[\"']")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_AMOUNTS = {
+    "pain.001": ("Amt/InstdAmt|Amt/EqvtAmt/Amt", "Amt/InstdAmt@Ccy|Amt/EqvtAmt/Amt@Ccy"),
+    "pain.008": ("InstdAmt", "InstdAmt@Ccy"),
+    "pain.002": (
+        "OrgnlTxRef/Amt/InstdAmt|OrgnlTxRef/Amt/EqvtAmt/Amt|OrgnlTxRef/IntrBkSttlmAmt",
+        "OrgnlTxRef/Amt/InstdAmt@Ccy|OrgnlTxRef/Amt/EqvtAmt/Amt@Ccy|OrgnlTxRef/IntrBkSttlmAmt@Ccy",
+    ),
+}
+_ENTRY_AMOUNT = ("Amt", "Amt@Ccy")
+_ENTRY = ("CdtDbtInd", "RvslInd", "Sts/Cd|Sts/Prtry|Sts")
+_DATES = ("BookgDt/Dt|BookgDt/DtTm|BookgDt", "ValDt/Dt|ValDt/DtTm|ValDt")
+
+
+def detect(head: bytes) -> float:
+    """How sure a file that begins like this is one of the known messages."""
+    text = head.decode("utf-16", "ignore") if head[:2] in (b"\xff\xfe", b"\xfe\xff") else head.decode("latin-1")
+    text = text.lstrip("\ufeff\xef\xbb\xbf \t\r\n").replace("\0", "")
+    if not text.startswith("<"):
+        return 0.0
+    for uri in _NAMESPACE.findall(text):
+        name, is_iso = message_of(uri)
+        if name[:8] in FAMILIES:
+            return 0.99 if is_iso else 0.9
+    return 0.3 if "Document" in text or "AppHdr" in text else 0.05
+
+
+def inspect(source: BinaryIO) -> Inspection:
+    """Read the whole file leniently.
+
+    ``kind`` is ``statement`` (camt.053), ``report`` (camt.052), ``notification`` (camt.054), ``payments`` (pain.001 and
+    pain.008) or ``status`` (pain.002). A document is a statement, a payment information block or the report on one
+    original message; its totals count entries, transactions or transaction statuses. Credit and debit follow CdtDbtInd
+    alone; a reversal is told as a finding. Validation against the XML Schema is part of it where there is a schema.
+    """
+    findings = _Findings()
+    begun: Opening | None = None
+    documents: list[InspectedDocument] = []
+    try:
+        file = plain(source, _LARGEST)
+        begun = opening(file)
+        _about_the_namespace(begun, findings)
+        message = begun.message
+
+        def check(segment: Segment) -> None:
+            findings.extend(schemas.violations(segment, message))
+
+        with_schema = begun.is_iso and schemas.available(message)
+        looker = _LOOKERS[begun.family.name](begun.family.name, findings)
+        for event in events(file, begun, check if with_schema else None):
+            documents.extend(looker.see(event))
+        documents.extend(looker.ended())
+    except BusError as error:
+        findings.add(error.code, "error", getattr(error, "place", ""), error.message)
+    name = (begun.message or begun.family.name) if begun else "iso20022"
+    return Inspection(name, begun.family.kind if begun else None, tuple(documents), findings.told())
+
+
+def _about_the_namespace(begun: Opening, findings: _Findings) -> None:
+    if not begun.message:
+        findings.add("VAL403", "error", begun.family.message, "the namespace is not one of ISO 20022")
+    elif not begun.is_iso:
+        text = f"the namespace is a bank's or clearing house's own variant of {begun.message}"
+        findings.add("VAL461", "info", "Document", text)
+    if begun.is_wrapped:
+        findings.add("VAL462", "info", "Document", "the message stands inside another element")
+
+
+class _Findings:
+    """Findings of a file, at most some of each code; the rest is counted."""
+
+    def __init__(self) -> None:
+        self._told: list[Finding] = []
+        self._counts: Counter[str] = Counter()
+
+    def add(self, code: str, severity: Severity, place: str, message: str) -> None:
+        self.extend((Finding(code, severity, place, message),))
+
+    def refused(self, error: Rejected, place: str) -> None:
+        """A refusal as a finding."""
+        reason = f" ({error.reason})" if error.reason else ""
+        self.add(error.code, "error", place, f"{error.message.removeprefix(f'{place}: ')}{reason}")
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            self._counts[finding.code] += 1
+            if self._counts[finding.code] <= _MOST_OF_A_CODE:
+                self._told.append(finding)
+
+    def told(self) -> tuple[Finding, ...]:
+        rest = [(code, n - _MOST_OF_A_CODE) for code, n in self._counts.items() if n > _MOST_OF_A_CODE]
+        more = [Finding("VAL463", "info", "", f"and {n} more of {code}") for code, n in rest]
+        return (*self._told, *more)
+
+
+class _Sums:
+    """Count and sums per currency of one document."""
+
+    def __init__(self, *, signed: bool) -> None:
+        self._signed = signed
+        self._rows: dict[str, list[Any]] = {}
+
+    def add(self, currency: str, value: Decimal, sign: str = "") -> None:
+        row = self._rows.setdefault(currency, [0, Decimal(0), Decimal(0), Decimal(0)])
+        row[0] += 1
+        row[1] += value
+        if sign == "CRDT":
+            row[2] += value
+        elif sign == "DBIT":
+            row[3] += value
+
+    def totals(self) -> tuple[InspectedTotal, ...]:
+        return tuple(
+            InspectedTotal(currency, n, total, credit if self._signed else None, debit if self._signed else None)
+            for currency, (n, total, credit, debit) in sorted(self._rows.items())
+        )
+
+
+class _Looker:
+    """What all kinds of messages have in common: amounts and account numbers of records."""
+
+    def __init__(self, family: str, findings: _Findings) -> None:
+        self._paths = _AMOUNTS.get(family, _ENTRY_AMOUNT)
+        # A wrong account number is the sender's fault in an order and anybody's in what a bank reports.
+        self._severity: Severity = "error" if family in ("pain.001", "pain.008") else "warning"
+        self.findings = findings
+
+    def see(self, event: Event) -> Iterable[InspectedDocument]:
+        """Take the next event; documents that ended with it come out."""
+        raise NotImplementedError
+
+    def ended(self) -> Iterable[InspectedDocument]:
+        """The file is over."""
+        return ()
+
+    def plan(self, record: Record, *further: str) -> tuple[Any, list[int]]:
+        """Picker of amount, currency and ``further`` values, and where IBANs stand; worked out once a shape."""
+        if record.node.plan is None:
+            ibans = [node.text for node in _descend(record.node) if node.name == "IBAN"]
+            record.node.plan = (record.node.columns(*self._paths, *further), ibans)
+        found: tuple[Any, list[int]] = record.node.plan
+        return found
+
+    def value(self, text: str, currency: str, record: Record) -> tuple[Decimal | None, str]:
+        """Amount and currency of a record as far as they can be read."""
+        known = currency if _CURRENCY.fullmatch(currency) else ""
+        try:
+            return amount(text, currency), known
+        except Rejected as error:
+            self.findings.refused(error, record.place())
+            return number(text), known
+
+    def numbers(self, record: Record, indices: list[int]) -> None:
+        """Check the IBANs of a record."""
+        for problem in {iban_problem(record.values[index].strip()): None for index in indices}:
+            if problem:
+                self.findings.add("VAL431", self._severity, record.place(), f"an IBAN is {problem}")
+
+
+def _descend(node: Node) -> Iterable[Node]:
+    yield node
+    for child in node.children:
+        yield from _descend(child)
+
+
+class _Entries(_Looker):
+    """Statements, reports and notifications."""
+
+    def __init__(self, family: str, findings: _Findings) -> None:
+        super().__init__(family, findings)
+        self._proves = family == "camt.053"
+        self._statement: Statement | None = None
+        self._head: Record | None = None
+        self._sums = _Sums(signed=True)
+
+    def see(self, event: Event) -> Iterable[InspectedDocument]:
+        if event.kind == "container":
+            self._begin(event.records[0])
+        elif event.kind == "records":
+            for record in event.records:
+                self._entry(record)
+        elif event.kind == "end":
+            yield self._document()
+
+    def _begin(self, head: Record) -> None:
+        self._head, self._sums, self._statement = head, _Sums(signed=True), None
+        try:
+            self._statement = Statement(head)
+        except Rejected as error:
+            self.findings.refused(error, head.place())
+        iban = head.values[head.node.index("Acct/Id/IBAN")].strip()
+        if iban and (problem := iban_problem(iban)):
+            self.findings.add("VAL431", self._severity, head.place(), f"the IBAN of the account is {problem}")
+
+    def _entry(self, record: Record) -> None:
+        pick, ibans = self.plan(record, *_ENTRY, *_DATES)
+        text, currency, sign, reversal, status, *dates = (v.strip() for v in pick(record.values))
+        value, currency = self.value(text, currency, record)
+        if sign not in ("CRDT", "DBIT"):
+            self.findings.add("VAL414", "error", record.place(), "CdtDbtInd is missing or neither CRDT nor DBIT (FF01)")
+        if reversal in ("true", "1"):
+            self.findings.add("VAL460", "info", record.place(), "a reversal: it takes an earlier entry back")
+        for when in dates:
+            try:
+                if when:
+                    day(when)
+            except Rejected as error:
+                self.findings.refused(error, record.place())
+        self.numbers(record, ibans)
+        self._sums.add(currency, value or Decimal(0), sign)
+        if self._statement is not None:
+            if value is None or sign not in ("CRDT", "DBIT"):
+                self._statement.leave_unproved()
+            elif status == "BOOK":
+                self._statement.book(currency, value if sign == "CRDT" else -value)
+
+    def _document(self) -> InspectedDocument:
+        head, statement = self._head, self._statement
+        assert head is not None  # noqa: S101 - an end follows a beginning
+        if statement is not None and self._proves:
+            try:
+                statement.prove()
+            except Rejected as error:
+                self.findings.refused(error, error.place)
+        name, iban, other = (v.strip() for v in head.node.columns("Id", *account_paths("Acct"))(head.values))
+        opening_balance = _balance(statement.body["opening"]) if statement else None
+        closing_balance = _balance(statement.body["closing"]) if statement else None
+        return InspectedDocument(name, iban or other or None, opening_balance, closing_balance, self._sums.totals())
+
+
+def _balance(balance: dict[str, Any] | None) -> dict[str, Any] | None:
+    if balance is None:
+        return None
+    worth = balance["amount"]
+    return {"amount": worth["value"], "currency": worth["currency"], "date": balance["date"], "type": balance["type"]}
+
+
+class _Payments(_Looker):
+    """Credit transfer and direct debit initiations."""
+
+    def __init__(self, family: str, findings: _Findings) -> None:
+        super().__init__(family, findings)
+        self._own_account = account_paths("CdtrAcct" if family == "pain.008" else "DbtrAcct")
+        self._whole: Totals | None = None
+        self._totals = Totals("", "")
+        self._head: Record | None = None
+        self._sums = _Sums(signed=False)
+
+    def see(self, event: Event) -> Iterable[InspectedDocument]:
+        if event.kind == "message":
+            self.ended()
+            self._whole, _ = group_totals(event.records[0])
+        elif event.kind == "container":
+            self._begin(event.records[0])
+        elif event.kind == "records":
+            for record in event.records:
+                self._transaction(record)
+        elif event.kind == "end" and self._head is not None:
+            self._wrong(self._totals, self._head.place())
+            yield self._document(self._head)
+
+    def ended(self) -> Iterable[InspectedDocument]:
+        if self._whole is not None:
+            self._wrong(self._whole, "GrpHdr")
+        return ()
+
+    def _begin(self, head: Record) -> None:
+        self._head, self._sums = head, _Sums(signed=False)
+        count, total, date = head.node.columns(
+            "NbOfTxs", "CtrlSum", "ReqdExctnDt/Dt|ReqdExctnDt/DtTm|ReqdExctnDt|ReqdColltnDt"
+        )(head.values)
+        self._totals = Totals(count, total)
+        self.numbers(head, [node.text for node in _descend(head.node) if node.name == "IBAN"])
+        try:
+            day(date)
+        except Rejected as error:
+            self.findings.refused(error, head.place())
+
+    def _transaction(self, record: Record) -> None:
+        pick, ibans = self.plan(record)
+        text, currency = pick(record.values)
+        value, currency = self.value(text.strip(), currency.strip(), record)
+        self.numbers(record, ibans)
+        self._totals.add(value)
+        if self._whole is not None:
+            self._whole.add(value)
+        self._sums.add(currency, value or Decimal(0))
+
+    def _wrong(self, totals: Totals, place: str) -> None:
+        for wrong in totals.wrong(place):
+            self.findings.refused(wrong, place)
+
+    def _document(self, head: Record) -> InspectedDocument:
+        name, iban, other = (v.strip() for v in head.node.columns("PmtInfId", *self._own_account)(head.values))
+        return InspectedDocument(name, iban or other or None, None, None, self._sums.totals())
+
+
+class _Statuses(_Looker):
+    """Payment status reports."""
+
+    def __init__(self, family: str, findings: _Findings) -> None:
+        super().__init__(family, findings)
+        self._report: Report | None = None
+        self._sums = _Sums(signed=False)
+
+    def see(self, event: Event) -> Iterable[InspectedDocument]:
+        if event.kind == "message":
+            yield from self.ended()
+            self._report, self._sums = Report(event.records[0].element), _Sums(signed=False)
+        elif event.kind == "records":
+            for record in event.records:
+                pick, ibans = self.plan(record)
+                text, currency = (v.strip() for v in pick(record.values))
+                self.numbers(record, ibans)
+                value: Decimal | None = None
+                if text:
+                    value, currency = self.value(text, currency, record)
+                self._sums.add(currency, value or Decimal(0))
+
+    def ended(self) -> Iterable[InspectedDocument]:
+        report = self._report
+        if report is None:
+            return ()
+        return (InspectedDocument(report.original_message_id, None, None, None, self._sums.totals()),)
+
+
+_LOOKERS: dict[str, type[_Looker]] = {
+    "camt.052": _Entries,
+    "camt.053": _Entries,
+    "camt.054": _Entries,
+    "pain.001": _Payments,
+    "pain.002": _Statuses,
+    "pain.008": _Payments,
+}

@@ -1,0 +1,72 @@
+"""Names of the ISO 20022 messages that girobus reads and writes: families, versions, element names, namespaces."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One message in all its versions.
+
+    Attributes:
+        name: the first two parts of the message name, such as ``camt.053``.
+        message: element below ``Document``.
+        container: element that groups the records: a statement, a payment information block.
+        record: element that is counted: an entry, a transaction.
+        kind: what ``bus inspect`` calls such a file.
+        each: names that :meth:`bus.ports.Document.parts` takes, the usual one first.
+    """
+
+    name: str
+    message: str
+    container: str
+    record: str
+    kind: str
+    each: tuple[str, ...]
+
+
+_ACCOUNT = ("entries", "statements")
+FAMILIES: dict[str, Family] = {
+    f.name: f
+    for f in (
+        Family("camt.052", "BkToCstmrAcctRpt", "Rpt", "Ntry", "report", _ACCOUNT),
+        Family("camt.053", "BkToCstmrStmt", "Stmt", "Ntry", "statement", _ACCOUNT),
+        Family("camt.054", "BkToCstmrDbtCdtNtfctn", "Ntfctn", "Ntry", "notification", _ACCOUNT),
+        Family("pain.001", "CstmrCdtTrfInitn", "PmtInf", "CdtTrfTxInf", "payments", ("payments",)),
+        Family("pain.002", "CstmrPmtStsRpt", "OrgnlPmtInfAndSts", "TxInfAndSts", "status", ("statuses",)),
+        Family("pain.008", "CstmrDrctDbtInitn", "PmtInf", "DrctDbtTxInf", "payments", ()),
+    )
+}
+BY_ELEMENT: dict[str, Family] = {f.message: f for f in FAMILIES.values()}
+
+WRITABLE = ("pain.001.001.03", "pain.001.001.09")
+USUAL = "records"
+"""The ``each`` that means the usual records of whatever message a file turns out to be."""
+
+_ISO = "urn:iso:std:iso:20022:tech:xsd:"
+_NAME = re.compile(r"(pain|camt)\.\d{3}(\.\d{3}\.\d{2})?")
+_IN_NAMESPACE = re.compile(r"((?:pain|camt)\.\d{3}\.\d{3}\.\d{2})(?!\d)")
+
+
+def namespace(message: str) -> str:
+    """The XML namespace of a message, as ISO 20022 defines it."""
+    return _ISO + message
+
+
+def known(name: str) -> bool:
+    """Whether a name such as ``camt.053`` or ``pain.001.001.09`` is of a message that girobus can read."""
+    return bool(_NAME.fullmatch(name)) and name[:8] in FAMILIES
+
+
+def message_of(uri: str) -> tuple[str, bool]:
+    """Message name that an XML namespace speaks of, and whether the namespace is ISO's own.
+
+    Banks and clearing houses publish variants such as ``http://www.six-interbank-clearing.com/de/pain.001.001.03.ch.02.xsd``.
+    ``("", False)`` when there is no message name in it.
+    """
+    found = _IN_NAMESPACE.search(uri)
+    if not found:
+        return "", False
+    return found[1], uri == _ISO + found[1]

@@ -1,0 +1,65 @@
+"""XML Schema validation with the schemas that :mod:`transforms.iso20022.generate` built; findings without content."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lxml import etree
+
+from bus import ConfigError, Finding
+from transforms.iso20022.names import namespace
+from transforms.iso20022.xml import parser
+
+if TYPE_CHECKING:
+    from transforms.iso20022.stream import Segment
+
+_FOLDER = Path(__file__).resolve().parent / "schemas"
+_NAMESPACE = re.compile(r"(?<=['\s(])\{[^}'\s]+\}(?=[\w*])")
+_VALUE_AFTER = re.compile(r"The value '.*' (?=is |has |exceeds |must |of )", re.DOTALL)
+_VALUE_BEFORE = re.compile(r": '.*' is not a valid value", re.DOTALL)
+_MOST_TEXT = 300
+
+
+def available(message: str) -> bool:
+    """Whether there is a schema for this message."""
+    return (_FOLDER / f"{message}.xsd").is_file()
+
+
+@cache
+def schema(message: str) -> etree.XMLSchema:
+    """The compiled schema of a message such as ``pain.001.001.09``.
+
+    Raises:
+        ConfigError: ``VAL406`` when girobus has no schema of it.
+    """
+    path = _FOLDER / f"{message}.xsd"
+    if not path.is_file():
+        built = any(_FOLDER.glob("*.xsd"))
+        hint = "set `validate: off` for it" if built else "build them: `python transforms/iso20022/generate.py`"
+        raise ConfigError("VAL406", f"there is no XML Schema for `{message}`", hint=hint)
+    return etree.XMLSchema(etree.parse(str(path), parser()))
+
+
+def violations(segment: Segment, message: str) -> Iterator[Finding]:
+    """What a segment of a message breaks of its schema, ``VAL405`` each, with the line in the file."""
+    rules = schema(message)
+    for document in segment.root.iter(f"{{{namespace(message)}}}Document"):
+        if rules.validate(document):
+            continue
+        log: Any = rules.error_log  # the stubs do not know that it is a sequence
+        for entry in log:
+            if entry.line >= segment.own_from:
+                line = entry.line + segment.line_offset
+                yield Finding("VAL405", "error", f"line {line}", _without_values(entry.message))
+
+
+def _without_values(text: str) -> str:
+    """The words of libxml2 without the content of the document that it quotes."""
+    text = _NAMESPACE.sub("", text)
+    text = _VALUE_AFTER.sub("The value ", text)
+    text = _VALUE_BEFORE.sub(": The value is not a valid value", text)
+    return " ".join(text.split())[:_MOST_TEXT]

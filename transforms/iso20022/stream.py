@@ -1,0 +1,270 @@
+"""A message as a stream of containers and records, in memory that does not grow with the file.
+
+The file is cut at end tags of records; each stretch is put between the elements that are open there, parsed, and, where
+asked for, validated against the XML Schema as a small document of its own. What only the whole can tell (control sums,
+balances) is checked by the readers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+
+import msgspec
+from lxml import etree
+
+from bus import Rejected
+from transforms.iso20022.names import FAMILIES, message_of
+from transforms.iso20022.opening import Opening, outside
+from transforms.iso20022.plain import Plain
+from transforms.iso20022.shapes import Node, Shapes, Values
+from transforms.iso20022.xml import broken_encoding, line_of, parse, parser, spelled
+
+_BLOCK = 128 * 1024
+_LONGEST_RECORD = 32 << 20
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One entry or transaction, or the head of a container, as shape and values."""
+
+    node: Node
+    values: Values
+    number: int
+    """Of the record, or of the container, in the file, from 1; 0 where it makes no sense."""
+    line: int
+    """From 1; 0 when not known."""
+    element: etree._Element
+
+    def place(self) -> str:
+        """For people: ``line 17, Ntry 3``."""
+        named = f"{self.node.name} {self.number}" if self.number else self.node.name
+        return f"line {self.line}, {named}" if self.line else named
+
+    def raw(self) -> bytes:
+        """The record as XML."""
+        return etree.tostring(self.element, with_tail=False)
+
+
+class Event(NamedTuple):
+    """What comes next: ``message`` and ``container`` begin something, ``end`` says that a container is over.
+
+    ``records`` are those of the container that is open; its own head is the only record of a ``container`` event, and
+    the message element that of a ``message`` event.
+    """
+
+    kind: Literal["message", "container", "records", "end"]
+    records: list[Record]
+
+
+class Segment(NamedTuple):
+    """A parsed stretch of the file inside the elements that are open around it.
+
+    Attributes:
+        root: the whole small document.
+        text: the stretch alone.
+        line_offset: what to add to lines in ``root`` to have those of the file.
+        own_from: first line of ``root`` that is not a repetition of what earlier segments had.
+    """
+
+    root: etree._Element
+    text: str
+    line_offset: int
+    own_from: int
+
+
+Check = Callable[[Segment], None]
+"""Looks at each segment before its records are handed out; may raise Rejected."""
+
+
+class _Cutter:
+    """Cuts the file at end tags of records and knows the elements that are open there."""
+
+    def __init__(self, file: Plain, begun: Opening, record: str) -> None:
+        self._file, self._line = file, file.line
+        self._end = f"</{record}>".encode()
+        self._closing = "".join(f"</{tag}>" for tag in reversed(begun.open_tags)).encode()
+        self._container_start = re.compile(rb"<" + re.escape(begun.open_tags[-1].encode()) + rb"(?=[\s/>])")
+        self._record_start = re.compile(rb"<" + re.escape(record.encode()) + rb"(?=[\s/>])")
+        self._message_head: bytes | None = None
+        self._envelope = b""
+        self._parser = parser()
+
+    def segments(self) -> Iterator[Segment]:
+        """All of the file; every segment but the only one of a small file begins and ends with a record."""
+        source = self._file.file
+        source.seek(self._file.start)
+        kept = b""
+        enough = 0
+        wrong: Rejected | None = None
+        while block := source.read(_BLOCK):
+            kept += block
+            # The last record is kept back, so that what follows it is never without one: schemas want one.
+            last = kept.rfind(self._end) if len(kept) >= enough else -1
+            cut = kept.rfind(self._end, 0, last) if last > 0 else -1
+            if cut > 0:
+                cut += len(self._end)
+                try:
+                    segment = self._segment(kept[:cut], self._closing)
+                except Rejected as error:
+                    # The end tag may have been that of an element within a record; twice as much text tells.
+                    wrong, enough = error, 2 * len(kept)
+                else:
+                    yield segment
+                    kept, wrong, enough = kept[cut:], None, 0
+            if len(kept) > _LONGEST_RECORD:
+                text = f"line {self._line}: one record is larger than {_LONGEST_RECORD} bytes"
+                raise wrong or Rejected("SEC107", text)
+        yield self._segment(kept, b"")
+
+    def _segment(self, stretch: bytes, closing: bytes) -> Segment:
+        before = self._envelope + b"\n" if self._envelope else b""
+        lines_before = before.count(b"\n")
+        offset = self._line - 1 - lines_before
+        root = parse(b"".join((before, stretch, closing)), self._parser, offset)
+        try:
+            text = stretch.decode()
+        except UnicodeDecodeError:
+            raise broken_encoding(self._line) from None
+        if "\r" in text:  # line ends as XML 1.0 §2.11 wants them
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        self._line += stretch.count(b"\n")
+        if closing:
+            self._envelope = self._open_after(stretch)
+        return Segment(root, text, offset, lines_before + 1 if before else 0)
+
+    def _open_after(self, stretch: bytes) -> bytes:
+        """What has to stand before the next stretch: head of the message, head of the container that is open."""
+        begin = None
+        for begin in self._container_start.finditer(stretch):
+            if self._message_head is None:
+                self._message_head = stretch[: begin.start()]
+        if begin is None:
+            return self._envelope
+        record = self._record_start.search(stretch, begin.end())
+        end = record.start() if record else begin.end()
+        return (self._message_head or b"") + stretch[begin.start() : end]
+
+
+def segments(file: Plain, begun: Opening) -> Iterator[Segment]:
+    """The parsed stretches of a file, for those who only look at the whole.
+
+    Raises:
+        Rejected: see :func:`transforms.iso20022.xml.parse`; ``SEC107`` (a record over 32 MB).
+    """
+    if begun.open_tags:
+        yield from _Cutter(file, begun, _record(begun)).segments()
+        return
+    file.file.seek(file.start)
+    yield Segment(parse(file.file.read(), parser(), file.line - 1), "", file.line - 1, 0)
+
+
+def _record(begun: Opening) -> str:
+    """Name of the record element with the prefix of this file."""
+    prefix = spelled(begun.head).rpartition(":")[0]
+    return f"{prefix}:{begun.family.record}" if prefix else begun.family.record
+
+
+def events(file: Plain, begun: Opening, check: Check | None = None) -> Iterator[Event]:
+    """The whole message, in order.
+
+    Raises:
+        Rejected: see :func:`transforms.iso20022.xml.parse`; ``SEC101`` (too deep), ``SEC107`` (a record over 32 MB).
+    """
+    reader = _Reader(begun, _record(begun)) if begun.open_tags else None
+    for segment in segments(file, begun):
+        if check is not None:
+            check(segment)
+        if reader is not None:
+            yield from reader.read(segment)
+    if reader is None:
+        yield Event("message", [_head(begun.head)])
+    else:
+        yield from reader.ended()
+
+
+def _head(element: etree._Element) -> Record:
+    return Record(Node(str(element.tag)), ("",), 0, line_of(element), element)
+
+
+class _Reader:
+    """Turns segments into events."""
+
+    def __init__(self, begun: Opening, record: str) -> None:
+        space = f"{{{begun.namespace}}}" if begun.namespace else ""
+        self._message_tag = str(begun.head.tag)
+        self._container_tag = space + begun.family.container if begun.has_container else ""
+        self._family, self._namespace = begun.family, begun.namespace
+        self._record_name = begun.family.record
+        self._record_tag = space + begun.family.record
+        self._end_tag = f"</{record}>"
+        self._shapes = Shapes(record, len(begun.open_tags) + 1)
+        self._number = self._containers = 0
+        self._is_open = False
+        self._is_first = True
+
+    def read(self, segment: Segment) -> Iterator[Event]:
+        """The events of one segment."""
+        containers = []
+        for message in segment.root.iter(self._message_tag):
+            within = message.iterchildren(self._container_tag) if self._container_tag else (message,)
+            containers.append((message, [(c, list(c.iterchildren(self._record_tag))) for c in within]))
+        total = sum(len(elements) for _, inside in containers for _, elements in inside)
+        self._nothing_else(segment, total)
+        texts = segment.text.split(self._end_tag)
+        # Equal numbers mean that text and tree speak of the same records, until a text turns out not to be one.
+        pieces = iter(texts if len(texts) == total + 1 else ())
+        for place, (message, inside) in enumerate(containers):
+            begins = place > 0 or self._is_first
+            if begins:
+                yield from self.ended()
+                yield Event("message", [_head(message)])
+            for inner, (container, elements) in enumerate(inside):
+                if begins or inner:
+                    yield from self.ended()
+                    yield Event("container", [self._container(container, segment.line_offset)])
+                if elements:
+                    yield Event("records", self._records(elements, pieces, segment.line_offset))
+        self._is_first = False
+
+    def _nothing_else(self, segment: Segment, total: int) -> None:
+        """Nothing that counts may stand where the events do not come by."""
+        found = list(segment.root.iter(self._record_tag))
+        if len(found) != total:
+            raise outside(self._family, 0)
+        for document in segment.root.iter("{*}Document"):
+            name = str(etree.QName(document).namespace)
+            if name != self._namespace and message_of(name)[0][:8] in FAMILIES:
+                line = line_of(document, segment.line_offset)
+                raise Rejected(
+                    "VAL417",
+                    f"line {line}: a second message of another kind or version in the same file",
+                    reason="FF01",
+                    place=f"line {line}",
+                    hint="ask the sender for one message a file",
+                )
+
+    def ended(self) -> Iterator[Event]:
+        """Close the container that is open."""
+        if self._is_open:
+            self._is_open = False
+            yield Event("end", [])
+
+    def _container(self, element: etree._Element, line_offset: int) -> Record:
+        self._is_open = True
+        self._containers += 1
+        node, values = self._shapes.walk(element, without=self._record_name)
+        return Record(node, values, self._containers, line_of(element, line_offset), element)
+
+    def _records(self, elements: list[etree._Element], pieces: Iterator[str], offset: int) -> list[Record]:
+        read, found = self._shapes.read, []
+        for number, element in enumerate(elements, self._number + 1):
+            text = next(pieces, None)
+            known = read(text) if text is not None else None
+            if known is None:
+                for _ in pieces:  # the rest of the segment is walked too: its texts may not be its records
+                    pass
+                known = self._shapes.walk(element)
+            found.append(Record(known[0], known[1], number, line_of(element, offset), element))
+        self._number += len(elements)
+        return found

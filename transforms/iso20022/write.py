@@ -1,0 +1,278 @@
+"""Writes pain.001: canonical payments as one file, any number of them in flat memory, the same bytes on every run."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Context, Decimal, Inexact
+from typing import IO, Any, BinaryIO, Self
+
+from bus import Finding, Rejected, WriteContext, child_id, minor_units
+from transforms.canonical.checks import Flaw, refusal
+from transforms.canonical.checks import payment as payment_flaws
+from transforms.iso20022 import schemas
+from transforms.iso20022.elements import Elements
+from transforms.iso20022.names import WRITABLE, namespace
+from transforms.iso20022.opening import opening
+from transforms.iso20022.parties import placed
+from transforms.iso20022.plain import Plain
+from transforms.iso20022.profiles import Profile
+from transforms.iso20022.stream import segments
+from transforms.iso20022.texts import latin, unchanged
+
+_DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
+_RECORD = b"<CdtTrfTxInf>"
+_IN_MEMORY = 4 << 20
+_LINES_IN_MEMORY = 1_000
+_EXACT = Context(prec=60, traps=[Inexact])
+_UETR = re.compile(r"[a-f0-9]{8}-[a-f0-9]{4}-4[a-f0-9]{3}-[89ab][a-f0-9]{3}-[a-f0-9]{12}")
+_LONGEST_ID = 35
+_NO_PROFILE = Profile()
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """How to write: see the fields of :class:`transforms.iso20022.Iso20022Spec` of the same names."""
+
+    message: str = ""
+    validate: bool = True
+    latin: bool = True
+    profile: Profile | None = None
+    initiating_party: str = ""
+
+
+def write(parts: Iterable[Any], target: BinaryIO, context: WriteContext, options: WriteOptions) -> None:
+    """Write canonical payments as one message.
+
+    Payments that follow each other and agree in debtor, execution date, currency and kind share a payment information
+    block; others never do. MsgId is ``context.id``; PmtInfId, missing references and UETRs are made from it.
+
+    Raises:
+        Rejected: ``VAL431`` … ``VAL445`` (a payment is wrong; its number and place are told), ``VAL450`` (this message
+            is not written), ``VAL451`` (no payment), ``VAL452`` (the result would break its XML Schema).
+    """
+    message = _writable(options.message)
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as document:
+        with _Writer(context, options, message) as writer:
+            for payment in parts:
+                writer.add(payment)
+            writer.finish(document)
+        if options.validate:
+            _validate(document, message)
+        document.seek(0)
+        shutil.copyfileobj(document, target, 1 << 20)
+
+
+def _writable(message: str) -> str:
+    if message in ("", "pain.001"):
+        return WRITABLE[-1]
+    if message not in WRITABLE:
+        raise Rejected("VAL450", f"{message} is not written", hint=f"written are {', '.join(WRITABLE)}")
+    return message
+
+
+@dataclass(slots=True)
+class _Block:
+    """The payment information block that is open."""
+
+    key: tuple[Any, ...]
+    head: str
+    tail: str
+    count: int = 0
+    total: Decimal = Decimal(0)
+
+
+class _Writer:
+    """Collects blocks in temporary files, because counts and sums stand before what they count."""
+
+    def __init__(self, context: WriteContext, options: WriteOptions, message: str) -> None:
+        self._context, self._options, self._message = context, options, message
+        self._profile = options.profile or _NO_PROFILE
+        self._elements = Elements(message, latin if options.latin or self._profile.latin else unchanged)
+        self._blocks: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - see __exit__
+        self._lines: list[str] = []
+        self._overflow: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - as above
+        self._block: _Block | None = None
+        self._count = 0
+        self._number_of_blocks = 0
+        self._total = Decimal(0)
+        self._initiator = options.initiating_party
+        self._steps: dict[str, Decimal] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._blocks.close()
+        self._overflow.close()
+
+    def add(self, payment: Any) -> None:
+        """Append one payment."""
+        index = self._count
+        try:
+            self._check(payment)
+            self._append(payment, index)
+        except Rejected as error:
+            raise placed(error, _place(payment, index)) from None
+        self._count = index + 1
+
+    def _check(self, payment: Any) -> None:
+        flaws = payment_flaws(payment, self._block.key[0] if self._block else None)
+        if not flaws:
+            if payment.get("service_level") == "SEPA":
+                flaws = tuple(_sepa_flaws(payment))
+            if self._options.profile is not None:
+                flaws += tuple(self._profile.flaws(payment))
+        if flaws:
+            raise refusal(flaws)
+
+    def _append(self, payment: dict[str, Any], index: int) -> None:
+        amount = payment["amount"]
+        currency = amount["currency"]
+        step = self._steps.get(currency)
+        if step is None:
+            step = self._steps[currency] = Decimal(1).scaleb(-minor_units(currency))
+        value = _EXACT.quantize(amount["value"], step)
+        service = payment.get("service_level") or self._profile.service_level
+        bearer = payment.get("charge_bearer") or self._profile.charge_bearer or ("SLEV" if service == "SEPA" else "")
+        kind = (service, payment.get("local_instrument") or "", payment.get("category_purpose") or "")
+        key = (payment["debtor"], payment["execution_date"], currency, bearer, kind)
+        block = self._block
+        if block is None or block.key != key:
+            self._end_block()
+            block = self._begin_block(key)
+        line = self._elements.transaction(payment, self._identification(payment, index), f"{value:f}")
+        self._lines.append(line)
+        if len(self._lines) >= _LINES_IN_MEMORY:
+            self._overflow.write("".join(self._lines).encode())
+            self._lines.clear()
+        block.count += 1
+        block.total = _EXACT.add(block.total, value)
+
+    def _identification(self, payment: dict[str, Any], index: int) -> str:
+        unit = self._context.id
+        end_to_end = payment.get("end_to_end_id") or child_id(unit, "EndToEndId", "", index)
+        own = payment.get("instruction_id") or payment.get("id") or ""
+        instruction = own if isinstance(own, str) and _fits(own) else child_id(unit, "InstrId", "", index)
+        ids = f"<InstrId>{self._elements.text(instruction)}</InstrId>"
+        ids += f"<EndToEndId>{self._elements.text(end_to_end)}</EndToEndId>"
+        if not self._elements.has_uetr:
+            return ids
+        uetr = payment.get("uetr") or _uetr(unit, end_to_end, index)
+        if not (isinstance(uetr, str) and _UETR.fullmatch(uetr)):
+            raise Rejected("VAL445", "the UETR is no UUID version 4 in small letters", reason="CH16", place="uetr")
+        return f"{ids}<UETR>{uetr}</UETR>"
+
+    def _begin_block(self, key: tuple[Any, ...]) -> _Block:
+        debtor, day, _currency, bearer, kind = key
+        write = self._elements
+        self._initiator = self._initiator or debtor["name"]
+        name = child_id(self._context.id, "PmtInf", "", self._number_of_blocks)
+        self._number_of_blocks += 1
+        tail = (
+            f"{write.payment_type(*kind)}{write.execution_date(day)}{write.party('Dbtr', debtor)}"
+            f"{write.account('DbtrAcct', debtor['account'])}"
+            f"{write.agent('DbtrAgt', debtor.get('agent'), required=True)}"
+            f"{f'<ChrgBr>{bearer}</ChrgBr>' if bearer else ''}\n"
+        )
+        self._block = _Block(key, f"<PmtInf><PmtInfId>{name}</PmtInfId><PmtMtd>TRF</PmtMtd>", tail)
+        return self._block
+
+    def _end_block(self) -> None:
+        block = self._block
+        if block is None:
+            return
+        totals = f"<NbOfTxs>{block.count}</NbOfTxs><CtrlSum>{block.total:f}</CtrlSum>"
+        self._blocks.write(f"{block.head}{totals}{block.tail}".encode())
+        if self._overflow.tell():
+            self._overflow.seek(0)
+            shutil.copyfileobj(self._overflow, self._blocks, 1 << 20)
+            self._overflow.seek(0)
+            self._overflow.truncate()
+        self._blocks.write(f"{''.join(self._lines)}</PmtInf>\n".encode())
+        self._lines.clear()
+        self._total = _EXACT.add(self._total, block.total)
+        self._block = None
+
+    def finish(self, document: IO[bytes]) -> None:
+        """Write the whole message.
+
+        Raises:
+            Rejected: ``VAL451`` when there was no payment.
+        """
+        self._end_block()
+        if not self._count:
+            raise Rejected("VAL451", "there is no payment to write", hint="do not send empty groups on")
+        context = self._context
+        head = (
+            f'<Document xmlns="{namespace(self._message)}"><CstmrCdtTrfInitn>\n<GrpHdr><MsgId>{context.id}</MsgId>'
+            f"<CreDtTm>{_moment(context.created_at)}</CreDtTm><NbOfTxs>{self._count}</NbOfTxs>"
+            f"<CtrlSum>{self._total:f}</CtrlSum>"
+            f"<InitgPty><Nm>{self._elements.text(self._initiator)}</Nm></InitgPty></GrpHdr>\n"
+        )
+        document.write(_DECLARATION + head.encode())
+        self._blocks.seek(0)
+        shutil.copyfileobj(self._blocks, document, 1 << 20)
+        document.write(b"</CstmrCdtTrfInitn></Document>\n")
+
+
+def _sepa_flaws(payment: dict[str, Any]) -> Iterable[Flaw]:
+    """A payment that says SEPA is in euro and shares the charges (EPC rulebook)."""
+    if payment["amount"]["currency"] != "EUR":
+        yield Flaw("VAL443", "error", "amount.currency", "a SEPA payment is in EUR", "AM03")
+    if payment.get("charge_bearer") not in (None, "", "SLEV"):
+        yield Flaw("VAL443", "error", "charge_bearer", "a SEPA payment has the charge bearer SLEV", "BE19")
+
+
+def _fits(identifier: str) -> bool:
+    """Whether an id of the ERP can be the instruction id as it is."""
+    return 0 < len(identifier) <= _LONGEST_ID and identifier.isascii() and identifier.replace("-", "").isalnum()
+
+
+def _place(payment: Any, index: int) -> str:
+    """Number of a payment, from 1, and its reference where that is harmless to tell."""
+    reference = payment.get("end_to_end_id") if isinstance(payment, dict) else None
+    known = f" ({reference})" if isinstance(reference, str) and _fits(reference) else ""
+    return f"payment {index + 1}{known}"
+
+
+def _uetr(unit: str, end_to_end: str, index: int) -> str:
+    """A UUID of version 4 that is the same for the same payment of the same unit."""
+    raw = bytearray(hashlib.sha256(f"{unit}\x1f{end_to_end}\x1f{index}".encode()).digest()[:16])
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _moment(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+
+
+def _validate(document: IO[bytes], message: str) -> None:
+    """The finished file against its schema, piece by piece."""
+    file = Plain(document, len(_DECLARATION), 2)  # type: ignore[arg-type]  # a temporary file has all of BinaryIO
+    for segment in segments(file, opening(file)):
+        for found in schemas.violations(segment, message):
+            raise _broken(document, found)
+
+
+def _broken(document: IO[bytes], found: Finding) -> Rejected:
+    """The refusal of our own output, with the number of the payment whose line it is."""
+    line = int(found.place.removeprefix("line "))
+    document.seek(0)
+    number = sum(text.startswith(_RECORD) for _, text in zip(range(line), document, strict=False))
+    place = f"payment {number}" if number else found.place
+    return Rejected(
+        "VAL452",
+        f"{place}: the written file would break its XML Schema: {found.message}",
+        reason="FF01",
+        place=place,
+        hint="correct the payment or its mapping",
+    )
