@@ -44,6 +44,8 @@ _GLYPHS = {
     "filter": _FUNNEL,
     "translate": '<path class="l" d="M8 7h32v22h-32z"/><path class="f" d="M8 7l16 11l-16 11z"/>'
     + _line("M40 7l-16 11l16 11"),
+    "convert": '<circle class="l" cx="15" cy="18" r="9"/><circle class="f" cx="33" cy="18" r="9"/>'
+    + _line("M11 18h8"),
     "enrich": _square(6, 13, 12, "l") + _TO_RIGHT + _square(32, 13, 12) + _line("M38 2v7 M34.5 5.5h7"),
     "keep": _line("M7 8h34 M12 15h24") + '<path class="l d" d="M7 22h34 M12 29h24"/>',
     "remove": _line("M7 8h34 M12 29h24") + '<path class="l d" d="M7 15h34 M7 22h34"/>'

@@ -64,6 +64,8 @@ def matches(text: Any, pattern: str) -> bool:
 
 def _searched(function: str, text: str, pattern: str) -> Any:
     try:
+        if not text.isascii():
+            text.encode()  # half a surrogate pair is no text; RE2 says so itself
         return _compiled(pattern).search(text)
     except UnicodeError:
         raise Rejected("VAL229", f"{function}() got a text that is not valid Unicode") from None
