@@ -113,26 +113,25 @@ def _partners(landscape: Landscape, root: Path, lines: int | None) -> Iterator[N
     """SFTP servers for the loopback connections, and whoever works behind them.
 
     Raises:
-        Unavailable: ``SYS134`` when a port is taken.
+        Unavailable: ``SYS134`` when a port is taken or a key cannot be had.
     """
     from bus.app import SystemClock  # noqa: PLC0415 - loaded by the service already
     from bus.testing.landscape import BANKS, ERP, Loopback, Town  # noqa: PLC0415 - SFTP servers, only for developers
 
-    servers = Loopback(root, landscape.connections)
-    addresses = servers.addresses() if landscape.connections else {}
-    if not addresses:
+    try:
+        servers = Loopback(root, landscape.connections)
+        servers.start()
+    except OSError as error:
+        hint = "see port and key paths in connections.yaml; does another `bus dev` run?"
+        raise Unavailable("SYS134", f"a partner cannot be started: {error.strerror or error}", hint=hint) from None
+    if not servers.addresses():
         note("no connection leads to 127.0.0.1, so no partner is started")
         yield
         return
     try:
-        servers.start()
-    except OSError as error:
-        hint = "another `bus dev` or server listens there; stop it or change the port in connections.yaml"
-        raise Unavailable("SYS134", f"a partner cannot listen: {error.strerror or error}", hint=hint) from None
-    try:
         for name, address in servers.addresses().items():
             note(f"partner {name}: sftp {address}, folder {root / name}")
-        if not {ERP, *BANKS} <= set(addresses):
+        if not {ERP, *BANKS} <= set(servers.addresses()):
             yield
             return
         town = Town(root, SystemClock(), seed=int(time.time()) % 1_000_000_000)

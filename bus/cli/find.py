@@ -98,18 +98,18 @@ def _answers(site: Site, reading: Reading, question: Question) -> Iterator[Found
     around = circumstances(site, reading)
     tracer = Tracer(reading, around.now)
     left = question.limit
-    for number in _candidates(reading, tracer, question):
+    for number, match in _candidates(reading, tracer, question).items():
         if not left:
             return
         hops = tracer.history.hops(number)
         where = tracer.where(number) if hops else None
         if where is not None and _wanted(question, hops, where):
             left -= 1
-            yield _found(hops, where, around)
+            yield _found(hops, where, around, match)
 
 
-def _candidates(reading: Reading, tracer: Tracer, question: Question) -> list[int]:
-    """Numbers of messages worth a look, newest first, each once."""
+def _candidates(reading: Reading, tracer: Tracer, question: Question) -> dict[int, Match | None]:
+    """Numbers of messages worth a look, newest first, with what they were found by."""
     most = question.limit * _LOOKED
     matches: list[Match] = []
     if question.key is not None:
@@ -122,9 +122,10 @@ def _candidates(reading: Reading, tracer: Tracer, question: Question) -> list[in
         numbers = {match.number for match in named}
         matches = [m for m in matches if m.number in numbers] if question.key is not None else named
     if question.key is not None or question.named is not None:
-        return list(dict.fromkeys(match.number for match in matches))
+        return {match.number: match for match in matches}
     states = _STUCK if question.state == "open" else (question.state or "",)
-    return sorted({n for state in states for n in list_stuck(reading, state, question.since or 0, most)}, reverse=True)
+    found = {n for state in states for n in list_stuck(reading, state, question.since or 0, most)}
+    return dict.fromkeys(sorted(found, reverse=True))
 
 
 def _wanted(question: Question, hops: list[Hop], where: Where) -> bool:
@@ -144,10 +145,11 @@ def _states(where: Where) -> set[str]:
     return {"open", kind} if needs_somebody else {"open", "waiting", kind}
 
 
-def _found(hops: list[Hop], where: Where, around: Circumstances) -> Found:
+def _found(hops: list[Hop], where: Where, around: Circumstances, match: Match | None) -> Found:
     born = next((hop.born for hop in hops if hop.born is not None), None)
+    by = ((match.name, match.value),) if match is not None else ()
     return Found(
-        hops[0].message, hops[0].number, born.keys if born else (), born.worth if born else None,
+        hops[0].message, hops[0].number, (born.keys if born else ()) or by, born.worth if born else None,
         born.name if born else "", where.kind, sentence(where, around),
         tuple(dict.fromkeys(hop.route for hop in hops)), hops[0].at, hops[-1].at,
     )  # fmt: skip

@@ -34,8 +34,16 @@ class Site:
 
     @property
     def has_ledger(self) -> bool:
-        """Whether the bus ever ran here."""
-        return self._database.exists()
+        """Whether the bus ever ran here.
+
+        Raises:
+            Unavailable: ``SYS132`` when this user may not look.
+        """
+        try:
+            return self._database.exists()
+        except OSError as error:
+            hint = "look as the user that runs the bus"
+            raise Unavailable("SYS132", f"{self.home} cannot be read: {error.strerror}", hint=hint) from None
 
     @property
     def _database(self) -> Path:

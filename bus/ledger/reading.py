@@ -87,7 +87,7 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except apsw.InterruptError:
         raise
-    except apsw.Error as error:
+    except (apsw.Error, OSError) as error:
         hint = "read it as the user that runs the bus; if it is damaged, restore it from backup"
         raise Unavailable("SYS132", f"the ledger {path} cannot be read: {type(error).__name__}", hint=hint) from None
 
