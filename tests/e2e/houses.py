@@ -46,7 +46,7 @@ class House:
         (self.partners / "local" / "in").mkdir(parents=True)
         chance = random.Random(1)  # noqa: S311 - spreads retries, guards nothing
         made = {"source": source, "sink": sink, "store": Store(None), "chance": chance, **around}
-        self.app = App(folder, Surroundings(clock=self.clock, **made), home=root / "home")
+        self.app = App(folder, Surroundings(**{"clock": self.clock, **made}), home=root / "home")
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +67,7 @@ class House:
         for _ in range(turns):
             quiet = 0 if self.app.bus.turn() else quiet + 1
             self.clock.advance(500)
-            if quiet > 8:
+            if quiet > 14:
                 return
         raise AssertionError("the bus did not come to rest")
 
