@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from bus.message import Headers, Message
 from bus.ports import Event, MoneyTotalsByOutcome
 
 SPAN = 4096
@@ -51,11 +52,17 @@ def _item(event: Event, joined: Joined) -> list[Any]:
         headers.attempt,
         event.code,
         event.reason,
-        [[channel, m.headers.number, bytes.fromhex(m.headers.id)] for channel, m in event.outputs],
+        [_output(channel, m, headers) for channel, m in event.outputs],
     ]
     if joined and headers.id in joined:
         item.append(joined[headers.id])
     return item
+
+
+def _output(channel: str, message: Message, came: Headers) -> list[Any]:
+    """Where a message went; the same message is not written twice."""
+    headers = message.headers
+    return [channel] if headers.id == came.id else [channel, headers.number, bytes.fromhex(headers.id)]
 
 
 def _store(tx: Any, row: tuple[str, int, int], items: list[list[Any]]) -> None:
@@ -102,10 +109,15 @@ def expand(row: tuple[Any, ...], number: int | None = None) -> Iterator[dict[str
             "attempt": item[6],
             "code": item[7],
             "reason": item[8],
-            "outputs": [{"channel": c, "number": n, "message": i.hex()} for c, n, i in item[9]],
+            "outputs": [_went(output, item) for output in item[9]],
             "groups": item[_PLAIN] if len(item) > _PLAIN else [],
             "born": _facts(item[_PLAIN + 1]) if len(item) > _PLAIN + 1 else None,
         }
+
+
+def _went(output: list[Any], item: list[Any]) -> dict[str, Any]:
+    channel, number, identity = output if len(output) > 1 else (*output, item[0], item[1])
+    return {"channel": channel, "number": number, "message": identity.hex()}
 
 
 def _facts(packed: list[Any]) -> dict[str, Any]:

@@ -53,31 +53,14 @@ class _Compiler:
 
     def record(self, fields: Mapping[str, FieldSpec]) -> Compiled:
         """Source -> nested mapping of all fields that have a value."""
-        plan = []
+        tree: dict[str, Any] = {}
         for target, field in fields.items():
             *parents, key = target.split(".")
-            plan.append((tuple(parents), key, self._field(field), target, field.reason))
-
-        def run(source: Any) -> dict[str, Any]:
-            out: dict[str, Any] = {}
-            entry = plan[0]
-            try:
-                for entry in plan:
-                    parents, key, get, _, _ = entry
-                    value = get(source)
-                    if value is None:
-                        continue
-                    if type(value) is float:
-                        _refuse_float()
-                    node = out
-                    for parent in parents:
-                        node = node.setdefault(parent, {})
-                    node[key] = value
-            except Rejected as error:
-                raise _at(entry[3], entry[4], error) from error
-            return out
-
-        return run
+            node = tree
+            for parent in parents:
+                node = node.setdefault(parent, {})
+            node[key] = (self._field(field), target, field.reason)
+        return _assembled(tree)
 
     def _field(self, field: FieldSpec) -> Compiled:
         get = self._source(field)
@@ -125,6 +108,35 @@ class _Compiler:
             return found
 
         return get
+
+
+def _assembled(tree: dict[str, Any]) -> Compiled:
+    """One object of the target with all of its fields that have a value; an object within without any is left out."""
+    plan = [(key, *leaf) if isinstance(leaf, tuple) else (key, _within(leaf), "", "") for key, leaf in tree.items()]
+
+    def run(source: Any) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        entry = plan[0]
+        try:
+            for entry in plan:
+                value = entry[1](source)
+                if value is None:
+                    continue
+                if type(value) is float:
+                    _refuse_float()
+                out[entry[0]] = value
+        except Rejected as error:
+            if not entry[2]:
+                raise  # an object within has said where
+            raise _at(entry[2], entry[3], error) from error
+        return out
+
+    return run
+
+
+def _within(tree: dict[str, Any]) -> Compiled:
+    inner = _assembled(tree)
+    return lambda source: inner(source) or None
 
 
 def _refuse_float() -> NoReturn:
