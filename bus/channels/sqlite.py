@@ -235,7 +235,10 @@ class SqliteBroker:
 
     def channels(self) -> list[str]:
         """Names of declared channels that hold visible messages."""
-        return [name for name in self._channels if self.depth(name, 1)]
+        inside = "queued.id >= lane.id << ?1 AND queued.id < (lane.id + 1) << ?1"
+        sql = f"SELECT DISTINCT channel FROM lane WHERE state IN ('main', 'open') AND EXISTS (SELECT 1 FROM queued WHERE {inside})"  # noqa: E501, S608 - no input in it
+        holding = {row[0] for row in self._store.read(sql, (_SHIFT,))}
+        return [name for name in self._channels if name in holding]
 
     def declared(self) -> Iterator[str]:
         """All declared names."""

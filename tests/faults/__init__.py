@@ -1,0 +1,1 @@
+"""Crashes, kills and large runs that must neither lose nor double a payment."""

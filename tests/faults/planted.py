@@ -1,0 +1,116 @@
+"""Bugs to plant into a copy of the sources: a suite of crashes that does not turn red on them proves nothing."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+_COPIED = ("bus", "endpoints", "transforms", "certs", "routes", "tests/faults")
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """A replacement of text that must occur exactly once.
+
+    Attributes:
+        story: what is wrong with the program that has it.
+        shows_at: label of the effects where a crash shows it soonest.
+    """
+
+    story: str
+    shows_at: str
+    file: str
+    old: str
+    new: str
+
+
+BUGS = {
+    "ack-before-commit": Bug(
+        "a message is taken off its channel in a commit of its own, before its outputs are committed",
+        "commit.segment",
+        "bus/channels/sqlite.py",
+        '        """One commit: take the input away, write the ledger\'s rows, send the output."""\n',
+        """
+        if deliveries:
+            bounds = (deliveries[0].position, deliveries[-1].position)
+            self._store.commit(label, lambda tx: tx.execute("DELETE FROM queued WHERE id BETWEEN ? AND ?", bounds))
+""",
+    ),
+    "told-before-commit": Bug(
+        "the partner's file is moved to done before its arrival is committed",
+        "source.done",
+        "bus/runtime/intake.py",
+        "        unfinished, known = self._ledger.known_arrival(route.name, identity, facts)\n",
+        """        inbound.complete("done", identity[:8])
+        unfinished, known = self._ledger.known_arrival(route.name, identity, facts)
+""",
+    ),
+    "delivered-before-publish": Bug(
+        "an output counts as delivered before it is published",
+        "commit.delivered",
+        "bus/runtime/sender.py",
+        '                if not flight.receipt.pop("happened", False):\n',
+        """                if not flight.receipt.pop("happened", False):
+                    mark = (self.outlet.name, flight.delivery.message.headers.id, flight.delivery.message)
+                    early = Settlement(self.outlet.name)
+                    early.outbound.append((*mark, {**flight.receipt, "state": "delivered"}))
+                    self._broker.settle([flight.delivery], early, "delivered")
+""",
+    ),
+    "never-asked": Bug(
+        "after a crash an output is published again without asking whether it is out already",
+        "commit.requested",
+        "bus/runtime/sender.py",
+        '                if state is not None and state[0] == "requested":\n',
+        "                if state is None and flights:\n",
+    ),
+    "no-cursor": Bug(
+        "a split that was interrupted begins again from its first part, behind the parts that are stored already",
+        "commit.stage-batch",
+        "bus/runtime/splitting.py",
+        "            parts = islice(parts, cursor.next_index, None)",
+        "            parts = islice(parts, 0, None)",
+    ),
+    "ids-by-chance": Bug(
+        "the parts of a split get ids by chance, so a unit that runs again makes other ones",
+        "commit.stage-batch",
+        "bus/message.py",
+        '        digest.update(b"%d" % index)\n',
+        '        digest.update(b"%d" % index + __import__("os").urandom(8))\n',
+    ),
+    "no-sweep": Bug(
+        "stage files of a dead owner are never removed",
+        "sink.stage",
+        "bus/folder/drop.py",
+        "            if found and int(found[1]) < self._resources.epoch and path.removesuffix(_MARK) not in live:\n",
+        "            if found and int(found[1]) < 0 and path.removesuffix(_MARK) not in live:\n",
+    ),
+    "claims-forgotten": Bug(
+        "a file that a dead owner had claimed is never taken over",
+        "source.claim",
+        "bus/folder/pickup.py",
+        "            if int(claim[1]) <= self.resources.epoch:\n",
+        "            if int(claim[1]) == self.resources.epoch:\n",
+    ),
+}
+
+
+def plant(name: str, target: Path) -> Path:
+    """A copy of everything that runs, with one bug in it; returns its folder.
+
+    Raises:
+        ValueError: the text to replace is not there exactly once, because the sources have changed.
+    """
+    bug = BUGS[name]
+    for part in _COPIED:
+        shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__", ".bus"))
+    for name_of_file in ("pyproject.toml", "tests/__init__.py"):
+        shutil.copy2(ROOT / name_of_file, target / name_of_file)
+    path = target / bug.file
+    text = path.read_text("utf-8")
+    if text.count(bug.old) != 1:
+        raise ValueError(f"the text of `{name}` is {text.count(bug.old)} times in {bug.file}, not once")
+    path.write_text(text.replace(bug.old, bug.new), "utf-8")
+    return target

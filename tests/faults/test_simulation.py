@@ -1,0 +1,73 @@
+"""A crash after every single effect of the three routes loses nothing and doubles nothing; a planted bug is found."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.planted import BUGS, ROOT, plant
+
+SEED = 20261124
+QUICK = ("ack-before-commit", "delivered-before-publish", "never-asked", "no-cursor")
+
+
+def simulation(*options: str, folder: Path = ROOT) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.faults.simulation", "--json", "--seed", str(SEED), *options]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def told(process: subprocess.Popen[str]) -> dict[str, Any]:
+    out, errors = process.communicate(timeout=1_500)
+    assert out, errors[-2_000:]
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def halves(*options: str) -> list[dict[str, Any]]:
+    """The same walk by two processes that share its points."""
+    return [told(process) for process in [simulation("--part", f"{part}/2", *options) for part in range(2)]]
+
+
+@pytest.mark.timeout(300)
+def test_a_crash_at_every_single_effect_loses_and_doubles_nothing() -> None:
+    first, second = halves()
+
+    assert first["red"] + second["red"] == []
+    assert first["labels"] == second["labels"]
+    reached = {label.partition(":")[0] for label in first["labels"]}
+    assert {"source.claim", "source.fetch", "source.done", "blob.create", "sink.stage", "sink.rename"} <= reached
+    assert {
+        f"commit.{kind}" for kind in ("admit", "completed", "segment", "stage-batch", "requested", "delivered")
+    } <= reached
+    assert first["places"] == second["places"] >= 300
+    assert first["runs"] + second["runs"] >= first["places"]
+
+
+@pytest.mark.timeout(120)
+def test_crashes_during_the_recovery_lose_and_double_nothing() -> None:
+    first, second = halves("--only", "nothing", "--pairs", "60", "--triples", "20")
+
+    assert first["red"] + second["red"] == []
+    assert first["crashes"] + second["crashes"] >= 170
+
+
+@pytest.mark.parametrize("bug", [b if b in QUICK else pytest.param(b, marks=pytest.mark.full) for b in BUGS])
+def test_a_planted_bug_is_found(bug: str, tmp_path: Path) -> None:
+    copy = plant(bug, tmp_path)
+
+    found = told(simulation("--only", BUGS[bug].shows_at, "--stop", folder=copy))
+
+    assert found["red"], f"nobody noticed that {BUGS[bug].story}"
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3_600)
+def test_thousands_of_pairs_and_triples_of_crashes() -> None:
+    first, second = halves("--only", "nothing", "--pairs", "4000", "--triples", "2000")
+
+    assert first["red"] + second["red"] == []
