@@ -96,7 +96,7 @@ def read_figures(reading: Reading, now: int) -> Figures:
     )
     figures.in_doubt = _counts(
         reading,
-        "SELECT d.channel, count(*) FROM dead d JOIN outbound o ON o.number = d.number AND o.sink = d.channel "
+        "SELECT d.channel, count(*) FROM dead d CROSS JOIN outbound o ON o.number = d.number AND o.sink = d.channel "
         "WHERE o.state = 'in_doubt' GROUP BY 1",
     )
     figures.cases = _counts(

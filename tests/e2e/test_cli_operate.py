@@ -343,14 +343,15 @@ def test_following_a_payment_ends_when_it_is_done(tmp_path: Path) -> None:
     folder = landscape(tmp_path / "followed")
     drops(folder, "RUN_1.csv", RUN)
     bus(folder, "run", "--until-idle", "--hold-outputs")
-    follower = subprocess.Popen(
-        [*PROGRAM, "-C", str(folder), "trace", "INV-1", "-f"], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
-    assert follower.stdout is not None
-    assert follower.stdout.readline().rstrip().endswith("WAITS")
-    bus(folder, "run", "--until-idle")
-    rest, _ = follower.communicate(timeout=DEADLINE)
-    assert follower.returncode == 0
+    words = ("trace", "INV-1", "-f")
+    with subprocess.Popen(
+        [*PROGRAM, "-C", str(folder), *words], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as follower:
+        assert follower.stdout is not None
+        assert follower.stdout.readline().rstrip().endswith("WAITS")
+        bus(folder, "run", "--until-idle")
+        rest = follower.stdout.read()
+        assert follower.wait(DEADLINE) == 0
     assert "delivered" in rest
     assert rest.count("joined at file") == 1, "each hop is told once"
     assert rest.splitlines()[-1].startswith("Delivered to bank as ")
