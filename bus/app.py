@@ -90,7 +90,7 @@ class App:
         self.around = surroundings or Surroundings()
         self.landscape = (landscape or load_landscape(folder, self.around.catalogue)).require()
         self.home = home or folder / self.landscape.spec.store
-        self.home.mkdir(parents=True, exist_ok=True)
+        self.home.mkdir(parents=True, exist_ok=True, mode=0o700)  # payments are nobody else's business
         effect = self.around.effect
         self.store = self.around.store or Store(self.home / "bus.db", effect=effect)
         self.blobs: BlobStore = FileBlobs(self.home / "blobs", effect=effect)

@@ -192,7 +192,7 @@ class Sender:
             self.resting_until = self._clock.now() + wait
             if isinstance(error, ConfigError):
                 settlement.cases.append(self._note(message, code, reason))
-            outcome = "deferred"
+            message, outcome = again, "deferred"
         settlement.events.append(Event(message, outcome, "", code, reason))
         settlement.report(_untold(message), outcome)
         self._broker.settle([delivery], settlement, "failure")
