@@ -341,7 +341,7 @@ class _Impure(Exception):  # noqa: N818 - caught in this module, it is no error 
 
 
 def _needs_rewrite(value: Any, depth: int = 0) -> bool:
-    """Check that a value is plain data; true when a decimal inside would be written with an exponent."""
+    """Check that a value is plain data; true when a number inside must be written in another way than it stands."""
     kind = type(value)
     if kind in _LEAVES:
         return False
@@ -352,7 +352,7 @@ def _needs_rewrite(value: Any, depth: int = 0) -> bool:
             raise _Impure("a number out of reach")
         return False
     _check_container(value, kind, depth)
-    rewrite = False
+    rewrite = kind is dict and _is_whole_amount(value)
     for key, inner in value.items() if kind is dict else enumerate(value):
         try:
             if type(inner) is not str and _needs_rewrite(inner, depth + 1):
@@ -378,11 +378,18 @@ def _has_exponent(value: Decimal) -> bool:
     return "E" in str(value)
 
 
+def _is_whole_amount(value: dict[str, Any]) -> bool:
+    """An amount without decimals: a message that was stored brings it back as an integer, yet it is an amount."""
+    return type(value.get("value")) is int and "currency" in value
+
+
 def _rewritten(value: Any, exact: Callable[[str], Any]) -> Any:
-    """The value with those decimals in plain digits."""
+    """The value with those decimals in plain digits, and amounts all alike."""
     if isinstance(value, Decimal):
         return exact(f"{value:f}") if _has_exponent(value) else value
     if isinstance(value, dict):
+        if _is_whole_amount(value):
+            value = {**value, "value": exact(str(value["value"]))}
         return {key: _rewritten(inner, exact) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_rewritten(inner, exact) for inner in value]
