@@ -165,8 +165,7 @@ class _Looker:
     def plan(self, record: Record, *further: str) -> tuple[Any, list[int]]:
         """Picker of amount, currency and ``further`` values, and where IBANs stand; worked out once a shape."""
         if record.node.plan is None:
-            ibans = [node.text for node in _descend(record.node) if node.name == "IBAN"]
-            record.node.plan = (record.node.columns(*self._paths, *further), ibans)
+            record.node.plan = (record.node.columns(*self._paths, *further), _ibans(record.node))
         found: tuple[Any, list[int]] = record.node.plan
         return found
 
@@ -181,15 +180,22 @@ class _Looker:
 
     def numbers(self, record: Record, indices: list[int]) -> None:
         """Check the IBANs of a record."""
-        for problem in {iban_problem(record.values[index].strip()): None for index in indices}:
+        problems = {iban_problem(record.values[index].strip()) for index in indices}
+        for node, values in record.details:
+            if node.plan is None:
+                node.plan = _ibans(node)
+            problems.update(iban_problem(values[index].strip()) for index in node.plan)
+        for problem in sorted(problems):
             if problem:
                 self.findings.add("VAL431", self._severity, record.place(), f"an IBAN is {problem}")
 
 
-def _descend(node: Node) -> Iterable[Node]:
-    yield node
+def _ibans(node: Node) -> list[int]:
+    """Where IBANs stand among the values of a record."""
+    found = [node.text] if node.name == "IBAN" else []
     for child in node.children:
-        yield from _descend(child)
+        found += _ibans(child)
+    return found
 
 
 class _Entries(_Looker):
@@ -299,7 +305,7 @@ class _Payments(_Looker):
             "NbOfTxs", "CtrlSum", "ReqdExctnDt/Dt|ReqdExctnDt/DtTm|ReqdExctnDt|ReqdColltnDt"
         )(head.values)
         self._totals = Totals(count, total)
-        self.numbers(head, [node.text for node in _descend(head.node) if node.name == "IBAN"])
+        self.numbers(head, _ibans(head.node))
         try:
             day(date)
         except Rejected as error:

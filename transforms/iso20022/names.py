@@ -15,6 +15,7 @@ class Family:
         message: element below ``Document``.
         container: element that groups the records: a statement, a payment information block.
         record: element that is counted: an entry, a transaction.
+        detail: element of which one record may have thousands; empty for none.
         kind: what ``bus inspect`` calls such a file.
         each: names that :meth:`bus.ports.Document.parts` takes, the usual one first.
     """
@@ -23,6 +24,7 @@ class Family:
     message: str
     container: str
     record: str
+    detail: str
     kind: str
     each: tuple[str, ...]
 
@@ -31,12 +33,12 @@ _ACCOUNT = ("entries", "statements")
 FAMILIES: dict[str, Family] = {
     f.name: f
     for f in (
-        Family("camt.052", "BkToCstmrAcctRpt", "Rpt", "Ntry", "report", _ACCOUNT),
-        Family("camt.053", "BkToCstmrStmt", "Stmt", "Ntry", "statement", _ACCOUNT),
-        Family("camt.054", "BkToCstmrDbtCdtNtfctn", "Ntfctn", "Ntry", "notification", _ACCOUNT),
-        Family("pain.001", "CstmrCdtTrfInitn", "PmtInf", "CdtTrfTxInf", "payments", ("payments",)),
-        Family("pain.002", "CstmrPmtStsRpt", "OrgnlPmtInfAndSts", "TxInfAndSts", "status", ("statuses",)),
-        Family("pain.008", "CstmrDrctDbtInitn", "PmtInf", "DrctDbtTxInf", "payments", ()),
+        Family("camt.052", "BkToCstmrAcctRpt", "Rpt", "Ntry", "TxDtls", "report", _ACCOUNT),
+        Family("camt.053", "BkToCstmrStmt", "Stmt", "Ntry", "TxDtls", "statement", _ACCOUNT),
+        Family("camt.054", "BkToCstmrDbtCdtNtfctn", "Ntfctn", "Ntry", "TxDtls", "notification", _ACCOUNT),
+        Family("pain.001", "CstmrCdtTrfInitn", "PmtInf", "CdtTrfTxInf", "", "payments", ("payments",)),
+        Family("pain.002", "CstmrPmtStsRpt", "OrgnlPmtInfAndSts", "TxInfAndSts", "", "status", ("statuses",)),
+        Family("pain.008", "CstmrDrctDbtInitn", "PmtInf", "DrctDbtTxInf", "", "payments", ()),
     )
 }
 BY_ELEMENT: dict[str, Family] = {f.message: f for f in FAMILIES.values()}

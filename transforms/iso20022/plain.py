@@ -1,58 +1,34 @@
 """Makes any XML file a plain one: seekable, UTF-8, without document type, comments, CDATA and processing instructions.
 
 Plain files can be cut at the end tags of their records without parsing, because every ``<`` in them begins a tag. Most
-files from banks are plain; they are only looked through. The others are rewritten once, by the streaming expat parser.
+files from banks are plain; they are only looked through. The others are copied, with what is more than tags and text
+taken out. A document type declaration is refused here, in every encoding, before any XML parser sees it.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 import tempfile
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
-from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 from bus import Rejected
-from transforms.iso20022.xml import (
-    MOST_DEPTH,
-    broken_encoding,
-    doctype_refused,
-    not_well_formed,
-    too_deep,
-    truncated,
-    unknown_entity,
-)
+from transforms.iso20022.xml import broken_encoding, doctype_refused, not_well_formed, truncated
 
 _BLOCK = 1 << 20
 _IN_MEMORY = 8 << 20
-_BOM = b"\xef\xbb\xbf"
+_LONGEST_ODDITY = 16 << 20
+_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_EIGHT_BIT = ("us-ascii", "ascii", "iso-8859-1", "iso-8859-2", "iso-8859-15", "latin1", "windows-1250", "windows-1252")
+_ACCEPTED = ("utf-8", "utf-16", *_EIGHT_BIT)
 _DECLARATION = re.compile(rb"<\?xml\s[^>]*?(?:encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"'][^>]*)?\?>")
 _BETWEEN = re.compile(rb"(?:\s++|<!--(?:[^-]|-(?!-))*+-->|<\?(?!(?i:xml)\s)(?:[^?]|\?(?!>))*+\?>)*+")
 _ROOT = re.compile(rb"<[A-Za-z_\x80-\xff]")
-_ACCEPTED = (
-    "utf-8",
-    "utf8",
-    "utf-16",
-    "utf-16le",
-    "utf-16be",
-    "us-ascii",
-    "ascii",
-    "iso-8859-1",
-    "iso-8859-2",
-    "iso-8859-15",
-    "latin1",
-    "windows-1250",
-    "windows-1252",
-)
-
-
-def _codes(*names: str) -> frozenset[int]:
-    return frozenset(expat.errors.codes[getattr(expat.errors, f"XML_ERROR_{name}")] for name in names)
-
-
-_AT_THE_END = _codes("NO_ELEMENTS", "UNCLOSED_TOKEN", "PARTIAL_CHAR", "UNCLOSED_CDATA_SECTION")
-_ENCODING = _codes("UNKNOWN_ENCODING", "INCORRECT_ENCODING")
-_ENTITY = _codes("UNDEFINED_ENTITY", "RECURSIVE_ENTITY_REF")
+_BEGUN = re.compile(rb"<[!?]")
+_ODDITY = re.compile(rb"<!--(.*?)-->|<!\[CDATA\[(.*?)\]\]>|<\?(.*?)\?>", re.DOTALL)
+_XML_TARGET = re.compile(rb"(?i:xml)\s")
 
 
 class Plain(NamedTuple):
@@ -64,26 +40,27 @@ class Plain(NamedTuple):
 
 
 def plain(source: BinaryIO, max_size: int) -> Plain:
-    """Look through a file, rewrite it when it is not plain.
+    """Look through a file, copy it when it is not plain.
 
     The source may be read again from its present position where it can seek; otherwise it is copied first.
 
     Raises:
-        Rejected: ``SEC100`` (document type declaration), ``SEC101`` (too deep), ``SEC102`` (over ``max_size`` bytes),
-            ``SEC104`` (encoding not accepted), ``SEC105`` (entity), ``VAL400`` (not well-formed), ``VAL401``
-            (truncated), ``VAL402`` (empty), ``VAL407`` (bytes against the encoding).
+        Rejected: ``SEC100`` (document type declaration), ``SEC102`` (over ``max_size`` bytes), ``SEC104`` (encoding not
+            accepted), ``VAL400`` (not well-formed), ``VAL401`` (truncated), ``VAL402`` (empty), ``VAL407`` (bytes
+            against the encoding).
     """
-    file = source if source.seekable() else _copied(source, max_size)
+    file = source if source.seekable() else _copied(_blocks(source, max_size))
     begin = file.tell()
     head = file.read(_BLOCK)
     if not head.strip():
         raise Rejected("VAL402", "the file is empty", reason="FF01", hint="ask the sender for the file again")
-    root = _root(head)
+    codec, skip = _encoding(head)
+    root = _root(head, skip) if codec == "utf-8" else -1
     file.seek(begin)
-    if root < 0 or not _is_plain(file, max_size, skip=root):
-        file.seek(begin)
-        return _Rewriter(max_size).rewrite(file)
-    return Plain(file, begin + root, head.count(b"\n", 0, root) + 1)
+    if root >= 0 and _is_plain(_blocks(file, max_size), root):
+        return Plain(file, begin + root, head.count(b"\n", 0, root) + 1)
+    file.seek(begin)
+    return Plain(_copied(_Cleaner().clean(_as_utf8(_blocks(file, max_size), codec, skip))), 0, 1)
 
 
 class _Copy(tempfile.SpooledTemporaryFile[bytes]):
@@ -93,43 +70,58 @@ class _Copy(tempfile.SpooledTemporaryFile[bytes]):
         self.close()
 
 
-def _copied(source: BinaryIO, max_size: int) -> BinaryIO:
+def _copied(blocks: Iterable[bytes]) -> BinaryIO:
     copy = _Copy(_IN_MEMORY)
-    while block := source.read(_BLOCK):
+    for block in blocks:
         copy.write(block)
-        if copy.tell() > max_size:
-            raise _too_large(max_size)
     copy.seek(0)
     return copy  # type: ignore[return-value]  # a spooled file has all that is used of BinaryIO
 
 
-def _too_large(max_size: int) -> Rejected:
-    hint = "raise `max_size` of the format where such files are wanted"
-    return Rejected("SEC102", f"the file is larger than {max_size} bytes", hint=hint)
+def _blocks(file: BinaryIO, max_size: int) -> Iterator[bytes]:
+    size = 0
+    while block := file.read(_BLOCK):
+        size += len(block)
+        if size > max_size:
+            hint = "raise `max_size` of the format where such files are wanted"
+            raise Rejected("SEC102", f"the file is larger than {max_size} bytes", hint=hint)
+        yield block
 
 
-def _root(head: bytes) -> int:
+def _encoding(head: bytes) -> tuple[str, int]:
+    """Codec of a file and length of its byte order mark; the two and the declaration have to agree."""
+    codec, skip = next(((name, len(bom)) for bom, name in _BOMS if head.startswith(bom)), ("", 0))
+    if not codec and head[:2] in (b"<\0", b"\0<"):
+        codec = "utf-16-le" if head[:1] == b"<" else "utf-16-be"
+    wide = codec.startswith("utf-16")
+    start = head[skip : skip + 400]
+    declared = _DECLARATION.match(start.decode(codec, "ignore").encode() if wide else start)
+    name = declared[1].decode().lower() if declared and declared[1] else "utf-16" if wide else "utf-8"
+    if name in ("utf-16", "utf-16le", "utf-16be"):
+        if not wide:
+            raise broken_encoding(1)
+        return codec, skip
+    if name not in (*_ACCEPTED, "utf8"):
+        hint = f"send {', '.join(_ACCEPTED)}"
+        raise Rejected("SEC104", "line 1: this text encoding is not accepted", place="line 1", hint=hint)
+    if wide or (codec and name not in ("utf-8", "utf8")):
+        raise broken_encoding(1)
+    return "utf-8" if name == "utf8" else name, skip
+
+
+def _root(head: bytes, start: int) -> int:
     """Offset of the root element when the file is plain up to there, else -1."""
-    start = len(_BOM) if head.startswith(_BOM) else 0
     declared = _DECLARATION.match(head, start)
-    if declared:
-        if declared[1] and declared[1].upper() not in (b"UTF-8", b"UTF8"):
-            return -1
-        start = declared.end()
-    between = _BETWEEN.match(head, start)
+    between = _BETWEEN.match(head, declared.end() if declared else start)
     end = between.end() if between else start
     return end if _ROOT.match(head, end) else -1
 
 
-def _is_plain(file: BinaryIO, max_size: int, skip: int) -> bool:
+def _is_plain(blocks: Iterator[bytes], skip: int) -> bool:
     """Whether nothing in the file, ``skip`` bytes at its beginning apart, is more than tags and text."""
-    size = 0
     before = b""
-    while block := file.read(_BLOCK):
-        size += len(block)
-        if size > max_size:
-            raise _too_large(max_size)
-        block = block[skip:]
+    for whole in blocks:
+        block = whole[skip:]
         skip = 0
         # One byte is looked for first: that is a hundred times faster, and these two are rare in files of banks.
         if (b"!" in block and b"<!" in before + block) or (b"?" in block and b"<?" in before + block):
@@ -138,77 +130,87 @@ def _is_plain(file: BinaryIO, max_size: int, skip: int) -> bool:
     return True
 
 
-class _Rewriter:
-    """Copies a document as plain XML; tags stay on their lines, by line breaks in the place of what is left out."""
-
-    def __init__(self, max_size: int) -> None:
-        self._most = max_size
-        self._depth = 0
-        self._first_line = self._line = 0
-        self._out = _Copy(_IN_MEMORY)
-        self._parser = parser = expat.ParserCreate()
-        parser.buffer_text = True
-        parser.ordered_attributes = True
-        parser.XmlDeclHandler = self._declaration
-        parser.StartDoctypeDeclHandler = self._doctype
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text
-
-    def rewrite(self, file: BinaryIO) -> Plain:
-        """Read the whole file and hand out its plain copy."""
-        size = 0
-        try:
-            while block := file.read(_BLOCK):
-                size += len(block)
-                if size > self._most:
-                    raise _too_large(self._most)
-                self._parser.Parse(block, False)  # noqa: FBT003 - expat takes the flag by position only
-            self._parser.Parse(b"", True)  # noqa: FBT003 - as above
-        except expat.ExpatError as error:
-            raise _refusal(error) from None
-        self._out.seek(0)
-        return Plain(self._out, 0, self._first_line)  # type: ignore[arg-type]  # a spooled file has all that is used of BinaryIO
-
-    def _declaration(self, _version: str, encoding: str | None, _standalone: int) -> None:
-        if encoding and encoding.lower() not in _ACCEPTED:
-            known = ", ".join(_ACCEPTED)
-            raise Rejected("SEC104", "line 1: this text encoding is not accepted", place="line 1", hint=f"send {known}")
-
-    def _doctype(self, *_of_it: object) -> None:
-        raise doctype_refused(self._parser.CurrentLineNumber)
-
-    def _start(self, name: str, attributes: list[str]) -> None:
-        self._depth += 1
-        line = self._parser.CurrentLineNumber
-        if self._depth > MOST_DEPTH:
-            raise too_deep(line)
-        if not self._first_line:
-            self._first_line = self._line = line
-        self._out.write(b"\n" * (line - self._line))
-        self._line = line
-        texts = (f' {key}="{_attribute(value)}"' for key, value in zip(attributes[::2], attributes[1::2], strict=True))
-        self._out.write(f"<{name}{''.join(texts)}>".encode())
-
-    def _end(self, name: str) -> None:
-        self._depth -= 1
-        self._out.write(f"</{name}>".encode())
-
-    def _text(self, text: str) -> None:
-        if self._depth:
-            self._line += text.count("\n")
-            self._out.write(escape(text, {"\r": "&#13;"}).encode())
+def _as_utf8(blocks: Iterator[bytes], codec: str, skip: int) -> Iterator[bytes]:
+    """The file without its byte order mark, in UTF-8."""
+    decoder = codecs.getincrementaldecoder(codec)("strict")
+    line = 1
+    for block in blocks:
+        if codec == "utf-8":  # checked by the XML parser
+            yield block[skip:]
+        else:
+            try:
+                text = decoder.decode(block[skip:])
+            except UnicodeDecodeError as error:
+                raise broken_encoding(line + bytes(error.object).count(b"\n", 0, error.start)) from None
+            line += text.count("\n")
+            yield text.encode()
+        skip = 0
+    if decoder.getstate()[0]:
+        raise truncated(line)
 
 
-def _attribute(value: str) -> str:
-    return escape(value, {'"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"})
+class _Cleaner:
+    """Takes out of UTF-8 XML what is more than tags and text; lines stay what they were, text loses no character."""
 
+    def __init__(self) -> None:
+        self._kept = b""
+        self._line = 1
+        self._begins = True
+        self._last = b">"
 
-def _refusal(error: expat.ExpatError) -> Rejected:
-    if error.code in _AT_THE_END:
-        return truncated(error.lineno)
-    if error.code in _ENCODING:
-        return broken_encoding(error.lineno)
-    if error.code in _ENTITY:
-        return unknown_entity(error.lineno)
-    return not_well_formed(error.lineno)
+    def clean(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """The whole file."""
+        for block in blocks:
+            yield from self._feed(self._kept + block)
+            if len(self._kept) > _LONGEST_ODDITY:
+                raise truncated(self._line)
+        if self._kept:
+            raise truncated(self._line)
+
+    def _feed(self, data: bytes) -> Iterator[bytes]:
+        position = 0
+        while begun := _BEGUN.search(data, position):
+            text = data[position : begun.start()]
+            self._line += text.count(b"\n")
+            self._last = text.rstrip()[-1:] or self._last
+            yield text
+            position = begun.start()
+            self._begins = self._begins and not position
+            whole = _ODDITY.match(data, position)
+            if whole is None:
+                self._must_be_unfinished(data[position : position + 9])
+                break
+            yield self._in_place_of(whole)
+            self._line += whole[0].count(b"\n")
+            self._begins = False
+            position = whole.end()
+        else:
+            end = len(data) - data.endswith(b"<")
+            text = data[position:end]
+            self._line += text.count(b"\n")
+            self._last = text.rstrip()[-1:] or self._last
+            yield text
+            position = end
+        self._begins = self._begins and not position
+        self._kept = data[position:]
+
+    def _must_be_unfinished(self, begin: bytes) -> None:
+        if begin.startswith((b"<!--", b"<![CDATA[", b"<?")) or b"<![CDATA[".startswith(begin) or begin == b"<!-":
+            return
+        if b"<!DOCTYPE".startswith(begin.upper()):
+            if len(begin) == 9:
+                raise doctype_refused(self._line)
+            return
+        raise not_well_formed(self._line)
+
+    def _in_place_of(self, oddity: re.Match[bytes]) -> bytes:
+        comment, characters, instruction = oddity.groups()
+        if characters is not None:
+            self._last = b"x" if characters.strip() else self._last
+            return escape(characters.decode("latin-1")).encode("latin-1")
+        if comment is not None and (b"--" in comment or comment.endswith(b"-")):
+            raise not_well_formed(self._line)
+        if instruction is not None and _XML_TARGET.match(instruction) and not self._begins:
+            raise not_well_formed(self._line)
+        # Within a text a line break would become a part of it.
+        return b"\n" * oddity[0].count(b"\n") if self._last == b">" else b""

@@ -26,6 +26,7 @@ _LONGEST = 16_384
 _MOST_TAGS = 400
 _MOST_PATTERNS = 48
 _MOST_SHAPES = 2_000
+_LUCK = 2_000
 _TAG = re.compile(
     r"<(?P<end>/?)(?P<name>[\w.:-]++)(?P<attributes>(?:\s++[\w.:-]++\s*+=\s*+(?:\"[^\"<]*+\"|'[^'<]*+'))*+)\s*+(?P<empty>/?)>"
 )
@@ -80,77 +81,103 @@ class Shapes:
         self._start = re.compile(rf"<{re.escape(record)}(?=[\s>])")
         self._patterns: list[tuple[Callable[..., re.Match[str] | None], Node]] = []
         self._walked: dict[tuple[Any, ...], Node] = {}
+        self._luck = _LUCK
 
     def read(self, text: str) -> tuple[Node, Values] | None:
         """One record from its text, which may have something of the elements before it, up to its own end tag.
 
-        None when the text has to be read from the parsed tree, and everything after it in the same stretch too.
+        None when it has to be read from the parsed tree.
         """
-        begin = self._start.search(text)
-        if not begin:
+        if self._luck < 0:
             return None
+        known = self._known(text)
+        if known is None and (begin := self._start.search(text)):
+            # The head of a container may stand before its first record.
+            known = self._known(text[begin.start() :]) or self._learned(text[begin.start() :])
+        return known
+
+    def _known(self, text: str) -> tuple[Node, Values] | None:
         for number, (match, node) in enumerate(self._patterns):
-            found = match(text, begin.start())
+            found = match(text)
             if found:
                 if number:
                     self._patterns.insert(0, self._patterns.pop(number))
+                    self._luck += 1
                 return node, _decoded(found.groups(), text)
-        if len(self._patterns) >= _MOST_PATTERNS or len(text) - begin.start() > _LONGEST:
+        return None
+
+    def _learned(self, text: str) -> tuple[Node, Values] | None:
+        if len(self._patterns) >= _MOST_PATTERNS:
+            self._luck -= 1  # shapes that never repeat are not looked for for ever
             return None
-        learned = _Learner(self._prefix, self._depth).learn(text[begin.start() :])
+        learned = _Learner(self._prefix, self._depth).learn(text) if len(text) <= _LONGEST else None
         if learned is None:
             return None
         self._patterns.insert(0, learned)
-        found = learned[0](text, begin.start())
-        return (learned[1], _decoded(found.groups(), text)) if found else None
+        return self._known(text)
 
-    def walk(self, element: etree._Element, without: str = "") -> tuple[Node, Values]:
-        """One record, or the head of a container (``without`` its records), from the parsed tree."""
-        values: list[str] = []
-        key: list[Any] = []
-        root = _walk(element, (values, key, without), self._depth)
-        values.append("")
+    def is_one(self, text: str) -> bool:
+        """Whether a text that was cut at the record's end tag is that of exactly one record."""
+        return len(self._start.findall(text)) == 1
+
+    def walk(self, element: etree._Element, apart: str = "") -> tuple[Node, Values, list[etree._Element]]:
+        """One record, or the head of a container, from the parsed tree; elements named ``apart`` are listed instead."""
+        walker = _Walker(apart)
+        root = walker.walk(element, self._depth)
+        walker.values.append("")
+        key = tuple(walker.key)
         if len(key) > 4 * _MOST_TAGS:
-            return root, values
-        known = self._walked.get(tuple(key))
+            return root, walker.values, walker.apart
+        known = self._walked.get(key)
         if known is None:
             if len(self._walked) >= _MOST_SHAPES:
                 self._walked.clear()
-            self._walked[tuple(key)] = known = root
-        return known, values
+            self._walked[key] = known = root
+        return known, walker.values, walker.apart
 
 
-def _walk(element: etree._Element, into: tuple[list[str], list[Any], str], depth: int) -> Node:
-    """The shape of an element; children of another namespace are not part of the message and left out."""
-    values, key, without = into
-    if depth > MOST_DEPTH:
-        raise too_deep(line_of(element))
-    space, _, name = str(element.tag).rpartition("}")
-    node = Node(name)
-    key.append(name)
-    for attribute, value in element.attrib.items():
-        node.attributes[str(attribute)] = len(values)
-        key.append(f"@{attribute!s}")
-        values.append(str(value))
-    has_children = False
-    for child in element.iterchildren(tag=etree.Element):
-        has_children = True
-        inner_space, _, inner = str(child.tag).rpartition("}")
-        if inner != without and inner_space == space:
-            node.children.append(_walk(child, (values, key, ""), depth + 1))
-    if not has_children:
-        node.text = len(values)
-        values.append(element.text or "")
-    key.append(None)
-    return node
+class _Walker:
+    """Makes shape and values of an element; children of another namespace are no part of the message and left out."""
+
+    def __init__(self, apart: str = "") -> None:
+        self.values: list[str] = []
+        self.key: list[Any] = []
+        self.apart: list[etree._Element] = []
+        self._apart = apart
+
+    def walk(self, element: etree._Element, depth: int) -> Node:
+        if depth > MOST_DEPTH:
+            raise too_deep(line_of(element))
+        space, _, name = str(element.tag).rpartition("}")
+        node = Node(name)
+        self.key.append(name)
+        for attribute, value in element.attrib.items():
+            node.attributes[str(attribute)] = len(self.values)
+            self.key.append(f"@{attribute!s}")
+            self.values.append(str(value))
+        is_leaf = True
+        for child in element.iterchildren(tag=etree.Element):
+            is_leaf = False
+            inner_space, _, inner = str(child.tag).rpartition("}")
+            if inner_space != space:
+                continue
+            if inner == self._apart:
+                self.apart.append(child)
+            else:
+                node.children.append(self.walk(child, depth + 1))
+        if is_leaf:
+            node.text = len(self.values)
+            self.values.append(element.text or "")
+        self.key.append(None)
+        return node
 
 
 def walk(element: etree._Element) -> tuple[Node, Values]:
     """One element that is read only once in a file, such as a group header."""
-    values: list[str] = []
-    root = _walk(element, (values, [], ""), 1)
-    values.append("")
-    return root, values
+    walker = _Walker()
+    root = walker.walk(element, 1)
+    walker.values.append("")
+    return root, walker.values
 
 
 def _decoded(values: tuple[str, ...], text: str) -> Values:

@@ -33,11 +33,8 @@ _ENTRY = (
     "BookgDt/Dt|BookgDt/DtTm|BookgDt",
     "ValDt/Dt|ValDt/DtTm|ValDt",
     "AcctSvcrRef",
-    "BkTxCd/Domn/Cd",
-    "BkTxCd/Domn/Fmly/Cd",
-    "BkTxCd/Domn/Fmly/SubFmlyCd",
-    "BkTxCd/Prtry/Cd",
 )
+_BANK_CODE = ("BkTxCd/Domn/Cd", "BkTxCd/Domn/Fmly/Cd", "BkTxCd/Domn/Fmly/SubFmlyCd", "BkTxCd/Prtry/Cd")
 _TRANSACTION = (
     "Refs/EndToEndId",
     "Refs/InstrId",
@@ -50,7 +47,8 @@ _TRANSACTION = (
 _OPENING = ("OPBD", "PRCD")
 _CLOSING = ("CLBD",)
 
-Entry = Callable[[Values, "Statement"], dict[str, Any]]
+Entry = Callable[[Record, "Statement"], dict[str, Any]]
+Transaction = Callable[[Values, dict[str, Any] | None, str, bool], dict[str, Any]]
 
 
 class Statement:
@@ -101,7 +99,7 @@ class Statement:
         if plan is None:
             plan = record.node.plan = _entry(record.node)
         try:
-            return plan(record.values, self)
+            return plan(record, self)
         except Rejected as error:
             self._count_unread(record)
             raise placed(error, record.place()) from None
@@ -186,31 +184,23 @@ def _first(balances: list[dict[str, Any]], kinds: tuple[str, ...], currency: str
 
 def _entry(node: Node) -> Entry:
     pick = node.columns(*_ENTRY)
-    details = node.all("NtryDtls/TxDtls") or node.all("TxDtls")
-    transactions = [_transaction(detail, alone=len(details) == 1) for detail in details]
+    bank_code = _bank_code(node)
+    inside = [_transaction(detail) for detail in node.all("NtryDtls/TxDtls") or node.all("TxDtls")]
 
-    def read(values: Values, statement: Statement) -> dict[str, Any]:
-        (
-            reference,
-            text,
-            currency,
-            sign,
-            reversal,
-            status,
-            booked,
-            valued,
-            bank_reference,
-            domain,
-            family,
-            sub,
-            own,
-        ) = pick(values)
+    def read(record: Record, statement: Statement) -> dict[str, Any]:
+        values = record.values
+        reference, text, currency, sign, reversal, status, booked, valued, bank_reference = pick(values)
         value = amount(text, currency)
         flow = direction(sign)
         signed = value if flow == "credit" else -value
         is_reversal = flag(reversal) if reversal else False
         status = status.strip()
         unsigned = {"value": value, "currency": currency}
+        # A transaction that is alone is worth what its entry is worth when it says nothing else.
+        alone = unsigned if len(inside) + len(record.details) == 1 else None
+        transactions = [transaction(values, alone, flow, is_reversal) for transaction in inside]
+        for detail, detail_values in record.details:
+            transactions.append(_planned(detail)(detail_values, alone, flow, is_reversal))
         entry = {
             "type": "entry",
             "statement_id": statement.body["id"],
@@ -225,8 +215,8 @@ def _entry(node: Node) -> Entry:
             "booking_date": day(booked) if booked else "",
             "value_date": day(valued) if valued else "",
             "bank_reference": bank_reference.strip(),
-            "bank_transaction_code": f"{domain.strip()}/{family.strip()}/{sub.strip()}" if domain else own.strip(),
-            "transactions": [transaction(values, unsigned, flow, is_reversal) for transaction in transactions],
+            "bank_transaction_code": bank_code(values),
+            "transactions": transactions,
         }
         if status == "BOOK":
             statement.book(currency, signed)
@@ -235,15 +225,32 @@ def _entry(node: Node) -> Entry:
     return read
 
 
-def _transaction(node: Node, *, alone: bool) -> Callable[[Values, dict[str, Any], str, bool], dict[str, Any]]:
-    """Reader of a ``TxDtls``; one that is ``alone`` is worth what its entry is worth when it says nothing else."""
+def _bank_code(node: Node) -> Callable[[Values], str]:
+    """Reader of the bank transaction code: ``PMNT/RCDT/ESCT``, or the bank's own."""
+    pick = node.columns(*_BANK_CODE)
+
+    def read(values: Values) -> str:
+        domain, family, sub, own = pick(values)
+        return f"{domain.strip()}/{family.strip()}/{sub.strip()}" if domain else own.strip()
+
+    return read
+
+
+def _planned(node: Node) -> Transaction:
+    if node.plan is None:
+        node.plan = _transaction(node)
+    found: Transaction = node.plan
+    return found
+
+
+def _transaction(node: Node) -> Transaction:
+    """Reader of a ``TxDtls``: from values, amount for one that tells none, direction and reversal of the entry."""
     pick = node.columns(*_TRANSACTION)
     sides = {True: _party(node, "Dbtr"), False: _party(node, "Cdtr")}
     texts = remittance(node)
 
-    def read(values: Values, of_entry: dict[str, Any], flow: str, reversal: bool) -> dict[str, Any]:  # noqa: FBT001 - positional on the hot path
+    def read(values: Values, worth: dict[str, Any] | None, flow: str, reversal: bool) -> dict[str, Any]:  # noqa: FBT001 - positional on the hot path
         end_to_end, instruction, transaction, text, currency, sign, reason = pick(values)
-        worth: dict[str, Any] | None = of_entry if alone else None
         if text:
             worth = {"value": amount(text, currency), "currency": currency}
         flow = direction(sign) if sign else flow

@@ -35,6 +35,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     line: int
     """From 1; 0 when not known."""
     element: etree._Element
+    details: list[tuple[Node, Values]] = []
+    """Parts of a record that was not read from its text, each for itself, because there may be thousands."""
 
     def place(self) -> str:
         """For people: ``line 17, Ntry 3``."""
@@ -195,7 +197,6 @@ class _Reader:
         self._message_tag = str(begun.head.tag)
         self._container_tag = space + begun.family.container if begun.has_container else ""
         self._family, self._namespace = begun.family, begun.namespace
-        self._record_name = begun.family.record
         self._record_tag = space + begun.family.record
         self._end_tag = f"</{record}>"
         self._shapes = Shapes(record, len(begun.open_tags) + 1)
@@ -210,10 +211,14 @@ class _Reader:
             within = message.iterchildren(self._container_tag) if self._container_tag else (message,)
             containers.append((message, [(c, list(c.iterchildren(self._record_tag))) for c in within]))
         total = sum(len(elements) for _, inside in containers for _, elements in inside)
-        self._nothing_else(segment, total)
         texts = segment.text.split(self._end_tag)
         # Equal numbers mean that text and tree speak of the same records, until a text turns out not to be one.
-        pieces = iter(texts if len(texts) == total + 1 else ())
+        agree = len(texts) == total + 1
+        if not agree and sum(1 for _ in segment.root.iter(self._record_tag)) != total:
+            raise outside(self._family, 0)
+        if "Document" in segment.text:
+            self._no_other_message(segment)
+        pieces = iter(texts if agree else ())
         for place, (message, inside) in enumerate(containers):
             begins = place > 0 or self._is_first
             if begins:
@@ -227,11 +232,8 @@ class _Reader:
                     yield Event("records", self._records(elements, pieces, segment.line_offset))
         self._is_first = False
 
-    def _nothing_else(self, segment: Segment, total: int) -> None:
+    def _no_other_message(self, segment: Segment) -> None:
         """Nothing that counts may stand where the events do not come by."""
-        found = list(segment.root.iter(self._record_tag))
-        if len(found) != total:
-            raise outside(self._family, 0)
         for document in segment.root.iter("{*}Document"):
             name = str(etree.QName(document).namespace)
             if name != self._namespace and message_of(name)[0][:8] in FAMILIES:
@@ -253,7 +255,7 @@ class _Reader:
     def _container(self, element: etree._Element, line_offset: int) -> Record:
         self._is_open = True
         self._containers += 1
-        node, values = self._shapes.walk(element, without=self._record_name)
+        node, values, _ = self._shapes.walk(element, self._family.record)
         return Record(node, values, self._containers, line_of(element, line_offset), element)
 
     def _records(self, elements: list[etree._Element], pieces: Iterator[str], offset: int) -> list[Record]:
@@ -261,10 +263,14 @@ class _Reader:
         for number, element in enumerate(elements, self._number + 1):
             text = next(pieces, None)
             known = read(text) if text is not None else None
-            if known is None:
+            if known is not None:
+                found.append(Record(known[0], known[1], number, line_of(element, offset), element))
+                continue
+            if text is not None and not self._shapes.is_one(text):
                 for _ in pieces:  # the rest of the segment is walked too: its texts may not be its records
                     pass
-                known = self._shapes.walk(element)
-            found.append(Record(known[0], known[1], number, line_of(element, offset), element))
+            node, values, apart = self._shapes.walk(element, self._family.detail)
+            details = [self._shapes.walk(detail)[:2] for detail in apart]
+            found.append(Record(node, values, number, line_of(element, offset), element, details))
         self._number += len(elements)
         return found

@@ -297,3 +297,26 @@ def test_the_whole_document_as_plain_data() -> None:
     bad = Iso20022Spec().build().read(io.BytesIO(camt053(statement([entry("x")]))))
     with pytest.raises(Rejected, match="VAL410"):
         bad.whole()
+
+
+def test_a_batch_of_thousands_is_read_like_a_small_one() -> None:
+    many = "".join(details(f"E{n}", f'<Amt Ccy="EUR">{n}.00</Amt>') for n in range(3_000))
+    small, large = read(camt053(statement([entry("1.00", inner=details("E7")), entry("4498500.00", inner=many)])))
+    found = large.body["transactions"]
+    assert [t["end_to_end_id"] for t in found] == [f"E{n}" for n in range(3_000)]
+    assert sum(t["amount"]["value"] for t in found) == large.body["amount"]["value"]
+    assert {**found[7], "amount": None} == {**small.body["transactions"][0], "amount": None}
+    odd = camt053(
+        statement(
+            [entry("5.00", inner=details().replace("<TxDtls>", "<TxDtls >").replace("</NtryDtls>", "</NtryDtls >"))]
+        )
+    )
+    spaced = odd.replace(b"</Ntry>", b"</Ntry >")
+    assert read(spaced)[0].body["transactions"] == read(odd)[0].body["transactions"]
+    assert read(spaced)[0].body["transactions"][0]["amount"]["value"] == Decimal("5.00")
+
+
+def test_an_account_number_within_a_large_batch_is_looked_at() -> None:
+    many = "".join(details(f"E{n}") for n in range(200)).replace(OTHER_IBAN, OTHER_IBAN[:-1] + "9", 1)
+    found = Iso20022Spec.inspect(io.BytesIO(camt053(statement([entry(inner=many)]))))
+    assert [f.code for f in found.findings] == ["VAL431"]

@@ -15,17 +15,23 @@ from bus import Rejected
 from transforms.iso20022.opening import opening
 from transforms.iso20022.plain import plain
 from transforms.iso20022.shapes import Shapes
-from transforms.iso20022.stream import events
+from transforms.iso20022.stream import Record, events
 
 
 def flat(content: bytes) -> list[tuple[str, list[tuple[str, ...]]]]:
     """Events with the non-empty values of their records."""
     file = plain(io.BytesIO(content), 1 << 30)
     return [
-        (event.kind, [tuple(v.strip() for v in record.values if v.strip()) for record in event.records])
+        (event.kind, [told(record) for record in event.records])
         for event in events(file, opening(file))
         if event.kind != "message"
     ]
+
+
+def told(record: Record) -> tuple[str, ...]:
+    """The non-empty values of a record, those of its details last, where they stand in the entries of these tests."""
+    values = [*record.values, *(value for _, inner in record.details for value in inner)]
+    return tuple(v.strip() for v in values if v.strip())
 
 
 def joined(content: bytes) -> list[tuple[str, list[tuple[str, ...]]]]:
@@ -287,3 +293,13 @@ def test_pain001_with_many_blocks_is_cut_within_and_between_blocks(monkeypatch: 
         monkeypatch.setattr("transforms.iso20022.stream._BLOCK", size)
         found = [(p.body["payment_information_id"], p.body["end_to_end_id"]) for p in read(text)]
         assert found == [(f"P{b}", f"{b}-{n}") for b in range(30) for n in range(b % 5 + 1)]
+
+
+def test_shapes_that_never_repeat_are_at_last_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transforms.iso20022.shapes._LUCK", 10)
+    shapes = Shapes("Ntry", 4)
+    for n in range(60):
+        shapes.read(f"<Ntry><A{n}>x</A{n}>")
+    assert shapes.read("<Ntry><A0>x</A0>") is None
+    text = camt053(statement([entry(inner=f"<X{n}>y</X{n}>") for n in range(100)]), statement([entry()] * 5))
+    assert joined(text) == by_tree(text)
