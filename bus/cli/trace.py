@@ -14,6 +14,7 @@ from bus.cli.output import Exit, clean, config_option, json_option, leave, note,
 from bus.cli.site import Site, now
 from bus.cli.telling import Circumstances, money, mood, next_commands, sentence, title
 from bus.ledger.reading import Reading
+from bus.ledger.reading_body import texts_of_versions
 from bus.ledger.reading_history import Hop
 from bus.ledger.reading_trace import Trace, Tracer
 
@@ -42,7 +43,8 @@ def command(*, key: str, follow: bool, config: Path, as_json: bool) -> None:
         elif follow:
             _follow(site, reading, found, as_json=as_json)
         elif as_json:
-            print_json(as_data(found, around))
+            versions = texts_of_versions(reading, [hop.version for hop in found.hops])
+            print_json(as_data(found, around) | {"versions": versions})
         else:
             print_trace(found, around)
 

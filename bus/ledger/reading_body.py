@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Literal
 
 from bus.errors import Rejected
@@ -34,9 +36,17 @@ def kept(reading: Reading, number: int) -> Kept | None:
     return None
 
 
+def texts_of_versions(reading: Reading, hashes: list[str]) -> dict[str, dict[str, str]]:
+    """Route version (beginning of its hash) -> sha256 of every file it was compiled from: route, mappings, tables."""
+    found: dict[str, dict[str, str]] = {}
+    for short in sorted(set(filter(None, hashes))):
+        row = reading.one("SELECT sources FROM route_version WHERE hash >= ? AND hash < ?", (short, short + "g"))
+        texts = dict(json.loads(row[0])) if row is not None else {}
+        found[short] = {path: sha256(text.encode()).hexdigest() for path, text in sorted(texts.items())}
+    return found
+
+
 def pinned_sources(reading: Reading, version: int) -> dict[str, str] | None:
     """The texts of a route version by its ledger number."""
-    import json  # noqa: PLC0415 - only where a version is asked for
-
     row = reading.one("SELECT sources FROM route_version WHERE id = ?", (version,))
     return None if row is None else dict(json.loads(row[0]))

@@ -204,6 +204,9 @@ def test_trace_tells_the_journey_in_words_and_as_json(finished: Path) -> None:
     ):
         assert part in text, part
     told = asked(finished, "trace", "INV-5")
+    ((version, texts),) = told["versions"].items()
+    assert version in {hop["version"] for hop in told["hops"]}
+    assert any(path.endswith(".route.yaml") and len(digest) == 64 for path, digest in texts.items())
     assert told["mood"] == "REJECTED"
     assert told["where"]["then"]["outlet"] == "rejects"
     assert told["subject"]["worth"] == {"value": "1.00", "currency": "GBP"}
