@@ -93,7 +93,7 @@ class Worker:
                 break
         try:
             self._broker.settle(done, settlement, "segment")
-        except BusError as error:
+        except Exception as error:  # noqa: BLE001 - whatever one unit's commit raises must not stop the others
             if len(done) == 1:
                 self._settle_failure(route, channel, done[0], error)
             else:
@@ -137,18 +137,19 @@ class Worker:
                     if not parent.headers.number:  # a copy: its parts are traced through the original
                         parent = parent.with_headers(number=message.headers.number)
                     into.open_batches.append(book.store(step, parent))
-        except Rejected as error:
-            into.discards.extend(book.cursors)
-            raise error from None
-        rest = Trace()
-        rest.extend((step, effect) for step, effect in out if not isinstance(effect, Split))
-        _book(route, message, rest, ("split", out.at), into)
+            rest = Trace()
+            rest.extend((step, effect) for step, effect in out if not isinstance(effect, Split))
+            _book(route, message, rest, ("split", out.at), into)
+        except Exception as error:
+            if isinstance(error, Rejected) or message.headers.attempt + 1 >= route.spec.on_error.attempts:
+                into.discards.extend(book.cursors)
+            raise
 
     # ------------------------------------------------------------ failures
 
-    def _settle_failure(self, route: CompiledRoute, channel: str, delivery: Delivery, error: BusError) -> None:
+    def _settle_failure(self, route: CompiledRoute, channel: str, delivery: Delivery, error: Exception) -> None:
         """The commit of this one unit was refused: commit its failure instead."""
-        if error.code == "SYS111":
+        if isinstance(error, BusError) and error.code == "SYS111":
             raise error  # the disk: nothing can be committed, not even the failure
         settlement = Settlement(channel, route.version)
         self._fail(route, channel, delivery.message, error, "", settlement)
@@ -190,12 +191,18 @@ class Worker:
         """A refused record of a batch goes into the reject file; everything else is a dead letter with a case."""
         rule = route.gatherings.get("on_reject")
         body = message.body
-        if rule is None or message.headers.id == NULL_ID:
+        if rule is None or channel == rule.channel or message.headers.id == NULL_ID:
+            # A reject file that cannot be written is a dead letter: collected again, it would be refused for ever.
             bury(route, channel, message, (error.code, error.message), step, into)
             return
         if isinstance(body, Group):
+            try:
+                members = list(self._ledger.members(body))
+            except Rejected:  # a damaged member: nothing may be taken out of the group
+                bury(route, channel, message, (error.code, error.message), step, into)
+                return
             into.closed_groups.append(body.number)
-            for member in self._ledger.members(body):
+            for member in members:
                 refuse(route, _late(member), error, into)
             into.cases.append(case_note(route, message, error.code, error.message))
             into.events.append(Event(message, "rejected", step, error.code, error.message))
@@ -282,26 +289,33 @@ def case_note(route: CompiledRoute, message: Message, code: str, reason: str) ->
 
 
 def _book(route: CompiledRoute, message: Message, out: Trace, verdict: tuple[str, str], into: Settlement) -> None:
-    """Turn the effects of a finished unit into entries of the settlement."""
+    """Turn the effects of a finished unit into entries of the settlement.
+
+    What can be refused is refused before anything is booked: a unit must not be sent and be a dead letter as well.
+    """
     outcome, step = verdict
     outputs: list[tuple[str, Message]] = []
     worth = message.headers.worth
-    for at, effect in out:
+    for (at, effect), (goes, place) in zip(out, [_leaving(route, message, at, e) for at, e in out], strict=True):
         kind = type(effect)
         if kind is Send:
-            sent = _worthy(route, message, effect.message)
+            sent = goes
             if sent.headers.attempt or sent.headers.sequence is not None:
                 sent = sent.with_headers(attempt=0, sequence=_told(sent.headers.sequence))
             into.puts.append((effect.channel, sent))
             outputs.append((effect.channel, sent))
             worth = worth or sent.headers.worth
         elif kind is Join:
-            member = _pinned(route, _worthy(route, message, effect.message))
+            member = _pinned(route, goes)
             worth = worth or member.headers.worth
-            into.joins.append((msgspec.structs.replace(effect, step=at, message=member), route.gatherings[at]))
+            into.joins.append((msgspec.structs.replace(effect, step=at, message=member), place))
+        elif kind is Hold:
+            into.holds.append(_held(route, effect, _pinned(route, goes), place, message))
+        elif kind is Resequence:
+            into.resequences.append((msgspec.structs.replace(effect, message=_pinned(route, goes)), place))
         else:
             _ENTRY[kind](route, at, effect, into, message)
-    if isinstance(message.body, Group):
+    if isinstance(message.body, Group) and not _goes_on(message.body, out):
         into.closed_groups.append(message.body.number)
     into.events.append(Event(message, outcome, step, outputs=tuple(outputs)))
     told = message if worth == message.headers.worth else message.with_headers(worth=worth)
@@ -313,17 +327,41 @@ def _told(sequence: Sequence | None) -> Sequence | None:
     return None if sequence is None else msgspec.structs.replace(sequence, reported=True)
 
 
-def _hold(route: CompiledRoute, at: str, effect: Hold, into: Settlement, message: Message) -> None:
+def _leaving(route: CompiledRoute, came: Message, at: str, effect: Any) -> tuple[Any, Any]:
+    """(message that leaves the unit, where it waits) of an effect; (None, None) for wishes of another kind.
+
+    Raises:
+        Rejected: ``INT132`` its amount was changed; ``VAL505`` a copy of a group, whose members go with the original.
+    """
+    find = _WAITING.get(type(effect))
+    if find is None:
+        return None, None
+    goes = _worthy(route, came, effect.message)
+    if goes.headers.copy and isinstance(goes.body, Group):
+        raise Rejected("VAL505", "an aggregate's group cannot be copied", hint="write it first: `translate: {to: …}`")
+    return goes, find(route, at)
+
+
+_WAITING: dict[type, Callable[[CompiledRoute, str], Any]] = {
+    Send: lambda _route, _at: None,
+    Join: lambda route, at: route.gatherings[at],
+    Hold: lambda route, at: route.after[at],
+    Resequence: lambda route, at: route.after[at],
+}
+
+
+def _goes_on(group: Group, out: Trace) -> bool:
+    """Whether a message that leaves the unit still stands for the group: then its members are needed later."""
+    return any(type(e) in _WAITING and isinstance(e.message.body, Group) and e.message.body == group for _, e in out)
+
+
+def _held(
+    route: CompiledRoute, effect: Hold, goes: Message, channel: str, message: Message
+) -> tuple[Hold, str, CaseNote | None]:
     note = case_note(route, message, effect.code, effect.reason) if effect.code else None
     if note is not None:  # every held message is decided by itself
         note = msgspec.structs.replace(note, fingerprint=f"{note.fingerprint}:{effect.message.headers.id}")
-    into.holds.append(
-        (
-            msgspec.structs.replace(effect, message=_pinned(route, _worthy(route, message, effect.message))),
-            route.after[at],
-            note,
-        )
-    )
+    return msgspec.structs.replace(effect, message=goes), channel, note
 
 
 def _open_case(route: CompiledRoute, at: str, effect: OpenCase, into: Settlement, message: Message) -> None:
@@ -343,14 +381,10 @@ def _converted(_route: CompiledRoute, at: str, effect: Converted, into: Settleme
 
 
 _ENTRY: dict[type, Callable[[CompiledRoute, str, Any, Settlement, Message], None]] = {
-    Hold: _hold,
     OpenCase: _open_case,
     Register: lambda _r, _at, effect, into, message: into.registers.append((effect, message)),
     Progress: lambda _r, _at, effect, into, _m: into.progress.append(effect),
     Remember: lambda _r, _at, effect, into, _m: into.remembers.append(effect),
-    Resequence: lambda r, at, effect, into, _m: into.resequences.append(
-        (msgspec.structs.replace(effect, message=_pinned(r, effect.message)), r.after[at])
-    ),
     Converted: _converted,
     End: lambda _r, _at, _effect, _into, _m: None,
 }
