@@ -29,7 +29,8 @@ def join(
         headers = wish.message.headers
         batch = 0
         if rule.batch and headers.sequence is not None:
-            batch = -headers.sequence.batch if headers.sequence.reported else headers.sequence.batch
+            late = headers.sequence.reported or (headers.copy and _is_complete(tx, headers.sequence.batch))
+            batch = -headers.sequence.batch if late else headers.sequence.batch
         bucket = (wish.step, json.dumps(wish.key, default=str), batch, headers.version)
         buckets.setdefault(bucket, []).append((wish, rule))
     for (step, key, batch, version), members in buckets.items():
@@ -44,6 +45,12 @@ def join(
             if taken[-1][0].complete or (rule.size and count >= rule.size):
                 released.append(release(tx, group, now))
     return released, joined
+
+
+def _is_complete(tx: Any, batch: int) -> bool:
+    """A batch does not wait for copies; one that comes when it is complete would join a group that nobody releases."""
+    row = tx.execute("SELECT state FROM batch WHERE id = ?", (batch,)).fetchone()
+    return row is None or row[0] == "complete"
 
 
 def _open_group(tx: Any, identity: tuple[str, int, str, str, int], rule: Gathering, now: int) -> tuple[int, int]:
@@ -170,16 +177,17 @@ def close(tx: Any, group: int) -> None:
 
 
 def sweep(tx: Any, most: int) -> int:
-    """Delete members of finished groups, at most ``most`` rows; returns how many."""
-    row = tx.execute("SELECT id FROM gathering WHERE state = 'done' LIMIT 1").fetchone()
-    if row is None:
-        return 0
-    low, high = row[0] << _SHIFT, (row[0] + 1) << _SHIFT
+    """Delete members of finished groups, at most ``most`` rows of at most a hundred groups; returns how many went."""
+    gone = 0
     sql = "DELETE FROM member WHERE id IN (SELECT id FROM member WHERE id >= ? AND id < ? LIMIT ?) RETURNING 1"
-    gone = len(tx.execute(sql, (low, high, most)).fetchall())
-    if gone < most:
-        tx.execute("UPDATE gathering SET state = 'swept' WHERE id = ?", (row[0],))
-    return gone + 1
+    for (group,) in tx.execute("SELECT id FROM gathering WHERE state = 'done' LIMIT 100").fetchall():
+        low, high = group << _SHIFT, (group + 1) << _SHIFT
+        gone += len(tx.execute(sql, (low, high, most - gone)).fetchall())
+        if gone >= most:
+            return gone
+        tx.execute("UPDATE gathering SET state = 'swept' WHERE id = ?", (group,))
+        gone += 1
+    return gone
 
 
 def members(read: Any, group: Group) -> Iterator[Message]:

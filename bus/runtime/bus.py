@@ -199,8 +199,8 @@ class Bus:
                         self._edges.wake(name)
                 self._segments.wake("due")
                 if now >= self._next_housekeeping:
-                    self._next_housekeeping = now + _HOUSEKEEPING
-                    self.keep_house()
+                    # At every tick while there is something: a busy bus leaves more than one look a second takes.
+                    self._next_housekeeping = now + (0 if self.keep_house() else _HOUSEKEEPING)
             except BusError as error:
                 _log_failure("scheduler", error)
 

@@ -133,6 +133,12 @@ class Judgement:
             (self.doubled if one in expected else self.wrong).extend([f"{what} {one}"] * count)
 
 
+def under_way(read: Read) -> list[str]:
+    """What the ledger still has to do, in words; empty at rest."""
+    counts = [(read(sql)[0][0], meaning) for sql, meaning in _AT_REST]
+    return [f"{count} {meaning}" for count, meaning in counts if count]
+
+
 def judge(scene: Scene) -> Judgement:
     """Look at every place where something can be, and compare with what was sent."""
     verdict = Judgement()
@@ -143,10 +149,7 @@ def judge(scene: Scene) -> Judgement:
         _statuses(scene, received, verdict)
     _statements(scene, received, verdict)
     _outputs(scene, verdict)
-    for sql, meaning in _AT_REST:
-        count = scene.read(sql)[0][0]
-        if count:
-            verdict.unfinished.append(f"{count} {meaning}")
+    verdict.unfinished += under_way(scene.read)
     for code, summary in scene.read("SELECT code, summary FROM cases WHERE code LIKE 'INT%' OR code LIKE 'NET9%'"):
         verdict.wrong.append(f"case {code} {summary}")
     verdict.left_over += left_over(scene.town.root, scene.home)
