@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from bus.cli.moments import age, span, stamp
 from bus.cli.output import clean
 from bus.ledger.reading import Amount, Total, route_of
-from bus.ledger.reading_places import Where
+from bus.ledger.reading_places import Case, Where
 from bus.ledger.reading_trace import Trace
 
 _STATUSES = {
@@ -36,9 +36,14 @@ def mood(trace: Trace, around: Circumstances) -> str:
     if where.kind in ("rejected", "discarded", "withdrawn") or (where.kind == "answered" and where.status == "RJCT"):
         return "REJECTED"
     stuck = where.kind in ("dead", "in_doubt") or where.overdue or (where.kind == "held" and where.case is not None)
-    if stuck or (where.kind == "split" and any(case.state == "open" for case in trace.cases)):
+    if stuck or (where.kind == "split" and any(_undecided(case) for case in trace.cases)):
         return f"STUCK {age(where.since, around.now)}"
     return "DONE" if trace.finished else "WAITS"
+
+
+def _undecided(case: Case) -> bool:
+    """Somebody has to act before all is done; a case that only tells of refused records is for information."""
+    return case.state == "open" and (case.waits > 0 or case.code.startswith("SLA"))
 
 
 def title(trace: Trace) -> str:
@@ -61,9 +66,11 @@ def sentence(where: Where, around: Circumstances) -> str:
 
 def money(totals: tuple[Total, ...]) -> str:
     """``3 (400.10 EUR), 1 (5.00 USD)``; counts alone where there is no amount."""
+    without = " without amount" if any(total.currency for total in totals) else ""
+    told = sorted(totals, key=lambda total: not total.currency)
     return ", ".join(
-        f"{total.count} ({Amount(total.amount, total.currency)})" if total.currency else str(total.count)
-        for total in totals
+        f"{total.count} ({Amount(total.amount, total.currency)})" if total.currency else f"{total.count}{without}"
+        for total in told
     )
 
 

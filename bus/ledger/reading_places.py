@@ -116,6 +116,8 @@ class Case:
     owner: str
     route: str
     opened: datetime
+    waits: int = 0
+    """Messages that it holds or has buried; 0 = it only tells of something."""
 
 
 # ---------------------------------------------------------------- inside
@@ -334,12 +336,15 @@ def outgoing(reading: Reading, hop: Hop) -> list[Outgoing]:
 
 def cases_about(reading: Reading, correlation: str, codes: set[str] | None, numbers: set[int]) -> list[Case]:
     """Cases of a file with one of these codes (None = any; one case serves all records), and those of these numbers."""
-    columns = "SELECT id, code, summary, state, owner, route, opened FROM cases"
+    columns = (
+        "SELECT id, code, summary, state, owner, route, opened, (SELECT count(*) FROM held WHERE case_id = cases.id) + "
+        "(SELECT count(*) FROM dead WHERE case_id = cases.id) FROM cases"
+    )
     rows = reading.rows(f"{columns} WHERE correlation = ? LIMIT 500", (correlation,))
     rows = [row for row in rows if codes is None or row[1] in codes]
     for number in sorted(numbers - {row[0] for row in rows}):
         rows += reading.rows(f"{columns} WHERE id = ?", (number,))
     found = []
-    for number, code, summary, state, owner, route, opened in sorted(rows)[:_MOST]:
-        found.append(Case(number, code, summary, state, owner, route, moment(opened)))
+    for number, code, summary, state, owner, route, opened, waits in sorted(rows)[:_MOST]:
+        found.append(Case(number, code, summary, state, owner, route, moment(opened), waits))
     return found

@@ -134,8 +134,9 @@ def test_the_corner_says_how_it_stands(tmp_path: Path) -> None:
 
 
 def test_money_is_told_with_its_currency_and_counts_without() -> None:
-    totals = (Total("in", "EUR", 2, Decimal("12480.00")), Total("in", "", 3, Decimal(0)))
-    assert money(totals) == "2 (12,480.00 EUR), 3"
+    totals = (Total("in", "", 3, Decimal(0)), Total("in", "EUR", 2, Decimal("12480.00")))
+    assert money(totals) == "2 (12,480.00 EUR), 3 without amount"
+    assert money(totals[:1]) == "3"
 
 
 # ---------------------------------------------------------------- times
