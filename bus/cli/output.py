@@ -11,7 +11,8 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -181,6 +182,23 @@ def _members(value: Any) -> dict[str, Any]:
 def note(text: str) -> None:
     """Something to know that is no result."""
     click.echo(text, err=True)
+
+
+@contextmanager
+def paths_from(folder: Path) -> Iterator[None]:
+    """Files of a landscape that errors name are told as seen from the current folder, so that an editor opens them."""
+    try:
+        yield
+    except ConfigError as error:
+        if error.path:
+            error.path = seen_from_here(folder / error.path)
+        raise
+
+
+def seen_from_here(path: Path) -> str:
+    """A path relative to the current folder where it is below that, else as given."""
+    near = Path(os.path.relpath(path))
+    return (path if near.parts[:1] == ("..",) else near).as_posix()
 
 
 def print_error(error: BusError) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import unicodedata
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import click
 
-from bus.cli.output import clean, print_json
+from bus.cli.output import clean, print_json, seen_from_here
 from bus.config import Edit, Landscape, Problem, girobus_version
 from bus.config.secrets import masked
 from bus.config.yamltext import LINE_BREAK
@@ -37,9 +36,7 @@ class Report:
 
     def path(self, problem: Problem) -> str:
         """The problem's file as seen from the current folder."""
-        file = self.landscape.folder / problem.path
-        near = Path(os.path.relpath(file))
-        return (file if near.parts[:1] == ("..",) else near).as_posix()
+        return seen_from_here(self.landscape.folder / problem.path)
 
 
 # ---------------------------------------------------------------- for people

@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
-from bus.cli.output import note, print_error, version
+from bus.cli.output import note, paths_from, print_error, version
 from bus.errors import BusError
 from bus.ledger.reading import Reading
 from bus.ledger.reading_status import next_moment
@@ -126,15 +126,21 @@ class Service:
 
     def _reload(self) -> None:
         """Swap in what the files say now; with an error in them everything stays as it is."""
-        begin = time.monotonic()
+        begin, before = time.monotonic(), self._versions()
         try:
-            landscape = self.app.reload()
+            with paths_from(self.app.folder):
+                landscape = self.app.reload()
         except BusError as error:
             print_error(error)
             note("the running versions stay as they are")
             return
         took = (time.monotonic() - begin) * 1000
-        note(f"reloaded: {_count(len(landscape.routes), 'route')} in {took:.0f} ms")
+        fresh = [name for name, number in self._versions().items() if before.get(name) != number]
+        news = f"new version of {', '.join(fresh)}" if fresh else "no new version"
+        note(f"reloaded: {_count(len(landscape.routes), 'route')} in {took:.0f} ms, {news}")
+
+    def _versions(self) -> dict[str, int]:
+        return {route.name: route.version for route in self.app.bus.assembly.routes}
 
     def _announce(self) -> None:
         bus = self.app.bus
@@ -192,7 +198,8 @@ def service(folder: Path, *, hold_outputs: bool = False) -> Iterator[Service]:
 
     settings = load_settings()
     around = Surroundings(threads=settings.workers)
-    app = App(folder, around, home=settings.store, hold_outputs=hold_outputs)
+    with paths_from(folder):
+        app = App(folder, around, home=settings.store, hold_outputs=hold_outputs)
     handler = _log(settings.log_level, settings.log_format)
     calm_collector()
     made = Service(app)

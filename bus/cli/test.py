@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bus.cli.output import Exit, config_option, json_option, leave, print_json
+from bus.cli.output import Exit, config_option, json_option, leave, paths_from, print_json
 from bus.config import Landscape, load_landscape
 from bus.config.wording import validate
 from bus.config.yamltext import parse, read_text
@@ -27,7 +27,8 @@ def command(*, select: tuple[str, ...], config: Path, as_json: bool) -> None:
     SELECT are names of routes or parts of paths; default: all. Exit 0: all passed, 1: some failed, 2: none matched.
     """
     begin = time.perf_counter()
-    landscape = load_landscape(config).require()
+    with paths_from(config):
+        landscape = load_landscape(config).require()
     tests = dict(_suites(landscape, select))
     if not tests:
         raise click.UsageError("No test file matched.")

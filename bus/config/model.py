@@ -65,5 +65,6 @@ class Landscape:
             return self
         error = errors[0].as_error()
         if len(errors) > 1:
-            error.hint = f"{error.hint}; {len(errors) - 1} more errors: bus check".lstrip("; ")
+            others = "1 more error" if len(errors) == 2 else f"{len(errors) - 1} more errors"
+            error.hint = " · ".join(filter(None, (error.hint, f"{others}: bus check")))
         raise error

@@ -44,7 +44,7 @@ def must_be_open(tx: Any, case_id: int) -> tuple[str, str]:
     if row is None:
         raise NotAllowed("SYS201", f"there is no case {case_id}", hint="see: bus cases list")
     if row[2] != "open":
-        raise NotAllowed("SYS202", f"case {case_id} is {row[2]} already", hint="see: bus cases show")
+        raise NotAllowed("SYS202", f"case {case_id} is {row[2]} already", hint=f"see: bus cases show {case_id}")
     return row[0], row[1]
 
 

@@ -183,7 +183,10 @@ class ControlServer:
             log.exception("INT199 control: %s", request.do)
             return _refused(Unavailable("INT199", f"unexpected {type(error).__name__}", hint="see the log of the bus"))
         if request.do != "ping":
-            log.info("control: %s by %s: %s", request.do, who, result)
+            told = (
+                ", ".join(f"{name} {value}" for name, value in result.items()) if isinstance(result, dict) else result
+            )
+            log.info("control: %s by %s: %s", request.do, who, told)
         return msgspec.json.encode({"ok": True, "result": result}) + b"\n"
 
 

@@ -368,7 +368,8 @@ def test_two_workers_need_another_store(tmp_path: Path) -> None:
 def test_run_says_what_is_wrong_in_the_files(tmp_path: Path) -> None:
     folder = landscape(tmp_path / "wrong")
     (folder / "pay.route.yaml").write_text(PAY.replace("to: bank}", "to: bnak}"), "utf-8")
-    assert "error[CFG161] pay.route.yaml" in bus(folder, "run", code=1).stderr
+    told = bus(folder, "run", code=1).stderr
+    assert f"error[CFG161] {(folder / 'pay.route.yaml').as_posix()}:14:" in told, "as it can be opened from here"
     assert asked(folder, "status")["landscape"] == "corner-bank"
 
 

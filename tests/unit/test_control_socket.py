@@ -87,7 +87,7 @@ def test_cases_are_decided_over_the_socket(bank: SmallBank) -> None:
     assert ask(home, sent) == {"case": doubt, "messages": 1}
     with pytest.raises(NotAllowed, match="SYS202") as closed:
         ask(home, Request("release", case=first, reason="again"))
-    assert closed.value.hint == "see: bus cases show"
+    assert closed.value.hint == "see: bus cases show 1"
     assert [row[1:3] for row in audited(bank)] == [
         ("released", f"case {first}"), ("discarded", f"case {second}"), ("retried", f"case {doubt}")
     ]  # fmt: skip
