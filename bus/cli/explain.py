@@ -117,14 +117,19 @@ def _message(name: str, key: str, folder: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({**asdict(found), "decisions": [_as_data(decision) for decision in found.decisions]})
         return
+    width = max(len(clean(hop.step)) for hop in found.hops)
     for hop in found.hops:
         code = f"  {hop.code} {hop.reason}" if hop.code else ""
-        click.echo(f"{clock(hop.at)}  {clean(hop.step):<12} {clean(hop.outcome)}{clean(code)}")
+        click.echo(f"{clock(hop.at)}  {clean(hop.step):<{width}}  {clean(hop.outcome)}{clean(code)}")
     if not found.rests:
         note("The message is not kept any more: its conditions can be shown for a --body only.")
         return
     state = {"held": "is held", "deferred": "waits for its next attempt", "dead": "is dead"}[found.rests]
-    click.echo(f"It {state} in front of {clean(found.channel)}, in version {found.version}. With its values there:")
+    stands = f"It {state} in front of {clean(found.channel)}, in version {found.version}."
+    if not found.decisions:
+        click.echo(f"{stands} No condition follows there.")
+        return
+    click.echo(f"{stands} With its values there:")
     _print_decisions(found.decisions)
     note("Steps that change the message are not run for this.")
 
@@ -180,8 +185,12 @@ def _field(path: str, *, as_json: bool) -> None:
         click.echo(click.style(entry.path, bold=True))
         facts = [entry.takes, "required" if entry.required else f"default: {entry.default}" if entry.default else ""]
         click.echo("  " + " · ".join(fact for fact in facts if fact))
+        inside = False
         for line in entry.text.splitlines():
-            click.echo(f"  {line}".rstrip())
+            if line.startswith("```"):
+                inside = not inside
+            else:
+                click.echo(f"  {'    ' if inside else ''}{line}".rstrip())
         width = max((len(key) for key in entry.keys), default=0)
         for key, text in entry.keys.items():
             click.echo(f"    {key:<{width}}  {text}".rstrip())

@@ -105,11 +105,12 @@ def route_prose(loaded: LoadedRoute) -> list[str]:
 def _steps(
     loaded: LoadedRoute, steps: tuple[StepSpec, ...], places: dict[int, Loc], prefix: str, indent: str
 ) -> Iterator[str]:
-    for number, step in enumerate(steps):
-        name = step.name or f"{prefix}{number}"
+    names = [step.name or f"{prefix}{number}" for number, step in enumerate(steps)]
+    width = max((len(name) for name in names), default=0)
+    for name, step in zip(names, steps, strict=True):
         loc = places[id(step)]
         flows = step.flows()
-        head = f"{indent}{name:<6} {step.key}"
+        head = f"{indent}{name:<{max(width, 6)}} {step.key}"
         yield (head if flows else f"{head} {_options(loaded, loc)}").rstrip()
         own = [(where, text) for where, text, owner in expressions(specs(step)) if owner is step]
         whens = {_place(where, step.shorthand): text for where, text in own}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -27,6 +28,11 @@ def fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
 def required(model: type[BaseModel]) -> list[str]:
     """The keys that must be written."""
     return [key for key, info in fields(model).items() if info.is_required()]
+
+
+def plain(text: str) -> str:
+    """The documentation of a spec without its markup, for terminals: code in single back-ticks."""
+    return re.sub(r"(?<!`)``(?!`)", "`", re.sub(r":\w+:`~?(?:[\w.]+\.)?(\w+)`", r"`\1`", text))
 
 
 def annotation(info: FieldInfo) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from pydantic import BaseModel
 
-from bus.config.fields import annotation, bare, below, fields, is_expression, slot
+from bus.config.fields import annotation, bare, below, fields, is_expression, plain, slot
 from bus.config.problems import nearest
 from bus.errors import ConfigError
 from bus.spec import (
@@ -120,9 +120,9 @@ def _model(kind: Any) -> type[BaseModel] | None:
 
 def _entry(name: str, kind: Any, info: FieldInfo | None, catalogue: Catalogue) -> Entry:
     model = _model(_inner(kind))
-    text = info.description if info is not None and info.description else ""
+    text = plain(info.description if info is not None and info.description else "")
     if model is not None and not text:
-        text = inspect.cleandoc(model.__doc__ or "")
+        text = plain(inspect.cleandoc(model.__doc__ or ""))
     required = info is not None and info.is_required()
     default = (
         "" if info is None or required else as_written(annotation(info), info.get_default(call_default_factory=True))
@@ -132,7 +132,7 @@ def _entry(name: str, kind: Any, info: FieldInfo | None, catalogue: Catalogue) -
 
 def keys_of(model: type[BaseModel]) -> dict[str, str]:
     """The keys of a spec with the first line of what each means."""
-    return {key: (info.description or "").split("\n")[0] for key, info in fields(model).items()}
+    return {key: plain(info.description or "").split("\n")[0] for key, info in fields(model).items()}
 
 
 _NAMED: tuple[tuple[Any, str], ...] = (

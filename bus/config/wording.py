@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from bus.config.fields import Loc, fields, owner, required
+from bus.config.fields import Loc, fields, owner, plain, required
 from bus.config.problems import Edit, Problem, listed, near
 from bus.config.yamltext import LINE_BREAK, MOST_PROBLEMS, Node, shorten
 from bus.errors import ConfigError
@@ -112,7 +112,7 @@ class Wording:
         word = str(loc[-1])
         spec = owner(self._model, loc, self._catalogue)
         info = fields(spec).get(word) if spec is not None else None
-        said = (info.description or "").split("\n")[0].rstrip(".…") if info is not None else ""
+        said = plain(info.description or "").split("\n")[0].rstrip(".…") if info is not None else ""
         hint = f"write: {word}: …" + (f"   ({said})" if said else "")
         return (key or node).problem(
             "CFG105", self._path, f"`{word}` is missing in {self._called(loc[:-1])}", hint=hint

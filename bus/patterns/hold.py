@@ -55,7 +55,9 @@ def _until(value: Any) -> Any:
     return _DURATION.validate_python(value)
 
 
-Until = Annotated[int | Literal["release"] | TimeOfDay, BeforeValidator(_until, json_schema_input_type=str | TimeOfDay)]
+Until = Annotated[
+    Duration | Literal["release"] | TimeOfDay, BeforeValidator(_until, json_schema_input_type=str | TimeOfDay)
+]
 
 
 class HoldSpec(StepSpec):
