@@ -144,7 +144,8 @@ class Intake:
         )
         message = Message(headers, blob, {"name": inbound.name})
         hold = known and spec.duplicates == "hold"
-        code, reason = ("DUP101", f"the same content arrived {known} time(s) before") if hold else ("", "")
+        times = "once" if known == 1 else f"{known} times"
+        code, reason = ("DUP101", f"the same content arrived {times} before") if hold else ("", "")
         note = None
         if hold:
             context = {"file": inbound.name, "message": arrival, "sha256": blob.sha256}

@@ -220,9 +220,12 @@ class _Bench:
         return problems
 
     def _cases(self) -> list[str]:
-        found = sorted(row[0] for row in self.app.store.read("SELECT code FROM cases WHERE state = 'open'"))
-        wanted = sorted(self._case.cases)
-        return [] if found == wanted else [f"expected open cases {wanted}, got {found}"]
+        rows = self.app.store.read("SELECT code, summary FROM cases WHERE state = 'open' ORDER BY code, id")
+        found, wanted = [code for code, _ in rows], sorted(self._case.cases)
+        if found == wanted:
+            return []
+        more = [f"case {code}: {summary}" for code, summary in dict.fromkeys(rows) if code not in wanted]
+        return [f"expected open cases [{', '.join(wanted)}], got [{', '.join(found)}]", *more]
 
     def _counts(self, name: str) -> list[str]:
         sql = "SELECT outcome, sum(count) FROM tally WHERE place = ?1 OR place LIKE ?1 || '#%' GROUP BY outcome"

@@ -82,7 +82,7 @@ def _verdict(case: dict[str, object]) -> Verdict:
         ),
         (
             {"files": ["samples/tests/PAYRUN_wrong_sum.csv"], "outlets": {"erp-rejects": {}}},
-            "expected open cases [], got ['VAL321']",
+            "expected open cases [], got [VAL321]",
         ),
         ({"files": ["samples/tests/none.csv"]}, "CFG173"),
         ({"outlets": {"nowhere": {"count": 0}}}, "there is no outlet nowhere"),
