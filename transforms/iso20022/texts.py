@@ -44,6 +44,7 @@ _SPECIAL = {
 _TO_SPECIAL = {ord(character): other for character, other in _SPECIAL.items()}
 
 
+@lru_cache(maxsize=32_768)  # the same suppliers are paid again and again
 def latin(text: str) -> str:
     """The text in the SEPA character set: ``Müller & Söhne`` becomes ``Muller + Sohne``.
 
