@@ -85,6 +85,12 @@ class FormatSpec(PlugInSpec):
         """Read a whole file leniently and tell what is in it; never raises for bad content."""
         raise NotImplementedError
 
+    @classmethod
+    def guessed(cls, source: BinaryIO) -> dict[str, Any]:
+        """Options with which a file of unknown layout is most likely read rightly, for ``bus inspect --to``."""
+        del source
+        return {}
+
     def build(self, resources: StepResources | None = None) -> Format:
         """Make the reader and writer."""
         raise NotImplementedError

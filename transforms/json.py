@@ -91,6 +91,11 @@ class JsonSpec(FormatSpec):
         """Read as one document, or as lines where the first line is a document of its own."""
         return _inspect(source)
 
+    @classmethod
+    def guessed(cls, source: BinaryIO) -> dict[str, Any]:
+        """Whether the file is JSON Lines."""
+        return {"lines": True} if _inspect(source).kind == "lines" else {}
+
     def build(self, resources: StepResources | None = None) -> Format:
         """The reader and writer."""
         del resources

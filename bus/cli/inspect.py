@@ -210,18 +210,20 @@ def _print_canonical(name: str, source: BinaryIO) -> Exit:
         if spec is None:
             (finding,) = _unknown(source).findings
             raise Rejected(finding.code, finding.message, place=clean(name))
-        document = _with_defaults(spec).build().read(source)
+        options = spec.guessed(source)
+        source.seek(0)
+        document = _with_options(spec, options).build().read(source)
         return _print_parts(name, document.parts(spec.each_default))
     except BusError as error:
         print_error(error)
         return Exit.FINDINGS
 
 
-def _with_defaults(spec: type[FormatSpec]) -> FormatSpec:
+def _with_options(spec: type[FormatSpec], options: dict[str, Any]) -> FormatSpec:
     from pydantic import ValidationError  # noqa: PLC0415 - 80 ms that the other verbs need not pay
 
     try:
-        return spec.model_validate({})
+        return spec.model_validate(options)
     except ValidationError:
         why = f"the format `{spec.key}` cannot be read without options"
         raise Rejected("VAL592", why, hint="read it in a route: `parse: {FORMAT: {…}}`") from None

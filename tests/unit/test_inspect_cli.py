@@ -312,6 +312,43 @@ def test_a_payment_run_of_the_erp(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert totals == [("EUR", 1, "100.10"), ("USD", 1, "50.00")]
 
 
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ("id;amount;currency\nP-1;100.10;EUR\nP-2;50.00;EUR\nT;2;EUR;150.10\n", []),
+        ("id;amount;currency\nP-1;100,10;EUR\nP-2;50,00;EUR\nT;2;EUR;150,10\n", []),
+        ("id;amount;currency;text\nP-1;100.10;EUR;a\nP-2;50.00;EUR;b\nT;2;150.10;EUR\n", []),
+        ("id\tamount\tcurrency\nP-1\t100.10\tEUR\nP-2\t50.00\tEUR\n", []),
+        ("\ufeffid,amount,currency\nP-1,100.10,EUR\nP-2,50.00,EUR\n", []),
+        ("id;amount;currency\nP-1;100.10;EUR\nP-2;50.00;EUR\nT;2;EUR;150.11\n", ["VAL321"]),
+        ('{"id":"P-1","amount":"100.10","currency":"EUR"}\n{"id":"P-2","amount":"50.00","currency":"EUR"}\n', []),
+    ],
+)
+def test_records_are_read_in_the_layout_that_was_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, faults: list[str]
+) -> None:
+    monkeypatch.undo()
+    path = tmp_path / ("x.jsonl" if text.startswith("{") else "x.csv")
+    path.write_text(text, encoding="utf-8")
+
+    result = run("--to", "canonical", path)
+
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(r["id"], r["amount"].replace(",", ".")) for r in records] == [("P-1", "100.10"), ("P-2", "50.00")]
+    assert all(fault in result.stderr for fault in faults)
+    assert result.exit_code == bool(faults), result.stderr
+
+
+def test_a_file_without_header_has_numbered_columns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.undo()
+    path = tmp_path / "x.csv"
+    path.write_text("P-1;100.10;EUR\nP-2;50.00;EUR\n", encoding="utf-8")
+
+    records = [json.loads(line) for line in run("--to", "canonical", path).stdout.splitlines()]
+
+    assert records[0] == {"column 1": "P-1", "column 2": "100.10", "column 3": "EUR"}
+
+
 def test_a_bank_statement_and_its_records(monkeypatch: pytest.MonkeyPatch) -> None:
     if "GIROBUS_SAMPLES" not in os.environ:
         pytest.skip("GIROBUS_SAMPLES names the folder of sample files")

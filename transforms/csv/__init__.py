@@ -141,6 +141,13 @@ class CsvSpec(FormatSpec):
 
         return inspect(source)
 
+    @classmethod
+    def guessed(cls, source: BinaryIO) -> dict[str, Any]:
+        """Delimiter, encoding, header and trailer as :meth:`inspect` finds them."""
+        from transforms.csv.inspection import guessed  # noqa: PLC0415 - only `bus inspect` needs it
+
+        return guessed(source)
+
     def build(self, resources: StepResources | None = None) -> Format:
         """The reader and writer."""
         del resources

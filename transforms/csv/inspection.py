@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
+from contextlib import suppress
 from itertools import chain, islice
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from bus import Finding, InspectedDocument, InspectedTotal, Inspection, Rejected
 from transforms._lines import Opened, blocks
@@ -54,6 +55,14 @@ def inspect(source: BinaryIO) -> Inspection:
     return Inspection("csv", "table", (document,), tuple(look.findings))
 
 
+def guessed(source: BinaryIO) -> dict[str, Any]:
+    """Options of the format with which the records of such a file can be read."""
+    look = _Look()
+    with suppress(Rejected):  # reading with the options tells it
+        look.run(source)
+    return look.options()
+
+
 def _delimiter(lines: list[str]) -> str:
     """The candidate that gives most lines the same, largest number of fields."""
 
@@ -76,6 +85,9 @@ class _Look:
         self._amount = self._currency = -1
         self._totals = ControlTotals()
         self._trailers = 0
+        self._trailer_options: dict[str, Any] = {}
+        self._delimiter = ","
+        self._headed = True
 
     def tell(self, code: str, place: str, message: str, severity: Severity = "error") -> None:
         if len(self.findings) < _MOST_FINDINGS:
@@ -84,8 +96,8 @@ class _Look:
     def run(self, source: BinaryIO) -> None:
         lines = self._lines(Opened(source, bom_allowed=True))
         sample = list(islice(lines, _SAMPLE))
-        delimiter = _delimiter(sample)
-        records = self._records(chain(sample, lines), delimiter)
+        self._delimiter = _delimiter(sample)
+        records = self._records(chain(sample, lines))
         first = list(islice(records, _SAMPLE // 2))
         if not first:
             return
@@ -97,6 +109,7 @@ class _Look:
         header = first[at][1]
         if any(_amount(cell) is not None for cell in header):
             data, header, at = [header, *data], [f"column {i + 1}" for i in range(width)], at - 1
+            self._headed = False
             self.tell("VAL311", f"line {first[0][0]}", "no header line; the columns are numbered", "info")
         self.columns = header
         self._find_columns(data)
@@ -105,14 +118,20 @@ class _Look:
         for _, finding in self._totals.differences() if self._trailers else ():
             self.tell(finding.code, finding.place, finding.message)
 
+    def options(self) -> dict[str, Any]:
+        """What was found, as options of the format."""
+        encoding = "utf-8-sig" if self._encoding == "utf-8" else self._encoding
+        found: dict[str, Any] = {"delimiter": self._delimiter, "encoding": encoding, **self._trailer_options}
+        return found if self._headed else found | {"header": False, "columns": self.columns}
+
     def totals(self) -> tuple[InspectedTotal, ...]:
         """Count and sum per currency, where columns for both were recognised."""
         return tuple(InspectedTotal(currency, count, total) for currency, count, total in self._totals.rows() if count)
 
-    def _records(self, lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    def _records(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
         """Records that are not blank with their last line, up to a quote that makes no sense."""
         try:
-            for row in csv.reader(self._numbered(lines), delimiter=delimiter, strict=True):
+            for row in csv.reader(self._numbered(lines), delimiter=self._delimiter, strict=True):
                 if row:
                     yield self.number, row
         except csv.Error:
@@ -176,7 +195,18 @@ class _Look:
         if codes and self._amount >= 0 and self._currency >= 0:
             total = _amount(numbers[1]) if len(numbers) == 2 else None
             self._totals.declare(codes[0], int(numbers[0]), total, place)
+            self._trailer_options = self._trailer_options or self._declared(row, numbers, codes)
         return True
+
+    def _declared(self, row: list[str], numbers: list[str], codes: list[str]) -> dict[str, Any]:
+        """A trailer record as options of the format."""
+        if len(numbers) != 2 or not all(row[: len(numbers) + 2]):
+            return {}
+        names = iter(("count", "sum"))
+        columns = ["mark", *("currency" if cell in codes else next(names) for cell in row[1:4])]
+        of, currency = self.columns[self._amount], self.columns[self._currency]
+        trailer = {"mark": row[0], "columns": columns, "of": of, "in": currency}
+        return {"trailer": trailer, "decimal": "," if plain_decimal(numbers[1]) is None else "."}
 
 
 def _most(answers: Iterable[bool]) -> bool:
