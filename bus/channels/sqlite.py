@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 from bus.errors import Rejected
-from bus.message import Headers, Message, decode, encode
+from bus.message import NULL_ID, Message, Sequence, encode, salvage
 from bus.ports import Chunk, Cursor, Delivery, Settlement
 
 T = TypeVar("T")
 _SHIFT = 35  # 34 billion positions a lane, 268 million lanes
 _PURGE = 5_000
-NULL_ID = "0" * 32
 
 
 class Transaction(Protocol):
@@ -45,6 +44,9 @@ class Book(Protocol):
     def apply(self, tx: Any, settlement: Settlement) -> None:
         """Write everything but the channel rows; may add to ``settlement.puts`` (released groups)."""
 
+    def unfinished(self, tx: Any, parent_id: str) -> list[Cursor]:
+        """Splits of a message that were begun and not opened."""
+
     def begin_batch(self, tx: Any, chunk: Chunk, lane: int) -> Cursor:
         """Book the beginning of a split."""
 
@@ -55,17 +57,22 @@ class Book(Protocol):
 class _Channel:
     """What memory knows of one channel; the rows themselves are only on disk."""
 
-    __slots__ = ("lanes", "last", "main", "next")
+    __slots__ = ("asked", "lanes", "last", "main", "next")
 
     def __init__(self, main: int, position: int) -> None:
         self.main = main
         self.next = position
         self.lanes: list[int] | None = None
+        self.asked = 0
+        """How often the lanes changed; what was read before the last change is not kept."""
         self.last = 0
 
 
 class SqliteBroker:
     """Channels of the embedded bus. Thread-safe; one taker at a time per channel is the caller's duty.
+
+    All channels that were ever declared in this store are there from the beginning: a message may still wait for its
+    time, or for a person, that goes on in a step or a route which is no longer in the landscape.
 
     Args:
         store: the transactions.
@@ -80,18 +87,24 @@ class SqliteBroker:
         self._channels: dict[str, _Channel] = {}
         self._alias: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._declaring = threading.Lock()
+        self._newest_lane = 0
+        self.declare(row[0] for row in store.read("SELECT channel FROM lane WHERE state = 'main' ORDER BY id"))
 
     def declare(self, channels: Iterable[str]) -> None:
         """Make channels exist (their main lane). Idempotent, durable."""
-        missing = [name for name in channels if name not in self._channels]
-        if not missing:
-            return
+        with self._declaring:
+            missing = [name for name in channels if name not in self._channels]
+            if missing:
+                self._declare(missing)
+
+    def _declare(self, missing: list[str]) -> None:
 
         def work(tx: Transaction) -> dict[str, int]:
             lanes: dict[str, int] = {}
             for name in missing:
                 row = tx.execute("SELECT id FROM lane WHERE channel = ? AND state = 'main'", (name,)).fetchone()
-                lanes[name] = row[0] if row else _new_lane(tx, name, "main")
+                lanes[name] = row[0] if row else self._new_lane(tx, name, "main")
             return lanes
 
         for name, lane in self._store.commit("declare", work).items():
@@ -115,15 +128,26 @@ class SqliteBroker:
             )
             if rows:
                 state.last = lane
-                return [Delivery(channel, row[0], _decoded(row[1])) for row in rows]
+                return [Delivery(channel, position, self._read(lane, payload)) for position, payload in rows]
         return []
+
+    def _read(self, lane: int, payload: bytes) -> Message:
+        """A damaged child still belongs to the batch of its lane, which would wait for its report for ever."""
+        message = salvage(payload)
+        if message.headers.id != NULL_ID:
+            return message
+        batch = self._store.read("SELECT id FROM batch WHERE lane = ? AND state = 'open'", (lane,))
+        return message.with_headers(sequence=Sequence(batch[0][0], 0)) if batch else message
 
     def _turns(self, channel: str, state: _Channel) -> list[int]:
         lanes = state.lanes
         if lanes is None:
+            asked = state.asked
             sql = "SELECT id FROM lane WHERE channel = ? AND state IN ('main', 'open') ORDER BY id"
             lanes = [row[0] for row in self._store.read(sql, (channel,))]
-            state.lanes = lanes
+            with self._lock:
+                if state.asked == asked:  # else a lane was opened while we looked
+                    state.lanes = lanes
         if len(lanes) == 1:
             return lanes
         later = [lane for lane in lanes if lane > state.last]
@@ -137,6 +161,8 @@ class SqliteBroker:
                 first, last = deliveries[0].position, deliveries[-1].position
                 tx.execute("DELETE FROM queued WHERE id BETWEEN ? AND ?", (first, last))
             opened = {self._open_lane(tx, cursor.lane) for cursor in settlement.open_batches}
+            buried = [c for _, message, _ in settlement.dead for c in self._book.unfinished(tx, message.headers.id)]
+            settlement.discards[:] = {c.batch: c for c in [*settlement.discards, *buried]}.values()
             for cursor in settlement.discards:
                 tx.execute("UPDATE lane SET state = 'dead' WHERE id = ?", (cursor.lane,))
             self._book.apply(tx, settlement)
@@ -186,7 +212,7 @@ class SqliteBroker:
         """Store a chunk of a split durably, invisible to workers; the first call (no cursor) begins the batch."""
 
         def work(tx: Transaction) -> Cursor:
-            at = cursor or self._book.begin_batch(tx, chunk, _new_lane(tx, chunk.channel, "hidden"))
+            at = cursor or self._book.begin_batch(tx, chunk, self._new_lane(tx, chunk.channel, "hidden"))
             base = (at.lane << _SHIFT) + at.next_index
             children = self._book.add_children(tx, chunk, at)
             tx.executemany("INSERT INTO queued VALUES (?, ?)", ((base + n, encode(m)) for n, m in enumerate(children)))
@@ -202,7 +228,16 @@ class SqliteBroker:
         """Look for new lanes at the next take."""
         state = self._channels.get(channel)
         if state is not None:
-            state.lanes = None
+            with self._lock:
+                state.asked += 1
+                state.lanes = None
+
+    def _new_lane(self, tx: Transaction, channel: str, state: str) -> int:
+        """A lane under a number that was never used by this process: somebody may still remember a forgotten one."""
+        (last,) = tx.execute("SELECT coalesce(max(id), 0) FROM lane").fetchone()
+        self._newest_lane = max(last, self._newest_lane) + 1
+        tx.execute("INSERT INTO lane (id, channel, state) VALUES (?, ?, ?)", (self._newest_lane, channel, state))
+        return self._newest_lane
 
     def sweep(self) -> int:
         """Housekeeping: delete rows of dead lanes in pieces and forget emptied ones; returns how many rows went."""
@@ -257,16 +292,3 @@ class SqliteBroker:
 
 def _range(lane: int) -> tuple[int, int]:
     return lane << _SHIFT, (lane + 1) << _SHIFT
-
-
-def _new_lane(tx: Transaction, channel: str, state: str) -> int:
-    row = tx.execute("INSERT INTO lane (channel, state) VALUES (?, ?) RETURNING id", (channel, state)).fetchone()
-    return int(row[0])
-
-
-def _decoded(payload: bytes) -> Message:
-    """A damaged row must not stop its channel: it comes out under the null id, its bytes as body, and is buried."""
-    try:
-        return decode(payload)
-    except Rejected:
-        return Message(Headers(NULL_ID, NULL_ID, name="damaged"), payload)

@@ -19,13 +19,22 @@ def find(tx: Any, parent_id: str, step: str) -> Cursor | None:
     return Cursor(*row) if row else None
 
 
+def unfinished(tx: Any, parent_id: str) -> list[Cursor]:
+    """All splits of a message that were begun and not opened."""
+    sql = "SELECT id, lane, next_index FROM batch WHERE parent_id = ? AND state = 'loading'"
+    return [Cursor(*row) for row in tx.execute(sql, (parent_id,))]
+
+
 def begin(tx: Any, parent: tuple[str, int], step: str, version: int, lane: int, now: int) -> Cursor:
-    """A new batch in state loading."""
+    """A new batch in state loading; its number is not that of a discarded one, whose groups are still remembered."""
     (batch,) = tx.execute(
-        "INSERT INTO batch (parent_id, parent_number, step, version, lane, state, next_index, unreported, money,"
-        " outcomes, at) VALUES (?, ?, ?, ?, ?, 'loading', 0, 0, '[]', '[]', ?) RETURNING id",
-        (*parent, step, version, lane, now),
+        "SELECT max(coalesce((SELECT max(id) FROM batch), 0), coalesce((SELECT max(batch) FROM gathering), 0)) + 1"
     ).fetchone()
+    tx.execute(
+        "INSERT INTO batch (id, parent_id, parent_number, step, version, lane, state, next_index, unreported, money,"
+        " outcomes, at) VALUES (?, ?, ?, ?, ?, ?, 'loading', 0, 0, '[]', '[]', ?)",
+        (batch, *parent, step, version, lane, now),
+    )
     return Cursor(batch, lane, 0)
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from bus.ledger import batches, cases, edges, gatherings, history, instructions, versions, waiting
 from bus.ledger.store import Store
-from bus.message import Group, Hold, Message, Remember, Sequence, decode
+from bus.message import Group, Hold, Message, Remember, Sequence, salvage
 from bus.ports import CaseNote, Chunk, Clock, Cursor, Event, Receipt, Settlement
 
 T = TypeVar("T")
@@ -138,6 +138,10 @@ class SqliteLedger:
             (parent_id, step),
         )
         return Cursor(*rows[0]) if rows else None
+
+    def unfinished(self, tx: Any, parent_id: str) -> list[Cursor]:
+        """Splits of a message that were begun and not opened."""
+        return batches.unfinished(tx, parent_id)
 
     def begin_batch(self, tx: Any, chunk: Chunk, lane: int) -> Cursor:
         """Book the beginning of a split."""
@@ -278,12 +282,12 @@ class SqliteLedger:
     def held_with_predicate(self) -> list[tuple[int, str, Message]]:
         """Held messages that a predicate may release: (id, predicate, message)."""
         rows = self.read("SELECT id, predicate, payload FROM held WHERE predicate <> '' ORDER BY id LIMIT 1000")
-        return [(row[0], row[1], decode(row[2])) for row in rows]
+        return [(row[0], row[1], salvage(row[2])) for row in rows]
 
     def take_held(self, tx: Any, held: int) -> Puts:
         """Remove one held message."""
         rows = tx.execute("DELETE FROM held WHERE id = ? RETURNING channel, payload", (held,)).fetchall()
-        return [(channel, decode(payload)) for channel, payload in rows]
+        return [(channel, salvage(payload)) for channel, payload in rows]
 
     def sweep(self, most: int = 2000) -> int:
         """Housekeeping in small commits; returns how many rows went."""

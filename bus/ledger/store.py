@@ -20,6 +20,8 @@ Row = tuple[Any, ...]
 
 _MINIMUM = (3, 51, 3)  # older versions can corrupt a WAL file when it is reset (sqlite.org/wal.html#walresetbug)
 _NUMBERS_RESERVED = 10_000
+_DISK = (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError, apsw.BusyError, apsw.NoMemError)
+"""What a store that is full, gone or taken answers; no fault of the work, which can run again later."""
 
 
 def no_effect(_label: str) -> None:
@@ -99,8 +101,6 @@ class Store:
                 self._work(job, alone=len(jobs) == 1)
             if connection.in_transaction:
                 connection.execute("COMMIT")
-            if any(job.error for job in jobs):
-                self._last_reserved = 0  # a rolled-back reservation of numbers must be read again
         except apsw.Error as error:
             self._last_reserved = 0
             if connection.in_transaction:
@@ -120,10 +120,11 @@ class Store:
             connection.execute("SAVEPOINT work")
         try:
             job.result = job.work(connection)
-        except apsw.FullError:
+        except _DISK:
             raise
         except BaseException as error:  # noqa: BLE001 - handed to its own caller, the others go on
             job.error = error
+            self._last_reserved = 0  # its reservation of numbers goes back with it; the next work reserves again
             connection.execute("ROLLBACK" if alone else "ROLLBACK TO work")
         if not alone:
             connection.execute("RELEASE work")

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from bus.message import Hold, Message, Resequence, decode, encode
+from bus.message import Hold, Message, Resequence, encode, salvage
 from bus.ports import CaseNote
 
 Row = tuple[Any, ...]
@@ -35,7 +35,7 @@ def take_due(tx: Any, now: int, most: int) -> list[tuple[str, Message]]:
         "RETURNING id, channel, payload",
         (now, most),
     ).fetchall()
-    return [(channel, decode(payload)) for _, channel, payload in sorted(rows)]
+    return [(channel, salvage(payload)) for _, channel, payload in sorted(rows)]
 
 
 def hold(tx: Any, wish: Hold, channel: str, case_id: int | None, now: int) -> None:
@@ -64,19 +64,19 @@ def take_held_due(tx: Any, now: int, most: int) -> list[tuple[str, Message]]:
         "RETURNING id, channel, payload",
         (now, most),
     ).fetchall()
-    return [(channel, decode(payload)) for _, channel, payload in sorted(rows)]
+    return [(channel, salvage(payload)) for _, channel, payload in sorted(rows)]
 
 
 def take_held_of_case(tx: Any, case_id: int) -> list[tuple[str, Message]]:
     """Remove the held messages of a case and return them."""
     rows = tx.execute("DELETE FROM held WHERE case_id = ? RETURNING id, channel, payload", (case_id,)).fetchall()
-    return [(channel, decode(payload)) for _, channel, payload in sorted(rows)]
+    return [(channel, salvage(payload)) for _, channel, payload in sorted(rows)]
 
 
 def take_dead_of_case(tx: Any, case_id: int) -> list[tuple[str, Message]]:
     """Remove the dead letters of a case and return them."""
     rows = tx.execute("DELETE FROM dead WHERE case_id = ? RETURNING id, channel, payload", (case_id,)).fetchall()
-    return [(channel, decode(payload)) for _, channel, payload in sorted(rows)]
+    return [(channel, salvage(payload)) for _, channel, payload in sorted(rows)]
 
 
 def bury(tx: Any, channel: str, message: Message, note: CaseNote, case_id: int, now: int) -> None:
@@ -117,7 +117,7 @@ def _release_run(tx: Any, stream: int, channel: str, expected: int, now: int) ->
         ).fetchall()
         if not rows:
             break
-        gone.extend((channel, decode(payload)) for _, payload in sorted(rows))
+        gone.extend((channel, salvage(payload)) for _, payload in sorted(rows))
         expected += 1
     (waiting,) = tx.execute("SELECT count(*) FROM parked WHERE stream = ?", (stream,)).fetchone()
     tx.execute(

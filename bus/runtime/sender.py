@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Protocol
 import msgspec
 
 from bus.errors import BusError, ConfigError, InDoubt, Rejected
-from bus.message import Blob, Message
+from bus.message import NULL_ID, Blob, Message
 from bus.ports import (
     Broker,
     CaseNote,
@@ -205,6 +205,8 @@ class Sender:
 
     def _content(self, message: Message) -> BinaryIO:
         body = message.body
+        if message.headers.id == NULL_ID:
+            raise Rejected("INT101", "a stored message cannot be decoded", hint="its bytes are in the dead letter")
         if isinstance(body, Blob):
             return self._blobs.open(body)
         if isinstance(body, bytes):

@@ -11,6 +11,7 @@ import msgspec
 from bus.errors import BusError, Held, Rejected
 from bus.expressions import compile_expression
 from bus.message import (
+    NULL_ID,
     Converted,
     Group,
     Hold,
@@ -30,8 +31,6 @@ from bus.runtime.pipeline import CompiledRoute, End, Segment, Split, Trace, prim
 from bus.runtime.retry import next_wait
 from bus.runtime.stores import Stores
 from bus.runtime.worth import worth_of
-
-NULL_ID = "0" * 32
 
 
 class Ledger(Reader, splitting.Ledger, Protocol):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,9 @@ import pytest
 from houses import House, landscape
 
 from bus.app import App, Surroundings
+from bus.errors import Rejected
+from bus.ledger.store import Store
+from bus.patterns.splitter import Split
 from bus.testing.endpoints import RecordingSink, ScriptedArrival, ScriptedSource
 
 OUTLETS = ("out", "other", "rejects")
@@ -71,6 +78,13 @@ class Desk(House):
     def left(self) -> dict[str, int]:
         """Rows that wait somewhere, by table."""
         return {t: n for t in ("queued", "deferred", "held", "dead", "member", "parked") if (n := self.count(t))}
+
+
+def condition_wait(met: Callable[[], bool]) -> None:
+    """Until something is so."""
+    deadline = time.monotonic() + 10
+    while not met():
+        assert time.monotonic() < deadline
 
 
 # ---------------------------------------------------------------- units that are refused, groups
@@ -135,3 +149,195 @@ def test_a_reject_file_that_cannot_be_written_is_a_dead_letter(tmp_path: Path) -
             {"dead": 1, "member": 1},
             1,
         )
+
+
+# ---------------------------------------------------------------- versions, channels and lanes
+
+WAIT = FILE + "steps:\n  - parse: json\n  - delay: {name: while, for: 1m}\nto: out\n"
+
+
+@pytest.mark.parametrize("gone", ["step", "route"])
+def test_what_waits_in_a_place_that_is_gone_goes_on_after_a_restart(tmp_path: Path, gone: str) -> None:
+    """Nobody declared its channel any more, and with it everything stood still whose time had come, of all routes."""
+    with Desk(tmp_path, {"a": WAIT, "b": WAIT}) as desk:
+        desk.send('{"a": 1}')
+        desk.send('{"b": 1}', "b")
+        desk.settle()
+        rest = {"b": WAIT} if gone == "route" else {"a": FILE + "steps:\n  - parse: json\nto: out\n", "b": WAIT}
+        desk.write(rest)
+        desk.again()
+        desk.later(120_000)
+        assert sorted(desk.got()) == [b'{"a":1}', b'{"b":1}']
+        assert (desk.left(), desk.cases()) == ({}, [])
+
+
+def test_a_lane_that_opens_while_somebody_looks_is_seen(tmp_path: Path) -> None:
+    """The older look was kept: the file waited until the next one of its route."""
+    with Desk(tmp_path, {"a": LINES + "to: out\n"}) as desk:
+        desk.send("id\n1\n")
+        desk.app.bus.poll_once("a")
+        store, opened = desk.app.store, threading.Event()
+        read = store.read
+
+        def slow(sql: str, bindings: tuple[Any, ...] = ()) -> list[Any]:
+            rows = read(sql, bindings)
+            if "FROM lane WHERE channel" in sql and bindings == ("a#lines",) and not opened.is_set():
+                opened.set()
+                desk.app.bus.run_batch("a")
+            return rows
+
+        store.read = slow  # type: ignore[method-assign]  # another thread's commit between a look and its use
+        assert desk.app.broker.depth("a#lines") == 0
+        desk.settle()
+        assert desk.got() == [b'{"id":"1"}']
+
+
+def _open(desk: Desk, route: str) -> None:
+    desk.send("id\n1\n2\n", route)
+    desk.app.bus.poll_once(route)
+    desk.app.bus.run_batch(route)
+
+
+def test_the_number_of_a_lane_is_never_given_twice(tmp_path: Path) -> None:
+    """Whoever remembers a forgotten lane would read the hidden children of another route from it."""
+    with Desk(tmp_path, {"a": LINES + "to: out\n", "b": LINES + "to: other\n"}) as desk:
+        _open(desk, "a")
+        (first,) = desk.rows("SELECT id FROM lane WHERE state = 'open'")
+        desk.settle()
+        _open(desk, "b")
+        (second,) = desk.rows("SELECT id FROM lane WHERE state = 'open'")
+        assert second > first
+
+
+def test_numbers_of_a_unit_that_was_rolled_back_are_not_given_twice(tmp_path: Path) -> None:
+    """Another unit of the same flush used the rest of the reservation; after a restart all of it was given again."""
+    store, given = Store(tmp_path / "bus.db"), [0]
+
+    def refused(tx: Any) -> None:
+        store.numbers(tx, 10)
+        raise Rejected("INT121", "a refused unit", hint="none")
+
+    def both(_tx: Any) -> None:
+        """While this one runs, the two others queue up for the next flush."""
+        for thread in threads:
+            thread.start()
+        condition_wait(lambda: len(store._waiting) == 2)
+
+    def first() -> None:
+        with pytest.raises(Rejected):
+            store.commit("test", refused)
+
+    def second() -> None:
+        condition_wait(lambda: len(store._waiting) == 1)
+        given[0] = store.commit("test", lambda tx: store.numbers(tx, 10))
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    store.commit("test", both)
+    for thread in threads:
+        thread.join()
+    store.close()
+    with closing(Store(tmp_path / "bus.db")) as again:
+        assert again.commit("test", lambda tx: again.numbers(tx, 1)) >= given[0] + 10
+
+
+# ---------------------------------------------------------------- batches and splits
+
+TRAILER = "trailer: {mark: T, columns: [mark, count, currency, sum], of: amount, in: currency}"
+RUN = (
+    f"{FILE}steps:\n  - parse: {{csv: {{columns: [id, amount, currency], {TRAILER}}}}}\n  - split: {{name: lines}}\n"
+    "  - validate: {rules: [{that: \"id != '0'\", message: bad}]}\nto: out\n"
+    "on_reject: {collect: batch, to: rejects, as: {csv: {columns: [id, amount, currency, reason_code, reason_text]}}}\n"
+)
+
+
+def _run(count: int, said: int) -> str:
+    """A payment run whose first line has a column too many and whose trailer says how many lines there are."""
+    lines = "".join(f"{n},1.00,EUR{',?' if n == 0 else ''}\n" for n in range(count))
+    return f"id,amount,currency\n{lines}T,{said},EUR,{said}.00\n"
+
+
+def test_a_refused_file_leaves_nothing_to_the_next_batch(tmp_path: Path) -> None:
+    """The next batch got its number, and with that its groups: the first reject file was called the second one."""
+    with Desk(tmp_path, {"a": RUN}) as desk:
+        desk.send(_run(600, 601))
+        desk.settle()
+        assert (desk.count("batch"), desk.count("gathering")) == (0, 2)
+        desk.send(_run(2, 2), name="g")
+        desk.settle()
+        assert desk.rows("SELECT release FROM gathering ORDER BY id DESC LIMIT 1") == [(0,)]
+        assert desk.rows("SELECT count(*) FROM gathering WHERE batch = (SELECT id FROM batch)") == [(1,)]
+
+
+def test_a_split_that_is_given_up_leaves_no_hidden_children(tmp_path: Path) -> None:
+    """They stayed for ever, and a retry under a mended route went on behind them, however it counted."""
+
+    def broken(self: Split, message: Any) -> Any:
+        for n, part in enumerate(whole(self, message)):
+            if n == 700:
+                raise ValueError(n)
+            yield part
+
+    whole, text = Split.expand, "id\n" + "".join(f"{n}\n" for n in range(800))
+    with Desk(tmp_path, {"a": LINES + "to: out\non_error: {attempts: 2}\n"}) as desk:
+        desk.send(text)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Split, "expand", broken)
+            desk.settle()
+        assert (desk.left(), desk.count("batch"), desk.cases()) == ({"dead": 1}, 0, ["INT199"])
+        desk.write({"a": LINES.replace("{csv: {}}", "{csv: {columns: [id], header: false}}") + "to: out\n"})
+        desk.app.reload()
+        desk.app.bus.control.retry(desk.case("INT199"), "me", "mended")
+        desk.settle()
+        assert desk.got() == [b'{"id":"id"}', *(b'{"id":"%d"}' % n for n in range(800))]
+
+
+def test_a_copy_that_comes_after_its_batch_joins_a_late_group(tmp_path: Path) -> None:
+    """The batch does not wait for copies; what such a one joined was released by nobody."""
+    ways = "  - recipients: [{steps: []}, {steps: [{resequence: {number: id, timeout: 1m}}]}]\n"
+    gather = "  - aggregate: {complete: {batch: true}}\n  - translate: {to: {csv: {columns: [id]}}}\nto: out\n"
+    with Desk(tmp_path, {"a": LINES + ways + gather}) as desk:
+        desk.send("id\n2\n3\n")
+        desk.settle()
+        desk.later(120_000)
+        assert (desk.got(), desk.left()) == ([b"id\n2\n3\n"] * 2, {})
+
+
+# ---------------------------------------------------------------- damage
+
+
+def _damage(desk: Desk, table: str) -> None:
+    """An unlucky disk: the first row of a table is no message any more."""
+    sql = f"UPDATE {table} SET payload = CAST(x'7b' || payload AS BLOB) WHERE rowid = (SELECT min(rowid) FROM {table})"  # noqa: S608 - names of the test
+    desk.app.store.commit("damage", lambda tx: tx.execute(sql).fetchall())
+
+
+def test_a_damaged_message_is_not_sent_to_a_partner(tmp_path: Path) -> None:
+    """The bytes of its envelope were delivered as a file."""
+    with Desk(tmp_path, {"a": FILE + "steps:\n  - parse: json\nto: out\n"}) as desk:
+        desk.app.bus.hold_outputs = True
+        desk.send('{"a": 1}')
+        desk.turn(3)
+        _damage(desk, "queued")
+        desk.app.bus.hold_outputs = False
+        desk.settle()
+        assert (desk.got(), desk.cases(), desk.left()) == ([], ["INT101"], {"dead": 1})
+
+
+def test_a_damaged_message_that_waits_stops_no_other(tmp_path: Path) -> None:
+    """Nothing that waited for a time went on any more, whatever its route."""
+    with Desk(tmp_path, {"a": WAIT, "b": WAIT}) as desk:
+        desk.send('{"a": 1}')
+        desk.send('{"b": 1}', "b")
+        desk.settle()
+        _damage(desk, "held")
+        desk.later(120_000)
+        assert (desk.got(), desk.cases(), desk.left()) == ([b'{"b":1}'], ["INT101"], {"dead": 1})
+
+
+def test_a_damaged_child_does_not_stop_its_file(tmp_path: Path) -> None:
+    gather = "  - aggregate: {complete: {batch: true}}\n  - translate: {to: {csv: {columns: [id]}}}\nto: out\n"
+    with Desk(tmp_path, {"a": LINES + gather}) as desk:
+        _open(desk, "a")
+        _damage(desk, "queued")
+        desk.settle()
+        assert (desk.got(), desk.cases(), desk.left()) == ([b"id\n2\n"], ["INT101"], {"dead": 1})
