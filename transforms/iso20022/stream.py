@@ -96,28 +96,30 @@ class _Cutter:
         """All of the file; every segment but the only one of a small file begins and ends with a record."""
         source = self._file.file
         source.seek(self._file.start)
-        kept = b""
+        kept = bytearray()  # grows in place: a record without an end is a hostile one, and may be 32 MB
         enough = 0
         wrong: Rejected | None = None
         while block := source.read(_BLOCK):
             kept += block
             # The last record is kept back, so that what follows it is never without one: schemas want one.
-            last = kept.rfind(self._end) if len(kept) >= enough else -1
+            unseen = max(len(kept) - len(block) - len(self._end), 0) if not enough else 0
+            last = kept.rfind(self._end, unseen) if len(kept) >= enough else -1
             cut = kept.rfind(self._end, 0, last) if last > 0 else -1
             if cut > 0:
                 cut += len(self._end)
                 try:
-                    segment = self._segment(kept[:cut], self._closing)
+                    segment = self._segment(bytes(kept[:cut]), self._closing)
                 except Rejected as error:
                     # The end tag may have been that of an element within a record; twice as much text tells.
                     wrong, enough = error, 2 * len(kept)
                 else:
                     yield segment
-                    kept, wrong, enough = kept[cut:], None, 0
+                    del kept[:cut]
+                    wrong, enough = None, 0
             if len(kept) > _LONGEST_RECORD:
                 text = f"line {self._line}: one record is larger than {_LONGEST_RECORD} bytes"
                 raise wrong or Rejected("SEC107", text)
-        yield self._segment(kept, b"")
+        yield self._segment(bytes(kept), b"")
 
     def _segment(self, stretch: bytes, closing: bytes) -> Segment:
         before = self._envelope + b"\n" if self._envelope else b""
