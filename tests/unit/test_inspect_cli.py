@@ -317,7 +317,7 @@ def test_a_payment_run_of_the_erp(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     [
         ("id;amount;currency\nP-1;100.10;EUR\nP-2;50.00;EUR\nT;2;EUR;150.10\n", []),
         ("id;amount;currency\nP-1;100,10;EUR\nP-2;50,00;EUR\nT;2;EUR;150,10\n", []),
-        ("id;amount;currency;text\nP-1;100.10;EUR;a\nP-2;50.00;EUR;b\nT;2;150.10;EUR\n", []),
+        ("id;amount;currency;a;b\nP-1;100.10;EUR;;b\nP-2;50.00;EUR;;b\nT;2;150.10;EUR\n", []),
         ("id\tamount\tcurrency\nP-1\t100.10\tEUR\nP-2\t50.00\tEUR\n", []),
         ("\ufeffid,amount,currency\nP-1,100.10,EUR\nP-2,50.00,EUR\n", []),
         ("id;amount;currency\nP-1;100.10;EUR\nP-2;50.00;EUR\nT;2;EUR;150.11\n", ["VAL321"]),
