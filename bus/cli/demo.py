@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 import time
 from collections import Counter
 from decimal import Decimal
@@ -129,15 +131,12 @@ def _print_story(story: dict[str, Any], work: Path) -> None:
     click.echo()
     print_table(
         ["class", "currency", "lines", "amount"],
-        [
-            [c["class"], c["currency"], c["lines"], "" if c["amount"] is None else f"{c['amount']:,f}"]
-            for c in story["classes"]
-        ],
+        [[c["class"], c["currency"], c["lines"], c["amount"]] for c in story["classes"]],
         title="What the ERP sent, by what must become of it",
     )
     print_table(
         ["bank", "currency", "status", "payments", "amount"],
-        [[b["bank"], b["currency"], b["status"], b["payments"], f"{b['amount']:,f}"] for b in story["banks"]],
+        [[b["bank"], b["currency"], b["status"], b["payments"], b["amount"]] for b in story["banks"]],
         title="What the banks say of it",
     )
     print_table(
@@ -158,6 +157,12 @@ def _print_story(story: dict[str, Any], work: Path) -> None:
         f"in {story['seconds']} s ({story['per_second']} payments a second, everything included)."
     )
     click.echo(f"Files: {work / 'partners'} (erp, bank-north, bank-south), ledger: {work / 'bus' / 'bus.db'}")
+    click.echo(f"Look further: GIROBUS_STORE={shlex.quote(str(work / 'bus'))} {_own_name()} cases list")
+
+
+def _own_name() -> str:
+    """This program as it was called, for commands to copy."""
+    return shlex.quote(sys.argv[0]) if Path(sys.argv[0]).name == "bus" else "bus"
 
 
 def _print_traces(keys: list[str], work: Path) -> None:

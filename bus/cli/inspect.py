@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from decimal import Decimal
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -163,7 +164,8 @@ def _total(total: InspectedTotal) -> dict[str, Any]:
 
 
 def _print_tables(name: str, found: Inspection) -> None:
-    click.echo(f"{clean(name)}: {clean(found.format or 'unknown format')}, {clean(found.kind or 'not readable')}")
+    told = "" if found.findings else ", no findings"
+    click.echo(f"{clean(name)}: {clean(found.format or 'unknown format')}, {clean(found.kind or 'not readable')}{told}")
     rows: list[list[Any]] = []
     for document in found.documents:
         first = [document.id, document.account, _balance(document.opening), _balance(document.closing)]
@@ -171,11 +173,12 @@ def _print_tables(name: str, found: Inspection) -> None:
             if total is None:
                 rows.append([*first, None, None, None, None, None])
             else:
-                rows.append([*first, total.currency, total.count, total.amount, total.credit, total.debit])
+                amount = total.amount if total.currency else None
+                rows.append([*first, total.currency, total.count, amount, total.credit, total.debit])
             first = [None, None, None, None]
     if rows:
         heads = ("document", "account", "opening", "closing", "currency", "count", "amount", "credit", "debit")
-        print_table(heads, rows)
+        print_table(heads, rows, always=1 if any(document.id for document in found.documents) else 0)
     if found.findings:
         _print_findings(found.findings)
 
@@ -184,7 +187,9 @@ def _balance(balance: _Money | None) -> str | None:
     if balance is None:
         return None
     return " ".join(
-        str(balance[name]) for name in ("amount", "currency", "date") if balance.get(name) not in (None, "")
+        f"{balance[name]:,f}" if isinstance(balance[name], Decimal) and sys.stdout.isatty() else str(balance[name])
+        for name in ("amount", "currency", "date")
+        if balance.get(name) not in (None, "")
     )
 
 
@@ -192,7 +197,8 @@ def _print_findings(findings: Iterable[Finding]) -> None:
     """One line a kind of finding, with the first of its places: a bad file repeats the same finding on every line."""
     kinds: dict[tuple[str, str, str], list[str]] = {}
     for finding in findings:
-        kinds.setdefault((finding.code, finding.severity, finding.message), []).append(finding.place)
+        message = finding.message.removeprefix(f"{finding.place}: ")
+        kinds.setdefault((finding.code, finding.severity, message), []).append(finding.place)
     rows = [
         [severity, code, places[0] + (f" (and {len(places) - 1} more)" if len(places) > 1 else ""), message]
         for (code, severity, message), places in kinds.items()

@@ -117,10 +117,18 @@ def clean(text: Any) -> str:
     return _HARMFUL.sub("\ufffd", str(text))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "", always: int | None = None
+) -> None:
     """Rows under headings: a table on a terminal, tab-separated lines with one heading line elsewhere.
 
     Cells that are numbers (``int``, ``Decimal``) stand right-aligned; None is shown empty.
+
+    Args:
+        columns: the headings.
+        rows: the cells.
+        title: above the table, on a terminal.
+        always: so many first columns are always there; on a terminal the others only when they have something to tell.
     """
     cells = [list(row) for row in rows]
     if not sys.stdout.isatty():
@@ -133,12 +141,24 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for index, column in enumerate(columns):
+    kept: Sequence[int] = range(len(columns))
+    if always is not None:
+        kept = [n for n in kept if n < always or any(row[n] not in (None, 0, "", "0") for row in cells)]
+        cells = [[row[n] for n in kept] for row in cells]
+        if not kept:
+            return
+    for index, column in enumerate(columns[n] for n in kept):
         numeric = bool(cells) and all(isinstance(row[index], int | Decimal | None) for row in cells)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
-        table.add_row(*(Text("" if cell is None else clean(cell)) for cell in row))
+        table.add_row(*(Text(_cell(cell)) for cell in row))
     Console(no_color=True if os.environ.get("NO_COLOR") else None).print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return f"{value:,f}"
+    return "" if value is None else clean(value)
 
 
 def print_json(value: Any) -> None:
@@ -206,7 +226,7 @@ def print_error(error: BusError) -> None:
     place = ""
     if isinstance(error, ConfigError) and error.path:
         place = " " + ":".join(str(part) for part in (error.path, error.line, error.column) if part)
-    elif isinstance(error, Rejected) and error.place:
+    elif isinstance(error, Rejected) and error.place and not error.message.startswith(f"{error.place}: "):
         place = f" {clean(error.place)}"
     head = click.style(f"error[{error.code}]", fg="red", bold=True)
     click.echo(f"{head}{place}  {clean(error.message)}", err=True)

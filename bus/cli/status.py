@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +76,7 @@ def _table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     """A table; on a terminal without the columns that have nothing to tell, so that the rest has room."""
     if not rows:
         return
-    kept: Sequence[int] = range(len(columns))
-    if sys.stdout.isatty():
-        kept = [n for n in kept if n < _ALWAYS or any(row[n] not in (0, "", "0") for row in rows)]
-    print_table([columns[n] for n in kept], [[row[n] for n in kept] for row in rows])
+    print_table(columns, rows, always=_ALWAYS)
 
 
 def _headline(status: Status, moment: int) -> str:

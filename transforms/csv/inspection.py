@@ -6,6 +6,7 @@ import csv
 import re
 from collections import Counter
 from contextlib import suppress
+from decimal import Decimal
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -15,7 +16,6 @@ from transforms._totals import ControlTotals, plain_decimal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from decimal import Decimal
 
 Severity = Literal["error", "warning", "info"]
 _DELIMITERS = ";,\t|"
@@ -87,6 +87,7 @@ class _Look:
         self._trailers = 0
         self._trailer_options: dict[str, Any] = {}
         self._delimiter = ","
+        self._records_seen = 0
         self._headed = True
 
     def tell(self, code: str, place: str, message: str, severity: Severity = "error") -> None:
@@ -126,7 +127,8 @@ class _Look:
 
     def totals(self) -> tuple[InspectedTotal, ...]:
         """Count and sum per currency, where columns for both were recognised."""
-        return tuple(InspectedTotal(currency, count, total) for currency, count, total in self._totals.rows() if count)
+        found = tuple(InspectedTotal(currency, count, total) for currency, count, total in self._totals.rows() if count)
+        return found or ((InspectedTotal("", self._records_seen, Decimal(0)),) if self._records_seen else ())
 
     def _records(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
         """Records that are not blank with their last line, up to a quote that makes no sense."""
@@ -174,6 +176,7 @@ class _Look:
                 return
             if len(row) != width:
                 self.tell("VAL314", place, f"has {len(row)} fields instead of {width}")
+        self._records_seen += 1
         if self._amount < 0 or self._currency < 0 or len(row) <= max(self._amount, self._currency):
             return
         value, currency = _amount(row[self._amount]), row[self._currency]
