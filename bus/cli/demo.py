@@ -74,7 +74,8 @@ def _story(read: Any, played: Any) -> dict[str, Any]:
     lines = sum(n for c in expected.values() for n in c.values())
     terminal = sum(row[3] for row in statuses) + rejected + held
     rates = read(
-        "SELECT place, outcome, sum(count), max(last) FROM tally WHERE place NOT LIKE '%#%' GROUP BY 1, 2 ORDER BY 1"
+        "SELECT substr(place, 1, instr(place || '#', '#') - 1) AS name, outcome, sum(count) FROM tally "
+        "WHERE outcome NOT IN ('joined', 'released') GROUP BY 1, 2 ORDER BY 1, 2"  # moves inside a route
     )
     return {
         "seconds": round(played.seconds, 1),
@@ -88,7 +89,7 @@ def _story(read: Any, played: Any) -> dict[str, Any]:
             for c, n in sorted(expected[o].items())
         ],
         "banks": paid,
-        "routes": [{"place": p, "outcome": o, "messages": n} for p, o, n, _ in rates],
+        "routes": [{"place": p, "outcome": o, "messages": n} for p, o, n in rates],
         "traced": _traced(read),
         "held": _case(read, "POL100"),
         "rejected": _case(read, "REJ101"),
