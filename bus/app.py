@@ -161,14 +161,16 @@ class App:
     def _resources(self, landscape: Landscape, route: str) -> Callable[[str], StepResources]:
         return lambda step: StepSurroundings(self, landscape, route, step)
 
-    def _recompile(self, version: int) -> CompiledRoute:
-        """An old version, from the texts that the ledger kept."""
+    def _recompile(self, version: int, wanted: str) -> CompiledRoute | None:
+        """An old version, from the texts that the ledger kept; None when it is one of another route."""
         stored = self.ledger.load_version(version)
         if stored is None:
             raise ConfigError(
                 "CFG170", f"route version {version} is not in the ledger", hint="restore the ledger from backup"
             )
         name, _, texts = stored
+        if name != wanted:
+            return None
         landscape = landscape_from_sources(texts, self.around.catalogue)
         route = compile_route(landscape.routes[name].spec, version, self._resources(landscape, name))
         self.broker.declare(route.channels)

@@ -16,6 +16,7 @@ import msgspec
 
 from bus.errors import Finding, Rejected
 from bus.message import Blob, Effect, Group, Hold, Join, Message, Progress, Register, Remember, Resequence
+from bus.money import exact_sum
 
 T = TypeVar("T")
 
@@ -382,12 +383,12 @@ class Settlement:
         currency, value = worth if worth is not None else ("", _ZERO)
         key = (outcome, currency)
         count, total = self.tally.get(key, (0, _ZERO))
-        self.tally[key] = (count + 1, total + value)
+        self.tally[key] = (count + 1, exact_sum(total, value))
         sequence = message.headers.sequence
         if batch and sequence is not None and not sequence.reported and not message.headers.copy:
             book = self.reports.setdefault(sequence.batch, {})
             count, total = book.get(key, (0, _ZERO))
-            book[key] = (count + 1, total + value)
+            book[key] = (count + 1, exact_sum(total, value))
 
 
 MoneyTotalsByOutcome = dict[tuple[str, str], tuple[int, Decimal]]

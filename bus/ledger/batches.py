@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from bus.errors import Rejected
+from bus.money import exact_sum
 from bus.ports import Cursor, MoneyTotalsByOutcome
 
 
@@ -54,7 +55,7 @@ def discard(tx: Any, cursor: Cursor) -> MoneyTotalsByOutcome:
     """The document was refused as a whole: its batch never existed, nor did its groups; what to take off the tally."""
     money, outcomes = tx.execute("DELETE FROM batch WHERE id = ? RETURNING money, outcomes", (cursor.batch,)).fetchone()
     tx.execute("UPDATE gathering SET state = 'done', due = 0 WHERE batch = ?", (cursor.batch,))
-    return {(o, c): (-n, -Decimal(a)) for text in (money, outcomes) for o, c, n, a in json.loads(text)}
+    return {(o, c): (-n, Decimal(a).copy_negate()) for text in (money, outcomes) for o, c, n, a in json.loads(text)}
 
 
 def open_batch(tx: Any, batch: int) -> bool:
@@ -101,7 +102,7 @@ def _by_currency(text: str) -> dict[str, tuple[int, Decimal]]:
     found: dict[str, tuple[int, Decimal]] = {}
     for _, currency, count, amount in json.loads(text):
         n, total = found.get(currency, (0, Decimal(0)))
-        found[currency] = (n + count, total + Decimal(amount))
+        found[currency] = (n + count, exact_sum(total, Decimal(amount)))
     return found
 
 
@@ -109,5 +110,5 @@ def _added(text: str, more: MoneyTotalsByOutcome) -> str:
     book: MoneyTotalsByOutcome = {(o, c): (n, Decimal(a)) for o, c, n, a in json.loads(text)}
     for key, (count, amount) in more.items():
         n, total = book.get(key, (0, Decimal(0)))
-        book[key] = (n + count, total + amount)
+        book[key] = (n + count, exact_sum(total, amount))
     return json.dumps([[o, c, n, f"{a:f}"] for (o, c), (n, a) in sorted(book.items())])

@@ -8,6 +8,7 @@ from decimal import Decimal, localcontext
 from typing import Any
 
 from bus.message import Group, Headers, Join, Message, decode, edge_id, encode
+from bus.money import exact_sum
 from bus.ports import Gathering
 
 _SHIFT = 30
@@ -98,7 +99,7 @@ def _add(tx: Any, group: int, taken: list[tuple[Join, Gathering]], now: int) -> 
         headers = wish.message.headers
         currency, value = headers.worth or ("", Decimal(0))
         before = totals.get(currency, (0, Decimal(0)))
-        totals[currency] = (before[0] + 1, before[1] + value)
+        totals[currency] = (before[0] + 1, exact_sum(before[1], value))
         if not correlation:
             correlation = headers.correlation_id
         elif correlation != headers.correlation_id:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from bus.message import Headers, Message
+from bus.money import exact_sum
 from bus.ports import Event, MoneyTotalsByOutcome
 
 SPAN = 4096
@@ -144,7 +145,7 @@ def add_tally(tx: Any, place: str, now: int, tally: MoneyTotalsByOutcome) -> Non
                 "INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?)", (place, outcome, currency, count, str(amount), now)
             )
         else:
-            total = row[1] if not amount else str(type(amount)(row[1]) + amount)
+            total = row[1] if not amount else str(exact_sum(Decimal(row[1]), amount))
             tx.execute(
                 "UPDATE tally SET count = ?, amount = ?, last = ? WHERE place = ? AND outcome = ? AND currency = ?",
                 (row[0] + count, total, now, place, outcome, currency),

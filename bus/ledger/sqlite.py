@@ -279,10 +279,10 @@ class SqliteLedger:
         )
         return bool(self.read(sql, (now,))[0][0])
 
-    def held_with_predicate(self) -> list[tuple[int, str, Message]]:
-        """Held messages that a predicate may release: (id, predicate, message)."""
-        rows = self.read("SELECT id, predicate, payload FROM held WHERE predicate <> '' ORDER BY id LIMIT 1000")
-        return [(row[0], row[1], salvage(row[2])) for row in rows]
+    def held_with_predicate(self, after: int, most: int) -> list[tuple[int, str, str, Message]]:
+        """Held messages behind the one numbered ``after`` that a predicate may release: (id, channel, it, message)."""
+        sql = "SELECT id, channel, predicate, payload FROM held WHERE predicate <> '' AND id > ? ORDER BY id LIMIT ?"
+        return [(*row[:3], salvage(row[3])) for row in self.read(sql, (after, most))]
 
     def take_held(self, tx: Any, held: int) -> Puts:
         """Remove one held message."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bus.errors import BusError, NotAllowed
-from bus.ports import Broker
+from bus.errors import BusError, ConfigError, NotAllowed
+from bus.ports import Broker, CaseNote
 from bus.runtime import expectations
 from bus.runtime.control import Control
 from bus.runtime.dispatcher import Dispatcher
@@ -23,8 +23,12 @@ from bus.runtime.worker import Worker
 
 log = logging.getLogger("girobus")
 _TICK = 0.05
+_AGAIN = 20
+"""Ticks until a task that let an error through is tried again."""
 _HOUSEKEEPING = 1_000
 _DUE = 500
+_LOOK = 1_000
+_PATIENCE = 30.0
 
 
 @dataclass(slots=True)
@@ -83,6 +87,8 @@ class Bus:
         self._stopping = threading.Event()
         self._scheduler: threading.Thread | None = None
         self._next_housekeeping = 0
+        self._looked_at, self._next_look = 0, 0
+        self._stranded: set[str] = set()
         broker.ready = self._wake
 
     # ------------------------------------------------------------ landscape
@@ -93,6 +99,7 @@ class Bus:
         self._broker.alias(assembly.aliases)
         old, self.assembly = self.assembly, assembly
         self.book.install(assembly.routes)
+        self._stranded.clear()
         self._edges.tasks(
             {
                 **{f"source {n}": self._poller(n) for n in assembly.intakes},
@@ -101,14 +108,19 @@ class Bus:
         )
         segments = {c: self._running(c) for c in self._broker.declared() if c not in assembly.senders}
         self._segments.tasks({**segments, "due": self.run_due})
-        for name, (intake, _) in old.intakes.items():
-            if assembly.intakes.get(name, (None,))[0] is not intake:
-                intake.close()
-        for name, sender in old.senders.items():
-            if assembly.senders.get(name) is not sender:
-                sender.outlet.sink.close()
+        self._close(old)
         if self._scheduler is not None:
             self._wake(set(self._broker.channels()))
+
+    def _close(self, old: Assembly) -> None:
+        """Disconnect what a reload replaced, but not while a thread uses it: an answer would be lost."""
+        if not self._edges.ended({*(f"source {name}" for name in old.intakes), *old.senders}, _PATIENCE):
+            log.warning("a partner is slow: some connections from before the reload stay open")
+            return
+        for intake, _ in old.intakes.values():
+            intake.close()
+        for sender in old.senders.values():
+            sender.outlet.sink.close()
 
     # ------------------------------------------------------------ one piece of work
 
@@ -124,7 +136,20 @@ class Bus:
         if self.state(name) == "paused":
             return 0
         current = next((r for r in self.assembly.routes if r.name == name), None)
-        return self._worker.run_batch(channel, current.spec.batch if current else 100)
+        try:
+            return self._worker.run_batch(channel, current.spec.batch if current else 100)
+        except ConfigError as error:
+            self._strand(channel, error)
+            return 0
+
+    def _strand(self, channel: str, error: ConfigError) -> None:
+        """Nobody can run what waits there; it stays, and a person is told once until the next reload."""
+        if channel in self._stranded:
+            return
+        summary = f"messages wait in `{channel}`: {error.message}"
+        note = CaseNote(error.code, summary, channel.partition("#")[0], "", f"{channel}:{error.code}")
+        self.ledger.commit("case", lambda tx: self.ledger.open_case(tx, note))
+        self._stranded.add(channel)
 
     def send_once(self, outlet: str) -> int:
         """Bring one batch out."""
@@ -135,10 +160,21 @@ class Bus:
         moved = 0
         if self.ledger.anything_due():
             moved = self._broker.transact("due", lambda tx: self.ledger.collect_due(tx, _DUE))
-        for held, predicate, message in self.ledger.held_with_predicate():
-            if self._worker.holds_true(predicate, message):
+        return moved + self._look_at_held() >= _DUE
+
+    def _look_at_held(self) -> int:
+        """Let go what its predicate lets go: some held messages a second, in turn, for there may be very many."""
+        now = self.clock.now()
+        if now < self._next_look <= now + _LOOK:
+            return 0
+        self._next_look = now + _LOOK
+        page = self.ledger.held_with_predicate(self._looked_at, _LOOK)
+        self._looked_at = page[-1][0] if len(page) == _LOOK else 0
+        moved = 0
+        for held, channel, predicate, message in page:
+            if self._worker.holds_true(channel, predicate, message):
                 moved += self._broker.transact("due", lambda tx, held=held: self.ledger.take_held(tx, held))
-        return moved >= _DUE
+        return moved
 
     def keep_house(self) -> int:
         """Expectations, expired memory, rows of finished groups and lanes; in small commits."""
@@ -187,21 +223,26 @@ class Bus:
         return self._segments.idle() and self._edges.idle() and not self._broker.channels()
 
     def _schedule(self) -> None:
+        ticks = 0
         while not self._stopping.wait(_TICK):
+            ticks += 1
             try:
                 now = self.clock.now()
                 for name, (_, schedule) in list(self.assembly.intakes.items()):
                     if self.state(name) == "running" and schedule.due(now):
                         self._edges.wake(f"source {name}")
                 for name, sender in list(self.assembly.senders.items()):
-                    if sender.resting_until and sender.resting_until <= now:
+                    if sender.resting_until and not sender.resting():
                         sender.resting_until = 0
                         self._edges.wake(name)
                 self._segments.wake("due")
-                if now >= self._next_housekeeping:
+                if ticks % _AGAIN == 0:
+                    self._segments.again()
+                    self._edges.again()
+                if not now < self._next_housekeeping <= now + _HOUSEKEEPING:
                     # At every tick while there is something: a busy bus leaves more than one look a second takes.
                     self._next_housekeeping = now + (0 if self.keep_house() else _HOUSEKEEPING)
-            except BusError as error:
+            except Exception as error:  # noqa: BLE001 - without this thread nothing is polled, retried or swept
                 _log_failure("scheduler", error)
 
     def _wake(self, channels: set[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from bus.errors import NotAllowed
-from bus.message import Message
+from bus.message import Group, Message
 from bus.ports import Broker, Event, Settlement
 
 Puts = list[tuple[str, Message]]
@@ -107,6 +107,8 @@ class Control:
             settlement = Settlement(channel, message.headers.version)
             outputs = () if state == "discarded" else ((channel, message),)
             settlement.events.append(Event(message, state, reason=by[1], outputs=outputs))
+            if state == "discarded" and isinstance(message.body, Group):
+                settlement.closed_groups.append(message.body.number)
             plain = msgspec.structs.replace(message.headers, sequence=None)
             settlement.report(Message(plain), state)
             self._ledger.apply(tx, settlement)

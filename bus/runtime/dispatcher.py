@@ -16,7 +16,7 @@ class Dispatcher:
     Args:
         name: prefix of the thread names.
         threads: how many.
-        failed: told of an error that a task let through; the task is woken again at the next occasion.
+        failed: told of an error that a task let through; :meth:`again` wakes the task.
     """
 
     def __init__(self, name: str, threads: int, failed: Callable[[str, Exception], None]) -> None:
@@ -25,7 +25,10 @@ class Dispatcher:
         self._queued: set[str] = set()
         self._running: set[str] = set()
         self._again: set[str] = set()
-        self._wakeup = threading.Condition()
+        self._stumbled: set[str] = set()
+        lock = threading.RLock()
+        self._wakeup = threading.Condition(lock)
+        self._finished = threading.Condition(lock)
         self._stopping = False
         self._failed = failed
         self._threads = [threading.Thread(target=self._loop, name=f"{name}-{n}", daemon=True) for n in range(threads)]
@@ -61,6 +64,18 @@ class Dispatcher:
             self._ready.append(name)
             self._wakeup.notify()
 
+    def again(self) -> None:
+        """Wake the tasks that let an error through since the last call: what they were woken for is not done."""
+        with self._wakeup:
+            stumbled, self._stumbled = self._stumbled, set()
+        for name in stumbled:
+            self.wake(name)
+
+    def ended(self, names: set[str], timeout: float) -> bool:
+        """Wait until none of these tasks is running; false when one still is after ``timeout`` seconds."""
+        with self._wakeup:
+            return self._finished.wait_for(lambda: not names & self._running, timeout)
+
     def idle(self) -> bool:
         """Nothing is queued or running."""
         with self._wakeup:
@@ -82,8 +97,11 @@ class Dispatcher:
                 more = task() if task is not None else False
             except Exception as error:  # noqa: BLE001 - a thread of the bus must not die of one task
                 self._failed(name, error)
+                with self._wakeup:
+                    self._stumbled.add(name)
             with self._wakeup:
                 self._running.discard(name)
+                self._finished.notify_all()
                 if more or name in self._again:
                     self._again.discard(name)
                     if name not in self._queued:

@@ -9,10 +9,12 @@ from bus.errors import BusError, ConfigError, Rejected, Retryable
 from bus.message import Blob, Headers, Message, edge_id
 from bus.ports import Broker, CaseNote, Inbound, Source
 from bus.runtime.pipeline import CompiledRoute
-from bus.runtime.retry import next_wait
+from bus.runtime.retry import next_wait, resting
 from bus.runtime.stores import Stores
 
 T = TypeVar("T")
+_AWAY = 5
+"""So many arrivals in a row that fail mean that the partner is away, not that they are bad."""
 
 
 class KnownArrival(Protocol):
@@ -77,18 +79,29 @@ class Intake:
 
         A partner that is away is left alone for a while; what is wrong with one arrival stops no other.
         """
-        if self.resting_until > self._clock.now():
+        if resting(self.resting_until, self._clock.now(), self._route().spec.on_error.backoff):
             return 0
         count = 0
+        trouble: BusError | None = None
         try:
+            failed = 0
             for inbound in self._source.poll(most):
-                count += self._one(inbound)
-            self._failures = 0
-            if not self._told and not count:
+                try:
+                    count += self._one(inbound)
+                    failed = 0
+                except Retryable as error:
+                    trouble, failed = error, failed + 1
+                    if failed == _AWAY:
+                        break
+            if trouble is None and not self._told and not count:
                 self._all_told()
         except (Retryable, ConfigError) as error:
+            trouble = error
+        if trouble is None:
+            self._failures = 0
+        else:
             self._told = False
-            self._rest(error)
+            self._rest(trouble)
         self._report_findings()
         return count
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 
 import msgspec
@@ -32,11 +33,7 @@ class End(msgspec.Struct, frozen=True):
 class Trace(list[tuple[str, Any]]):
     """(step id, effect) in order of appearance; ``at`` is the step being run, for errors."""
 
-    __slots__ = ("at",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.at = ""
+    at = ""
 
 
 Node = Callable[[Message, Trace], None]
@@ -74,6 +71,8 @@ class CompiledRoute:
     splitters: dict[str, Splitter] = field(default_factory=dict)
     money: Callable[[Any], Any] = field(default=lambda _body: None)
     keys: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
+    predicate: Callable[[str], Callable[[Any], Any]] = field(default=lambda _text: lambda _body: False)
+    """Compiles the text of a hold's ``release_when``, once each."""
 
     @property
     def channels(self) -> list[str]:
@@ -98,6 +97,7 @@ def compile_route(spec: RouteSpec, version: int, resources: Resources, visit: Vi
     route = CompiledRoute(spec.route, version, spec)
     entry = resources("")
     route.money = entry.expression(spec.money)
+    route.predicate = cache(entry.expression)
     route.keys = {name: entry.expression(text) for name, text in spec.keys.items()}
     compiler = _Compiler(route, resources, visit)
     scope = _Scope()

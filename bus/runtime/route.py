@@ -8,8 +8,11 @@ from collections.abc import Callable
 from bus.errors import ConfigError
 from bus.runtime.pipeline import CompiledRoute
 
-Recompile = Callable[[int], CompiledRoute]
-"""Compiles a stored version by its ledger number; raises ConfigError when this program no longer can."""
+Recompile = Callable[[int, str], CompiledRoute | None]
+"""Compiles a stored version by its ledger number, or None when it is not of the route of that name.
+
+Raises ConfigError when this program no longer can.
+"""
 
 
 class RouteBook:
@@ -43,9 +46,10 @@ class RouteBook:
         """The version with that ledger number, or the current one for 0 or another route's number."""
         found = self._versions.get(version)
         if found is None and version:
-            found = self._recompile(version)
-            with self._lock:
-                self._versions[version] = found
+            found = self._recompile(version, route)
+            if found is not None:
+                with self._lock:
+                    self._versions[version] = found
         if found is None or found.name != route:
             return self.current(route)
         return found

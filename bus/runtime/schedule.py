@@ -13,9 +13,13 @@ class Schedule:
     def __init__(self, poll: PollSpec, now: int) -> None:
         self._poll = poll
         self._next = self._cron(now) if poll.cron else now
+        self._asked = now
 
     def due(self, now: int) -> bool:
-        """True once per moment; the next one is set."""
+        """True once per moment; the next one is set. A clock that was set back makes nobody wait for it."""
+        if now < self._asked:
+            self._next = self._cron(now) if self._poll.cron else min(self._next, now + self._poll.every)
+        self._asked = now
         if now < self._next:
             return False
         self._next = self._cron(now) if self._poll.cron else now + self._poll.every

@@ -22,7 +22,7 @@ from bus.ports import (
     Sink,
     WriteContext,
 )
-from bus.runtime.retry import next_wait
+from bus.runtime.retry import next_wait, resting
 from bus.runtime.stores import Stores
 from bus.spec import ErrorPolicySpec
 
@@ -78,7 +78,7 @@ class Sender:
 
     def send_once(self) -> int:
         """Take a batch and bring it out; returns how many were settled (0 = nothing to do, or resting)."""
-        if self.resting_until > self._clock.now():
+        if self.resting():
             return 0
         deliveries = self._broker.take(self.outlet.name, self.outlet.batch)
         if not deliveries:
@@ -86,6 +86,10 @@ class Sender:
         self._sweep_once()
         ready, settled = self._prepare(deliveries)
         return settled + self._publish(ready)
+
+    def resting(self) -> bool:
+        """Whether the partner is being left alone."""
+        return resting(self.resting_until, self._clock.now(), self.outlet.policy.backoff)
 
     def _prepare(self, deliveries: list[Delivery]) -> tuple[list[_Flight], int]:
         """Stage files for the longest run of deliveries that can be; what fails first is settled when it is alone."""

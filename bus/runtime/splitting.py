@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from bus.errors import Rejected
 from bus.message import Headers, Join, Message, Sequence, child_id, child_ids
+from bus.money import exact_sum
 from bus.ports import Broker, CaseNote, Chunk, Cursor, Event, MoneyTotalsByOutcome, Part, Settlement
 from bus.runtime.pipeline import CompiledRoute
 from bus.runtime.worth import worth_of
@@ -103,7 +104,7 @@ class SplitUnit:
 def _add(book: MoneyTotalsByOutcome, outcome: str, worth: tuple[str, Decimal] | None) -> None:
     currency, value = worth or ("", Decimal(0))
     count, total = book.get((outcome, currency), (0, Decimal(0)))
-    book[(outcome, currency)] = (count + 1, total + value)
+    book[(outcome, currency)] = (count + 1, exact_sum(total, value))
 
 
 def _child(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any, Protocol
 
 import msgspec
 
-from bus.errors import BusError, Held, Rejected
-from bus.expressions import compile_expression
+from bus.errors import BusError, ConfigError, Held, Rejected
 from bus.message import (
     NULL_ID,
     Converted,
@@ -73,10 +71,18 @@ class Worker:
             same += 1
         return self._handle(route, channel, deliveries[:same])
 
-    def holds_true(self, predicate: str, message: Message) -> bool:
-        """Whether the predicate of a held message lets it go now; an error in it keeps holding."""
+    def holds_true(self, channel: str, predicate: str, message: Message) -> bool:
+        """Whether the predicate of a held message lets it go now; an error in it keeps holding.
+
+        It is asked of the tables as they are now, whatever version the message goes on in: a switch is for all.
+        """
+        name = channel.partition("#")[0]
         try:
-            return _compiled(predicate)(message.body) is True
+            try:
+                route = self._routes.pinned(name, 0)
+            except ConfigError:
+                route = self._routes.pinned(name, message.headers.version)
+            return route.predicate(predicate)(message.body) is True
         except BusError:
             return False
 
@@ -230,11 +236,6 @@ class Worker:
                 route.gatherings["on_reject"],
             )
         )
-
-
-@cache
-def _compiled(predicate: str) -> Callable[[Any], Any]:
-    return compile_expression(predicate)
 
 
 def _late(member: Message) -> Message:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from bus.errors import BusError
+from bus.money import countable
 from bus.runtime.pipeline import CompiledRoute
 
 
@@ -24,9 +25,9 @@ def worth_of(route: CompiledRoute, body: Any) -> tuple[str, Decimal] | None:
     if not isinstance(currency, str) or isinstance(value, bool):
         return None
     if isinstance(value, Decimal):
-        return currency, value
+        return (currency, value) if countable(value) else None
     try:
         number = Decimal(value) if isinstance(value, str | int) else None
     except ArithmeticError:
         return None
-    return (currency, number) if number is not None and number.is_finite() else None
+    return (currency, number) if number is not None and countable(number) else None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from houses import House, landscape
 
 from bus.app import App, Surroundings
-from bus.errors import Rejected
+from bus.errors import Rejected, Retryable
 from bus.ledger.store import Store
 from bus.patterns.splitter import Split
 from bus.testing.endpoints import RecordingSink, ScriptedArrival, ScriptedSource
@@ -43,8 +44,8 @@ class Desk(House):
             "source": lambda _spec, resources: self.sources.setdefault(resources.name, ScriptedSource()),
             "sink": lambda _spec, resources: self.sinks.setdefault(resources.name, RecordingSink()),
         }
-        super().__init__(root, self.folder, **edges, **around)
         self.edges = {**edges, **around}
+        super().__init__(root, self.folder, **self.edges)
 
     def write(self, files: dict[str, str], outlets: tuple[str, ...] = OUTLETS) -> None:
         """The landscape's files; those of before go."""
@@ -341,3 +342,182 @@ def test_a_damaged_child_does_not_stop_its_file(tmp_path: Path) -> None:
         _damage(desk, "queued")
         desk.settle()
         assert (desk.got(), desk.cases(), desk.left()) == ([b"id\n2\n"], ["INT101"], {"dead": 1})
+
+
+# ---------------------------------------------------------------- holds, outlets, sources, time
+
+SWITCH = "table: switches\nrows: [{key: payments, value: %s}]\n"
+
+
+def test_a_switch_releases_what_was_held_before_it_was_turned(tmp_path: Path) -> None:
+    """The condition was asked without the landscape's tables, so it was an error, which keeps holding."""
+    hold = FILE + "steps:\n  - parse: json\n  - hold: {release_when: \"lookup('switches', 'payments') == 'open'\"}\n"
+    with Desk(tmp_path, {"a": hold + "to: out\n", "switches.table.yaml": SWITCH % "shut"}) as desk:
+        desk.send('{"a": 1}')
+        desk.settle()
+        assert desk.left() == {"held": 1}
+        desk.write({"a": hold + "to: out\n", "switches.table.yaml": SWITCH % "open"})
+        desk.app.reload()
+        desk.settle()
+        assert (desk.got(), desk.left()) == ([b'{"a":1}'], {})
+
+
+def test_many_held_messages_do_not_hide_the_next_one(tmp_path: Path) -> None:
+    """Only the first thousand were ever looked at."""
+    hold = "  - hold: {release_when: \"lookup('switches', id, 'shut') == 'open'\"}\nto: out\n"
+    with Desk(tmp_path, {"a": LINES + hold, "switches.table.yaml": SWITCH % "open"}) as desk:
+        desk.write({"a": LINES + hold, "switches.table.yaml": SWITCH % "shut"})
+        desk.app.reload()
+        desk.send("id\n" + "other\n" * 1000 + "payments\n")
+        desk.turn(20)
+        assert desk.left() == {"held": 1001}
+        desk.write({"a": LINES + hold, "switches.table.yaml": SWITCH % "open"})
+        desk.app.reload()
+        desk.turn(10)
+        assert desk.got() == [b'{"id":"payments"}']
+
+
+def test_messages_of_an_outlet_that_is_gone_wait_and_are_told_once(tmp_path: Path) -> None:
+    """Each turn of the bus broke off there; nothing behind it was sent."""
+    way = FILE + "steps:\n  - parse: json\nto: %s\n"
+    with Desk(tmp_path, {"a": way % "out", "b": way % "other"}) as desk:
+        desk.app.bus.hold_outputs = True
+        desk.send('{"a": 1}')
+        desk.turn(3)
+        desk.write({"b": way % "other"}, outlets=("other", "rejects"))
+        desk.app.reload()
+        desk.app.bus.hold_outputs = False
+        desk.send('{"b": 1}', "b")
+        desk.settle()
+        assert (desk.got("other"), desk.left()) == ([b'{"b":1}'], {"queued": 1})
+        assert desk.rows("SELECT code, count FROM cases") == [("CFG169", 1)]
+        desk.write({"b": way % "other"})
+        desk.app.reload()
+        desk.settle()
+        assert (desk.got(), desk.left()) == ([b'{"a":1}'], {})
+
+
+def test_a_discarded_group_leaves_no_members(tmp_path: Path) -> None:
+    write = "  - aggregate: {complete: {batch: true}}\n  - translate: {to: {csv: {columns: [nothing]}}}\nto: out\n"
+    with Desk(tmp_path, {"a": LINES + write}) as desk:
+        desk.send("id\n1\n")
+        desk.settle()
+        desk.app.bus.control.discard(desk.case("VAL330"), "me", "wrong route")
+        desk.settle()
+        assert desk.left() == {}
+
+
+class Unreadable(ScriptedArrival):
+    """A file that the partner's server lists and refuses to hand out."""
+
+    def fetch(self, target: Any) -> None:
+        """Refused."""
+        del target
+        raise Retryable("NET104", "refused", hint="rights")
+
+
+class Listing(ScriptedSource):
+    """What is not taken is handed out again, in order of name."""
+
+    def poll(self, most: int) -> Iterator[ScriptedArrival]:
+        """As a folder does."""
+        for arrival in sorted(self.arrivals, key=lambda a: a.name)[:most]:
+            if not isinstance(arrival, Unreadable):
+                self.arrivals.remove(arrival)
+            yield arrival
+
+
+def test_a_file_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
+    """Everything behind it in the order of names was never reached."""
+    source = Listing(arrivals=[Unreadable("a", b"")])
+    with Desk(tmp_path, {"a": FILE + "steps:\n  - parse: json\nto: out\n"}, source=lambda *_: source) as desk:
+        source.arrivals.append(ScriptedArrival("b", b'{"b": 1}'))
+        desk.turn(200)
+        assert (desk.got(), desk.cases()) == ([b'{"b":1}'], ["NET104"])
+
+
+def test_a_clock_that_is_set_back_stops_no_source_and_no_outlet(tmp_path: Path) -> None:
+    """Both waited for the time of before to come again."""
+    with Desk(tmp_path, {"a": FILE + "steps:\n  - parse: json\nto: out\n"}) as desk:
+        desk.turn(5)
+        desk.app.bus.assembly.senders["out"].resting_until = desk.clock.now() + 2_000
+        desk.clock.advance(-3_600_000)
+        desk.send('{"a": 1}')
+        desk.settle()
+        assert desk.got() == [b'{"a":1}']
+
+
+def test_amounts_of_any_size_are_added_to_the_last_cent(tmp_path: Path) -> None:
+    """Sums were rounded to 28 digits, and an amount with a giant exponent broke its outlet after it was sent."""
+    rows = [(f"{'9' * 30}.99", 2), ("0.01", 1), ("1E+9999999", 1)]
+    texts = [
+        f'{{"n": {n}, "amount": {{"value": "{v}", "currency": "EUR"}}}}'
+        for n, (v, k) in enumerate(rows)
+        for _ in range(k)
+    ]
+    with Desk(tmp_path, {"a": ROWS + "to: out\n"}) as desk:
+        desk.send('{"rows": [' + ", ".join(texts) + "]}")
+        desk.settle()
+        assert len(desk.got()) == 4
+        sums = desk.rows("SELECT amount FROM tally WHERE currency = 'EUR' AND outcome IN ('in', 'delivered')")
+        assert [Decimal(amount) for (amount,) in sums] == [Decimal("1999999999999999999999999999999.99")] * 2
+
+
+# ---------------------------------------------------------------- threads
+
+
+def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
+    """The channel whose commit was refused was woken by nobody."""
+    full = threading.Event()
+    with Desk(tmp_path, {"a": FILE + "steps:\n  - parse: json\nto: out\n"}) as desk:
+        store, refused = desk.app.store, []
+        commit = store.commit
+
+        def refusing(label: str, work: Callable[[Any], Any]) -> Any:
+            if full.is_set() and label == "segment":
+                refused.append(label)
+                raise Retryable("SYS111", "full", hint="free space")
+            return commit(label, work)
+
+        store.commit = refusing  # type: ignore[method-assign]  # a disk that is full for a while
+        full.set()
+        desk.send('{"a": 1}')
+        desk.app.bus.poll_once("a")
+        desk.app.bus.start()
+        try:
+            condition_wait(lambda: len(refused) >= 2)
+            full.clear()
+            condition_wait(lambda: bool(desk.got()))
+        finally:
+            assert desk.app.bus.stop(10)
+
+
+def test_a_reload_does_not_disconnect_who_is_sending(tmp_path: Path) -> None:
+    """The answer to the rename would be lost, and the delivery in doubt."""
+    inside, go_on, told = threading.Event(), threading.Event(), []
+
+    class Slow(RecordingSink):
+        def publish(self, receipt: dict[str, Any]) -> None:
+            inside.set()
+            assert go_on.wait(10)
+            super().publish(receipt)
+            told.append("published")
+
+        def close(self) -> None:
+            told.append("closed")
+
+    with Desk(tmp_path, {"a": FILE + "steps:\n  - parse: json\nto: out\n"}, sink=lambda *_: Slow()) as desk:
+        desk.send('{"a": 1}')
+        desk.app.bus.poll_once("a")
+        desk.app.bus.start()
+        try:
+            assert inside.wait(10)
+            reload = threading.Thread(target=desk.app.reload)
+            reload.start()
+            reload.join(0.2)
+            go_on.set()
+            reload.join(10)
+        finally:
+            assert desk.app.bus.stop(10)
+        assert told[0] == "published"
+        assert desk.cases() == []
