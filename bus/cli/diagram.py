@@ -227,8 +227,11 @@ def _box(sheet: _Sheet, x: float, y: float, what: tuple[str, str, str, tuple[str
     """A step or an end: pictogram, name, first settings, all of them as tooltip; what = (glyph, key, id, settings)."""
     glyph, key, step, settings = what
     room = _BOX - WIDTH - 30
-    heading = _cut(clean(" · ".join(filter(None, (key, shown_id(step))))), room, _BOLD)
-    lines = [escape(_cut(clean(line), room, _LETTER)) for line in settings[:2]]
+    named = clean(" · ".join(filter(None, (key, shown_id(step)))))
+    fits = len(named) <= room / _BOLD
+    heading = _cut(named if fits else clean(key), room, _BOLD)
+    below = settings if fits or not shown_id(step) else (shown_id(step), *settings)
+    lines = [escape(_cut(clean(line), room, _LETTER)) for line in below[:2]]
     top = {0: 34, 1: 26, 2: 19}[len(lines)]
     texts = [f'<text class="k" x="{WIDTH + 20}" y="{top}">{escape(heading)}</text>']
     texts += [f'<text class="t" x="{WIDTH + 20}" y="{top + 15 * n}">{line}</text>' for n, line in enumerate(lines, 1)]
