@@ -128,6 +128,8 @@ def subtract(left: int | Decimal, right: int | Decimal) -> int | Decimal:
 
 def multiply(*values: int | Decimal) -> int | Decimal:
     """Exact product; of ints an int."""
+    if len(values) == 2 and Decimal in {type(values[0]), type(values[1])}:
+        return _EXACT.multiply(*values)
     product = Decimal(1)
     for value in values:
         product = _EXACT.multiply(product, Decimal(value))

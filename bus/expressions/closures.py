@@ -159,6 +159,17 @@ def applied(name: str, call: Callable[..., Any], arguments: list[Run]) -> Run:
 
         return run
 
+    if len(arguments) == 2:
+        first, second = arguments
+
+        def run_two(value: Any) -> Any:
+            try:
+                return call(first(value), second(value))
+            except ArithmeticError as error:
+                raise inexact(name, error) from None
+
+        return run_two
+
     def run_many(value: Any) -> Any:
         try:
             return call(*[argument(value) for argument in arguments])
