@@ -117,7 +117,7 @@ def _steps(
         for index, (label, flow) in enumerate(flows.items()):
             when = whens.get(f"[{index}].when", "")
             yield f"{indent}    {label}: " + (
-                f"when {when}" if when else "all others" if label == "otherwise" else "always"
+                f"when {when}" if when else "all others" if step.key == "route" else "always"
             )
             yield from _steps(loaded, flow.steps, places, f"{name}.{label}.", indent + "      ")
             yield f"{indent}      → {flow.to or 'the next step'}"

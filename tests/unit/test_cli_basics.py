@@ -306,7 +306,7 @@ def test_a_route_is_told_with_its_branches(tmp_path: Path) -> None:
         "      0: when amount.value > 10000 && country == 'NO'",
         "        1.0.0  tap bank-north",
         "        → treasury",
-        "      1: always",
+        "      1: all others",
         "        → bank-north",
         "  to     as the branches above say",
         "  fails  5 attempts, 2s to 5m apart, then a case",
