@@ -19,7 +19,7 @@ from bus.cli.moments import Since, age, clock, span, stamp, step
 from bus.cli.serving import Service, _JsonLines
 from bus.cli.telling import _SENTENCES, Circumstances, money, mood, sentence, title
 from bus.ledger.reading import Total, moment
-from bus.ledger.reading_places import Where
+from bus.ledger.reading_places import Case, Where
 from bus.ledger.reading_trace import Tracer
 
 SINCE = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -131,6 +131,29 @@ def test_the_corner_says_how_it_stands(tmp_path: Path) -> None:
         ("discarded", {}, True, "REJECTED"),
     ):
         assert mood(replace(trace, where=at(kind, **facts), finished=finished), AROUND) == word
+
+
+@pytest.mark.parametrize(
+    ("code", "state", "waits", "word"),
+    [
+        ("VAL530", "open", 0, "DONE"),
+        ("POL100", "open", 1, "STUCK 6 h 12 m"),
+        ("POL100", "released", 0, "DONE"),
+        ("SLA101", "open", 0, "STUCK 6 h 12 m"),
+    ],
+)
+def test_a_file_is_stuck_by_what_waits_and_not_by_what_went_back(
+    tmp_path: Path, code: str, state: str, waits: int, word: str
+) -> None:
+    bank = SmallBank(tmp_path)
+    bank.pays("E1;5.00;USD;;INV-1")
+    bank.settles()
+    with bank.reading() as reading:
+        trace = Tracer(reading, bank.clock.now()).trace("INV-1")
+    bank.close()
+    assert trace is not None
+    case = Case(1, code, "told", state, "ops", "pay", SINCE, waits)
+    assert mood(replace(trace, where=at("split", members=2), finished=True, cases=(case,)), AROUND) == word
 
 
 def test_money_is_told_with_its_currency_and_counts_without() -> None:
