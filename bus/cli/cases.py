@@ -7,18 +7,54 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
+import msgspec
 
 from bus.cli.moments import Since, age, stamp
-from bus.cli.output import Exit, clean, config_option, json_option, leave, note, print_json, print_table
+from bus.cli.output import (
+    Exit,
+    clean,
+    config_option,
+    json_option,
+    leave,
+    note,
+    print_error,
+    print_json,
+    print_json_line,
+    print_table,
+)
 from bus.cli.site import Site, now, reason_for
 from bus.cli.telling import Circumstances, sentence
 from bus.cli.trace import as_data, circumstances, print_headline
+from bus.errors import BusError, NotAllowed
 from bus.ledger.reading_cases import CaseFile, CaseRow, Stuck, Wanted, list_cases, read_case
 from bus.ledger.reading_trace import Trace, Tracer
 from bus.runtime.socket import Request
 
 _reason = click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit.")
 _number = click.argument("number", type=click.IntRange(min=1), metavar="CASE")
+_MOST = 1_000
+"""Most cases that one command decides."""
+
+
+class CaseNumbers(click.ParamType[range]):
+    """A case number, or the first and last of several: ``4-10``."""
+
+    name = "case"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> range:
+        """The numbers meant."""
+        if isinstance(value, range):
+            return value
+        first, _, last = str(value).partition("-")
+        if not first.isdecimal() or not (last or first).isdecimal():
+            self.fail(f"{value!r} is no case number; write 4, or 4-10", param, ctx)
+        numbers = range(int(first), int(last or first) + 1)
+        if not 1 <= numbers.start < numbers.stop or len(numbers) > _MOST:
+            self.fail(f"{value!r} names no cases, or more than {_MOST}", param, ctx)
+        return numbers
+
+
+_numbers = click.argument("numbers", type=CaseNumbers(), nargs=-1, required=True, metavar="CASE...")
 
 
 @click.group()
@@ -144,7 +180,7 @@ def _decision(choice: str, number: int) -> str:
 
 
 @command.command()
-@_number
+@_numbers
 @click.option("--pinned", is_flag=True, help="In the route version it came in with, instead of the present one.")
 @click.option(
     "--resolved-as", type=click.Choice(["done", "not-done"]), help="What the partner says of an effect in doubt."
@@ -152,44 +188,60 @@ def _decision(choice: str, number: int) -> str:
 @_reason
 @config_option
 @json_option
-def retry(*, config: Path, as_json: bool, number: int, reason: str, **how: Any) -> None:
-    """Run the dead letters of a case again.
+def retry(*, config: Path, as_json: bool, numbers: tuple[range, ...], reason: str, **how: Any) -> None:
+    """Run the dead letters of cases again.
 
     Where it is in doubt whether the partner has something, ask first, then say what was found with --resolved-as:
     `done` settles it, `not-done` sends it.
     """
     resolved: Literal["", "done", "not-done"] = how["resolved_as"] or ""
-    request = Request("retry", case=number, reason=reason, pinned=how["pinned"], resolved_as=resolved)
-    _decide(config, request, "run again", as_json=as_json)
+    request = Request("retry", reason=reason, pinned=how["pinned"], resolved_as=resolved)
+    _decide_all(config, request, numbers, "run again", as_json=as_json)
 
 
 @command.command()
-@_number
+@_numbers
 @_reason
 @config_option
 @json_option
-def release(*, number: int, reason: str, config: Path, as_json: bool) -> None:
-    """Let what a case holds go on, in the route version it came in with."""
-    request = Request("release", case=number, reason=reason_for("a release", reason))
-    _decide(config, request, "released", as_json=as_json)
+def release(*, numbers: tuple[range, ...], reason: str, config: Path, as_json: bool) -> None:
+    """Let what cases hold go on, in the route version it came in with. CASE is a number or several: 4-10."""
+    request = Request("release", reason=reason_for("a release", reason))
+    _decide_all(config, request, numbers, "released", as_json=as_json)
 
 
 @command.command()
-@_number
+@_numbers
 @_reason
 @config_option
 @json_option
-def discard(*, number: int, reason: str, config: Path, as_json: bool) -> None:
-    """Throw away what a case holds or has buried, or just close it; the history keeps what it was."""
-    request = Request("discard", case=number, reason=reason_for("a discard", reason))
-    _decide(config, request, "discarded", as_json=as_json)
+def discard(*, numbers: tuple[range, ...], reason: str, config: Path, as_json: bool) -> None:
+    """Throw away what cases hold or have buried, or just close them; the history keeps what it was."""
+    request = Request("discard", reason=reason_for("a discard", reason))
+    _decide_all(config, request, numbers, "discarded", as_json=as_json)
 
 
-def _decide(config: Path, request: Request, done: str, *, as_json: bool) -> None:
-    result = Site.of(config).carry_out(request)
-    if as_json:
-        print_json(result | {"done": request.do})
-        return
-    count = result["messages"]
-    what = f"{count} {'message' if count == 1 else 'messages'} {done}" if count else "closed, nothing was left in it"
-    click.echo(f"Case {request.case}: {what}.")
+def _decide_all(config: Path, request: Request, numbers: tuple[range, ...], done: str, *, as_json: bool) -> None:
+    """Each case is a decision of its own; one that is refused stops no other. Exit 6 when only some were done."""
+    every = [number for some in numbers for number in some]
+    site = Site.of(config)
+    refused: list[BusError] = []
+    for number in every:
+        try:
+            result = site.carry_out(msgspec.structs.replace(request, case=number))
+        except NotAllowed as error:
+            if len(every) == 1:
+                raise
+            refused.append(error)
+            print_error(error)
+            continue
+        if as_json:
+            (print_json if len(every) == 1 else print_json_line)(result | {"done": request.do})
+            continue
+        count = result["messages"]
+        what = (
+            f"{count} {'message' if count == 1 else 'messages'} {done}" if count else "closed, nothing was left in it"
+        )
+        click.echo(f"Case {number}: {what}.")
+    if refused:
+        leave(Exit.PARTLY if len(refused) < len(every) else Exit.NOT_ALLOWED)

@@ -220,6 +220,17 @@ def test_trace_tells_the_journey_in_words_and_as_json(finished: Path) -> None:
     assert asked(finished, "trace", "INV-99", code=2) is None
 
 
+def test_several_cases_are_decided_by_one_command_and_a_refused_one_stops_no_other(own: Path) -> None:
+    numbers = sorted(case["number"] for case in asked(own, "cases", "list"))
+    several = f"{numbers[0]}-{numbers[-1] + 1}"
+    done = bus(own, "cases", "discard", several, "--reason", "cleared by phone", code=6)
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [f"Case {n}" for n in numbers]
+    assert "SYS201" in done.stderr
+    assert asked(own, "cases", "list") == []
+    assert "no case number" in bus(own, "cases", "discard", "four", "--reason", "x", code=2).stderr
+    bus(own, "cases", "discard", "9-4", "--reason", "x", code=2)
+
+
 def test_cases_are_listed_and_shown_with_what_can_be_done(finished: Path) -> None:
     cases = asked(finished, "cases", "list")
     assert {case["code"] for case in cases} == {"CFG168", "POL100", "VAL501"}
