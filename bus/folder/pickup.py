@@ -40,6 +40,7 @@ class FolderSource:
 
     Attributes:
         findings: names that were not touched because they are hostile; whoever drains it clears it.
+        unsure: the last look saw files that it could not hand out yet, so what it did not hand out may still be there.
         known: asked with (name, size, mtime) where ``after`` is ``delete`` or ``leave``: is this file settled already?
     """
 
@@ -49,6 +50,7 @@ class FolderSource:
         self.spec = spec
         self.findings: list[Finding] = []
         self.known: Callable[[str, int, int], bool] | None = None
+        self.unsure = False
         self.resources = resources
         self._home = join(spec.path, ".")
         self._claims = join(self._home, spec.claim)
@@ -153,7 +155,9 @@ class FolderSource:
         elif ready.suffix:
             wanted = [entry for entry in wanted if not entry.name.endswith(ready.suffix)]
         else:
+            listed = len(wanted)
             wanted = self._unchanged(wanted)
+            self.unsure = len(wanted) < listed
         if self.spec.order == "name":
             wanted.sort(key=lambda entry: entry.name)
         elif self.spec.order == "time":

@@ -93,7 +93,7 @@ class Intake:
                     trouble, failed = error, failed + 1
                     if failed == _AWAY:
                         break
-            if trouble is None and not self._told and not count:
+            if trouble is None and not self._told and not count and not getattr(self._source, "unsure", False):
                 self._all_told()
         except (Retryable, ConfigError) as error:
             trouble = error

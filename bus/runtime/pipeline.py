@@ -276,8 +276,10 @@ def _split_ahead(steps: tuple[StepSpec, ...]) -> bool:
     return False
 
 
-def primary(out: Trace) -> tuple[str, str]:
-    """(outcome, step) of the one message that is no copy.
+def primary(out: Trace, came: Message) -> tuple[str, str]:
+    """(outcome, step) of the message that came in; copies that steps made of it have none of their own.
+
+    Where a copy made earlier comes in, it is known by its id.
 
     Raises:
         Rejected: ``INT133`` when a step made several messages of one without saying which are copies.
@@ -285,7 +287,10 @@ def primary(out: Trace) -> tuple[str, str]:
     found: list[tuple[str, str]] = []
     for step, effect in out:
         outcome = _OUTCOMES.get(type(effect))
-        if outcome is not None and not effect.message.headers.copy:
+        if outcome is None:
+            continue
+        headers = effect.message.headers
+        if (headers.id == came.headers.id) if came.headers.copy else not headers.copy:
             found.append((outcome, step))
     if len(found) > 1:
         raise Rejected(

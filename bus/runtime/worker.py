@@ -112,12 +112,12 @@ class Worker:
         try:
             self._check_in(message)
             _segment(route, channel).run(message, out)
-            outcome, step = primary(out)
-            if outcome == "split":
+            verdict = primary(out, message)
+            if any(type(effect) is Split for _, effect in out):
                 if first:
-                    self._split(route, channel, message, out, into)
+                    self._split(route, (message, channel), out, verdict, into)
                 return True
-            _book(route, message, out, (outcome, step), into)
+            _book(route, message, out, verdict, into)
         except Exception as error:  # noqa: BLE001 - whatever a step raises is the verdict on its message alone
             into.open_batches.clear()
             self._fail(route, channel, message, error, out.at, into)
@@ -132,8 +132,16 @@ class Worker:
                 "POL151", "the message expired before it was processed", hint="see expires_after of the route"
             )
 
-    def _split(self, route: CompiledRoute, channel: str, message: Message, out: Trace, into: Settlement) -> None:
+    def _split(
+        self,
+        route: CompiledRoute,
+        taken: tuple[Message, str],
+        out: Trace,
+        verdict: tuple[str, str],
+        into: Settlement,
+    ) -> None:
         """Store the parts of every split in this unit; the commit that takes the parent opens all batches."""
+        message, channel = taken
         book = splitting.SplitUnit(self._broker, self._ledger, route, channel)
         try:
             for step, effect in out:
@@ -144,7 +152,7 @@ class Worker:
                     into.open_batches.append(book.store(step, parent))
             rest = Trace()
             rest.extend((step, effect) for step, effect in out if not isinstance(effect, Split))
-            _book(route, message, rest, ("split", out.at), into)
+            _book(route, message, rest, verdict, into)
         except Exception as error:
             if isinstance(error, Rejected) or message.headers.attempt + 1 >= route.spec.on_error.attempts:
                 into.discards.extend(book.cursors)

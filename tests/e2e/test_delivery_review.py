@@ -2,90 +2,24 @@
 
 from __future__ import annotations
 
-import random
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from houses import House, landscape
+from desk import Desk, Listing, Unreadable, condition_wait
 
-from bus.app import App, Surroundings
 from bus.errors import Rejected, Retryable
 from bus.ledger.store import Store
 from bus.patterns.splitter import Split
-from bus.testing.endpoints import RecordingSink, ScriptedArrival, ScriptedSource
+from bus.testing.endpoints import RecordingSink, ScriptedArrival
 
-OUTLETS = ("out", "other", "rejects")
 FILE = "from: {file: {path: in}}\n"
 LINES = FILE + "steps:\n  - parse: {csv: {}}\n  - split: {name: lines}\n"
 ROWS = FILE + "steps:\n  - parse: json\n  - split: {name: rows, each: rows}\n"
-
-
-class Desk(House):
-    """Routes with prepared sources and sinks that remember; it can be reloaded, and started again on the same store.
-
-    Args:
-        root: empty folder.
-        files: file name without ``.route.yaml`` -> text without the route's name, or a whole file with its name.
-    """
-
-    def __init__(self, root: Path, files: dict[str, str], **around: Any) -> None:
-        self.sources: dict[str, ScriptedSource] = {}
-        self.sinks: dict[str, RecordingSink] = {}
-        self.folder = root / "landscape"
-        self.home = root / "home"
-        self.write(files)
-        edges = {
-            "source": lambda _spec, resources: self.sources.setdefault(resources.name, ScriptedSource()),
-            "sink": lambda _spec, resources: self.sinks.setdefault(resources.name, RecordingSink()),
-        }
-        self.edges = {**edges, **around}
-        super().__init__(root, self.folder, **self.edges)
-
-    def write(self, files: dict[str, str], outlets: tuple[str, ...] = OUTLETS) -> None:
-        """The landscape's files; those of before go."""
-        for old in self.folder.glob("*.route.yaml"):
-            old.unlink()
-        named = {name if "." in name else f"{name}.route.yaml": text for name, text in files.items()}
-        routes = {n: f"route: {n.partition('.')[0]}\n{t}" if ".route." in n else t for n, t in named.items()}
-        ways = "".join(f"  {name}: {{endpoint: {{file: {{path: x}}}}, format: json}}\n" for name in outlets)
-        landscape(self.folder, {"bus.yaml": f"name: desk\noutlets:\n{ways}", **routes})
-
-    def again(self) -> None:
-        """As after a crash: nothing of the old owner is left but the store."""
-        chance = random.Random(1)  # noqa: S311 - spreads retries, guards nothing
-        around = {"store": self.app.store, **self.edges}
-        self.app = App(self.folder, Surroundings(clock=self.clock, chance=chance, **around), home=self.home)
-
-    def send(self, content: str, route: str = "a", name: str = "f") -> None:
-        """A file arrives."""
-        self.sources[route].arrivals.append(ScriptedArrival(name, content.encode(), facts=(len(content), 1)))
-
-    def got(self, outlet: str = "out") -> list[bytes]:
-        """What was delivered, in order."""
-        return list(self.sinks[outlet].delivered.values())
-
-    def turn(self, turns: int = 1, step: int = 500) -> None:
-        """Some turns, whatever is left."""
-        for _ in range(turns):
-            self.app.bus.turn()
-            self.clock.advance(step)
-
-    def left(self) -> dict[str, int]:
-        """Rows that wait somewhere, by table."""
-        return {t: n for t in ("queued", "deferred", "held", "dead", "member", "parked") if (n := self.count(t))}
-
-
-def condition_wait(met: Callable[[], bool]) -> None:
-    """Until something is so."""
-    deadline = time.monotonic() + 10
-    while not met():
-        assert time.monotonic() < deadline
 
 
 # ---------------------------------------------------------------- units that are refused, groups
@@ -303,6 +237,27 @@ def test_a_copy_that_comes_after_its_batch_joins_a_late_group(tmp_path: Path) ->
         assert (desk.got(), desk.left()) == ([b"id\n2\n3\n"] * 2, {})
 
 
+@pytest.mark.parametrize("way", ["{steps: []}", "{to: b}"])
+def test_a_copy_is_split_like_any_other_message(tmp_path: Path, way: str) -> None:
+    """The archive gets the message itself, so what goes on to a split, here or in another route, is a copy of it."""
+    split = "  - parse: json\n  - split: {name: rows, each: rows}\nto: out\n"
+    ways = f"{FILE}steps:\n  - recipients: [{{to: other}}, {way}]\n"
+    with Desk(tmp_path, {"a": ways + split, "b": "from: {channel: b}\nsteps:\n" + split}) as desk:
+        desk.send('{"rows": [{"n": 1}, {"n": 2}]}')
+        desk.settle()
+        assert sorted(desk.got()) == [b'{"n":1}', b'{"n":2}']
+        assert (len(desk.got("other")), desk.cases(), desk.left()) == (1, [], {})
+
+
+def test_a_copy_that_was_sent_counts_as_sent_in_its_own_route(tmp_path: Path) -> None:
+    """It was told as filtered, whatever became of it."""
+    ways = FILE + "steps:\n  - parse: json\n  - tap: b\nto: out\n"
+    with Desk(tmp_path, {"a": ways, "b": "from: {channel: b}\nto: other\n"}) as desk:
+        desk.send('{"n": 1}')
+        desk.settle()
+        assert desk.rows("SELECT outcome, count FROM tally WHERE place = 'b'") == [("sent", 1)]
+
+
 # ---------------------------------------------------------------- damage
 
 
@@ -407,26 +362,6 @@ def test_a_discarded_group_leaves_no_members(tmp_path: Path) -> None:
         assert desk.left() == {}
 
 
-class Unreadable(ScriptedArrival):
-    """A file that the partner's server lists and refuses to hand out."""
-
-    def fetch(self, target: Any) -> None:
-        """Refused."""
-        del target
-        raise Retryable("NET104", "refused", hint="rights")
-
-
-class Listing(ScriptedSource):
-    """What is not taken is handed out again, in order of name."""
-
-    def poll(self, most: int) -> Iterator[ScriptedArrival]:
-        """As a folder does."""
-        for arrival in sorted(self.arrivals, key=lambda a: a.name)[:most]:
-            if not isinstance(arrival, Unreadable):
-                self.arrivals.remove(arrival)
-            yield arrival
-
-
 def test_a_file_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
     """Everything behind it in the order of names was never reached."""
     source = Listing(arrivals=[Unreadable("a", b"")])
@@ -521,3 +456,28 @@ def test_a_reload_does_not_disconnect_who_is_sending(tmp_path: Path) -> None:
             assert desk.app.bus.stop(10)
         assert told[0] == "published"
         assert desk.cases() == []
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+def test_a_file_that_was_taken_is_deleted_although_it_must_stand_still_first(tmp_path: Path) -> None:
+    """The first look after a crash hands out nothing where files must be unchanged; it was taken for the last word."""
+    box = tmp_path / "landscape" / "in"
+    box.mkdir(parents=True)
+    armed = [True]
+
+    def effect(label: str) -> None:
+        if armed[0] and label == "source.done:before":
+            raise Crash(label)
+
+    take = "from: {file: {path: in, ready: {stable: true}, after: delete}}\nsteps:\n  - parse: json\nto: out\n"
+    with Desk(tmp_path, {"a": take}, source=lambda spec, resources: spec.source(resources), effect=effect) as desk:
+        (box / "f").write_text('{"n": 1}')
+        with pytest.raises(Crash):
+            desk.turn(20, 1_000)
+        armed[0] = False
+        desk.again()
+        desk.later(20_000)
+        assert (desk.got(), list(box.iterdir()), desk.cases()) == ([b'{"n":1}'], [], [])
