@@ -93,7 +93,7 @@ def _repeating(name: str, work: Callable[[], object]) -> Iterator[None]:
         while not stop.wait(_LOOK):
             try:
                 work()
-            except Exception as error:  # noqa: BLE001 - a helper of the developer must not end the bus
+            except Exception as error:  # noqa: BLE001 - the file watch is a convenience and must not end the bus
                 log.error("%s: %s", name, error)  # noqa: TRY400 - the developer's own files and fakes; no traceback
 
     thread = threading.Thread(target=loop, name=name, daemon=True)
