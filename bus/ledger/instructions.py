@@ -20,9 +20,15 @@ _FINAL = ("RJCT", "CANC")
 
 
 def register(tx: Any, wish: Register, message: tuple[int, str, str], now: int) -> None:
-    """Remember instructions; ``message`` = (number, correlation, route). Idempotent."""
+    """Remember instructions, also several of one reference; ``message`` = (number, correlation, route).
+
+    Idempotent: what the message registered of one file before stays as it is.
+    """
+    known = {
+        row[0] for row in tx.execute("SELECT DISTINCT message_id FROM instruction WHERE number = ?", (message[0],))
+    }
     tx.executemany(
-        "INSERT OR IGNORE INTO instruction (partner, message_id, payment_information_id, end_to_end_id, amount,"
+        "INSERT INTO instruction (partner, message_id, payment_information_id, end_to_end_id, amount,"
         " currency, status, reason, number, correlation, route, registered, answer_by, changed)"
         " VALUES (?, ?, ?, ?, ?, ?, '', '', ?, ?, ?, ?, ?, ?)",
         (
@@ -39,6 +45,7 @@ def register(tx: Any, wish: Register, message: tuple[int, str, str], now: int) -
                 now,
             )
             for row in wish.rows
+            if row["message_id"] not in known
         ),
     )
 
