@@ -284,6 +284,8 @@ def primary(out: Trace, came: Message) -> tuple[str, str]:
     Raises:
         Rejected: ``INT133`` when a step made several messages of one without saying which are copies.
     """
+    if len(out) == 1 and type(out[0][1]) is Send and not out[0][1].message.headers.copy:
+        return "sent", out[0][0]
     found: list[tuple[str, str]] = []
     for step, effect in out:
         outcome = _OUTCOMES.get(type(effect))

@@ -302,6 +302,9 @@ def _book(route: CompiledRoute, message: Message, out: Trace, verdict: tuple[str
     What can be refused is refused before anything is booked: a unit must not be sent and be a dead letter as well.
     """
     outcome, step = verdict
+    if outcome == "sent" and len(out) == 1 and not isinstance(message.body, Group):
+        _book_one(route, message, out[0][1], step, into)
+        return
     outputs: list[tuple[str, Message]] = []
     worth = message.headers.worth
     for (at, effect), (goes, place) in zip(out, [_leaving(route, message, at, e) for at, e in out], strict=True):
@@ -328,6 +331,19 @@ def _book(route: CompiledRoute, message: Message, out: Trace, verdict: tuple[str
     into.events.append(Event(message, outcome, step, outputs=tuple(outputs)))
     told = message if worth == message.headers.worth else message.with_headers(worth=worth)
     into.report(told, outcome, batch=outcome != "waiting")
+
+
+def _book_one(route: CompiledRoute, message: Message, effect: Send, step: str, into: Settlement) -> None:
+    """A message that goes one way and does nothing else: what nearly all do, so nothing here is paid for in vain."""
+    sent = _worthy(route, message, effect.message)
+    headers = sent.headers
+    if headers.attempt or headers.sequence is not None:
+        sent = sent.with_headers(attempt=0, sequence=_told(headers.sequence))
+    into.puts.append((effect.channel, sent))
+    into.events.append(Event(message, "sent", step, outputs=((effect.channel, sent),)))
+    if message.headers.worth is None and headers.worth is not None:
+        message = message.with_headers(worth=headers.worth)
+    into.report(message, "sent")
 
 
 def _told(sequence: Sequence | None) -> Sequence | None:
