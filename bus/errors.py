@@ -99,7 +99,14 @@ class Held(BusError):  # noqa: N818
 
 
 class InDoubt(BusError):  # noqa: N818
-    """Whether an outward effect happened is unknown; a person or a status query decides."""
+    """Whether an outward effect happened is unknown; a person or a status query decides.
+
+    ``ask`` is False where asking the partner's side by ``probe`` would give a wrong answer: only a person can tell.
+    """
+
+    def __init__(self, code: str, message: str, *, hint: str = "", ask: bool = True) -> None:
+        super().__init__(code, message, hint=hint)
+        self.ask = ask
 
 
 class Unavailable(BusError):  # noqa: N818

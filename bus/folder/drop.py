@@ -215,7 +215,8 @@ class FolderSink:
                 self._remove(receipt["stage"])
             return
         if not staged:
-            raise InDoubt("NET112", f"the stage file of {shown(final)} vanished", hint="who cleans the stage folder?")
+            text = f"the stage file of {shown(final)} vanished"
+            raise InDoubt("NET112", text, hint="who cleans the stage folder?", ask=False)
         if state == "free":
             with answering("rename to", final):
                 raise refused

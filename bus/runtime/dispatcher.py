@@ -44,7 +44,8 @@ class Dispatcher:
             self._stopping = True
             self._wakeup.notify_all()
         for thread in self._threads:
-            thread.join(timeout)
+            if thread.is_alive():  # a bus that was turned by hand never started them
+                thread.join(timeout)
         return not any(thread.is_alive() for thread in self._threads)
 
     def tasks(self, tasks: dict[str, Task]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
-from bus.errors import BusError, ConfigError, InDoubt, Rejected
+from bus.errors import BusError, ConfigError, InDoubt, Rejected, Retryable
 from bus.message import NULL_ID, Blob, Message
 from bus.ports import (
     Broker,
@@ -55,6 +56,8 @@ class _Flight:
     delivery: Delivery
     receipt: Receipt = field(default_factory=dict)
     error: Exception | None = None
+    untouched: bool = False
+    """Publishing it failed before anything happened."""
 
 
 class Sender:
@@ -134,7 +137,7 @@ class Sender:
         for flight in flights:
             try:
                 if not flight.receipt.pop("happened", False):
-                    self.outlet.sink.publish(flight.receipt)
+                    self._bring_out(flight)
             except Exception as error:  # noqa: BLE001 - the verdict on this delivery
                 flight.error = error
                 failed = flight
@@ -151,9 +154,25 @@ class Sender:
                 settlement.report(_untold(message), "delivered")
             self._broker.settle([f.delivery for f in done], settlement, "delivered")
         if failed is not None and failed.error is not None:
-            self._settle_failure(failed.delivery, failed.error)
+            untouched = failed.receipt if failed.untouched else None
+            self._settle_failure(failed.delivery, failed.error, untouched)
             self._take_back([flight for flight in flights[len(done) + 1 :] if "happened" not in flight.receipt])
         return len(done) + (failed is not None)
+
+    def _bring_out(self, flight: _Flight) -> None:
+        """Publish; where the answer was lost, ask. What cannot be asked now is asked before the next attempt."""
+        try:
+            self.outlet.sink.publish(flight.receipt)
+        except Retryable:
+            flight.untouched = True
+            raise
+        except InDoubt as lost:
+            verdict = self.outlet.sink.probe(flight.receipt) if lost.ask else "unknown"
+            if verdict == "unknown":
+                raise
+            if verdict == "not_done":
+                flight.untouched = True
+                raise Retryable(lost.code, lost.message, hint="it did not happen and is tried again") from lost
 
     def _take_back(self, flights: list[_Flight]) -> None:
         """What was requested and never tried, for the one before it failed, is only staged: nothing to doubt."""
@@ -169,7 +188,8 @@ class Sender:
             )
         self._broker.settle([], settlement, state)
 
-    def _settle_failure(self, delivery: Delivery, error: Exception) -> None:
+    def _settle_failure(self, delivery: Delivery, error: Exception, untouched: Receipt | None = None) -> None:
+        """``untouched``: the receipt of an effect that was requested and certainly did not happen."""
         message = delivery.message
         settlement = Settlement(self.outlet.name)
         code, reason = (
@@ -197,6 +217,10 @@ class Sender:
             if isinstance(error, ConfigError):
                 settlement.cases.append(self._note(message, code, reason))
             message, outcome = again, "deferred"
+        if untouched is not None:
+            settlement.outbound.append(
+                (self.outlet.name, message.headers.id, message, {**untouched, "state": "staged"})
+            )
         settlement.events.append(Event(message, outcome, "", code, reason))
         settlement.report(_untold(message), outcome)
         self._broker.settle([delivery], settlement, "failure")
@@ -226,13 +250,17 @@ class Sender:
         return target
 
     def _sweep_once(self) -> None:
-        """Remove stage files of earlier owners that no unfinished effect names, once after each start."""
+        """Remove stage files of earlier owners that no unfinished effect names, once after each start.
+
+        A partner who refuses that now is asked again with the next batch; this one succeeds or fails by itself.
+        """
         if self._swept:
             return
         sweep: Callable[[set[str]], Any] | None = getattr(self.outlet.sink, "sweep", None)
-        if sweep is not None:
-            sweep({str(r["stage"]) for r in self._ledger.live_receipts(self.outlet.name) if "stage" in r})
-        self._swept = True
+        with suppress(Retryable):
+            if sweep is not None:
+                sweep({str(r["stage"]) for r in self._ledger.live_receipts(self.outlet.name) if "stage" in r})
+            self._swept = True
 
 
 def _untold(message: Message) -> Message:

@@ -22,6 +22,7 @@ from bus.testing.payrun import Line, PaymentRun
 Read = Callable[[str], list[tuple[Any, ...]]]
 CLASSES = ("bank-north", "bank-south", "treasury", "bad")
 _FINAL = {"settled": "ACSC", "rejected": "RJCT"}
+_BANK_OF = {"large": "bank-north", "unplaced": "bank-south"}
 _MOST_NAMED = 20
 # Rows that must not exist once everything is at rest, and what they would mean.
 _AT_REST = (
@@ -49,6 +50,7 @@ class Scene:
         local: folder of the outlets on our own disk (``treasury/`` and ``legacy-ledger/``), None = not judged.
         schemas: ISO 20022 schemas that the outputs must be valid under.
         answered: the banks have answered everything, so the ERP must have heard of every payment's end.
+        released: end-to-end ids of payments that the treasury has let go: they belong to a bank.
     """
 
     town: Town
@@ -58,6 +60,7 @@ class Scene:
     schemas: Path
     local: Path | None = None
     answered: bool = True
+    released: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -152,7 +155,7 @@ def judge(scene: Scene) -> Judgement:
     verdict.unfinished += under_way(scene.read)
     for code, summary in scene.read("SELECT code, summary FROM cases WHERE code LIKE 'INT%' OR code LIKE 'NET9%'"):
         verdict.wrong.append(f"case {code} {summary}")
-    verdict.left_over += left_over(scene.town.root, scene.home)
+    verdict.left_over += left_over(scene.town.root, scene.home, scene.local)
     return verdict
 
 
@@ -175,7 +178,8 @@ def _payments(scene: Scene, received: ErpReceived, verdict: Judgement) -> None:
     for identity, one in (*_at_banks(scene, lines), *_held(scene), *_rejected(received, lines)):
         seen.setdefault(identity, []).append(one)
     for identity, line in lines.items():
-        verdict.expected.setdefault((line.outcome, line.currency), Sum()).add(line.amount)
+        outcome = _BANK_OF[line.kind] if identity in scene.released else line.outcome
+        verdict.expected.setdefault((outcome, line.currency), Sum()).add(line.amount)
         there = seen.pop(identity, [])
         for one in there:
             verdict.found.setdefault((one.place, one.currency), Sum()).add(one.amount)
@@ -183,8 +187,8 @@ def _payments(scene: Scene, received: ErpReceived, verdict: Judgement) -> None:
             verdict.lost.append(f"{identity} ({line.kind})")
         elif len(there) > 1:
             verdict.doubled.append(f"{identity} at {' and '.join(one.place for one in there)}")
-        elif there[0].place != line.outcome or there[0].fault:
-            fault = there[0].fault or f"expected at {line.outcome}"
+        elif there[0].place != outcome or there[0].fault:
+            fault = there[0].fault or f"expected at {outcome}"
             verdict.wrong.append(f"{identity} at {there[0].place}: {fault}")
     verdict.wrong += [f"{identity} at {there[0].place}: nobody sent it" for identity, there in seen.items()]
     if verdict.expected != verdict.found and not (verdict.lost or verdict.doubled or verdict.wrong):
@@ -229,6 +233,7 @@ def _whole_files(scene: Scene, received: ErpReceived, verdict: Judgement) -> Non
     duplicates = Counter(run.name for run in scene.runs if run.fault == "duplicate")
     broken = Counter(run.name for run in scene.runs if run.fault not in ("", "duplicate"))
     held = [str(decode(row[0]).headers.name) for row in scene.read("SELECT payload FROM held WHERE code = 'DUP101'")]
+    held += [row[0] for row in scene.read("SELECT name FROM arrival WHERE outcome = 'discarded'")]
     dead = [str(decode(row[0]).headers.name) for row in scene.read("SELECT payload FROM dead")]
     told = [name for name in _notices(received) if name]
     verdict.compare("held duplicate", duplicates, Counter(held))

@@ -45,16 +45,21 @@ def reject_faults(reject: RejectedLine, line: Line) -> str:
     return ""
 
 
-def left_over(partners: Path, home: Path) -> list[str]:
-    """Claim, stage and temporary files, and files that nobody took."""
-    found = []
-    for path in sorted(partners.rglob("*")):
-        inside = path.relative_to(partners).parts
-        hidden = any(part.startswith(".") and part != ".bus" for part in inside)
-        waiting = len(inside) == 3 and inside[1] == "outbox"
-        if path.is_file() and (hidden or waiting or path.suffix == ".tmp"):
-            found.append(str(path.relative_to(partners)))
-    return found + [f"blobs/tmp/{path.name}" for path in (home / "blobs" / "tmp").glob("*")]
+def left_over(partners: Path, home: Path, local: Path | None) -> list[str]:
+    """Claim, stage and temporary files, files that nobody took, and blobs in the making."""
+    found = [f"blobs/tmp/{path.name}" for path in (home / "blobs" / "tmp").glob("*")]
+    roots = {partner.name: partner.resolve() for partner in partners.iterdir() if partner.name != "local"}
+    for folder in local.iterdir() if local is not None else ():
+        if folder.is_dir() and folder.name != "blobs":
+            roots[f"local {folder.name}"] = folder
+    for name, root in sorted(roots.items()):
+        for path in sorted(root.rglob("*")):
+            inside = path.relative_to(root).parts
+            waiting = len(inside) > 1 and inside[:-1] == ("outbox",)
+            hidden = any(part.startswith(".") for part in inside)
+            if path.is_file() and (hidden or waiting or path.suffix == ".tmp"):
+                found.append(f"{name}/{path.relative_to(root)}")
+    return found
 
 
 class Statements:
