@@ -28,7 +28,7 @@ from bus.runtime import splitting
 from bus.runtime.pipeline import CompiledRoute, End, Segment, Split, Trace, primary
 from bus.runtime.retry import next_wait
 from bus.runtime.stores import Stores
-from bus.runtime.worth import worth_of
+from bus.runtime.worth import still_worth, worth_of
 
 
 class Ledger(Reader, splitting.Ledger, Protocol):
@@ -427,7 +427,7 @@ def _worthy(route: CompiledRoute, came: Message, goes: Message) -> Message:
     Raises:
         Rejected: ``INT132``.
     """
-    if goes.body is came.body:
+    if goes.body is came.body or still_worth(route, goes.body, goes.headers.worth):
         return goes
     now = worth_of(route, goes.body)
     if now is None:

@@ -31,3 +31,14 @@ def worth_of(route: CompiledRoute, body: Any) -> tuple[str, Decimal] | None:
     except ArithmeticError:
         return None
     return (currency, number) if number is not None and countable(number) else None
+
+
+def still_worth(route: CompiledRoute, body: Any, worth: tuple[str, Decimal] | None) -> bool:
+    """Whether a body plainly holds the amount it is known for; what nearly every message answers at a glance."""
+    if worth is None or type(body) is not dict:
+        return False
+    try:
+        amount = route.money(body)
+    except BusError:
+        return False
+    return type(amount) is dict and amount.get("value") == worth[1] and amount.get("currency") == worth[0]
