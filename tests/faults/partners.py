@@ -60,14 +60,14 @@ class Partners:
         self.runs.append(run)
         self.town.erp.drop(run)
 
-    def state_accounts(self) -> None:
-        """The banks send the statements of the day."""
+    def state_accounts(self, day: date = DAY) -> None:
+        """The banks send the statements of a day."""
         with self._gate:
             for bank in self.town.banks.values():
-                bank.statement(DAY)
+                bank.statement(day)
 
-    def wait(self, what: str, reached: Callable[[], object], patience: float) -> None:
-        """Look again and again until something is reached.
+    def wait(self, what: str, reached: Callable[[], object], patience: float, *, look: float = _LOOK) -> None:
+        """Look every ``look`` seconds until something is reached.
 
         Raises:
             TimeoutError: it was not within ``patience`` seconds.
@@ -79,7 +79,7 @@ class Partners:
                 raise RuntimeError("a bank died") from self.died
             if time.monotonic() > end:
                 raise TimeoutError(f"gave up waiting until {what}")
-            self._stopping.wait(_LOOK)
+            self._stopping.wait(look)
 
     def quiet(self, read: Read) -> bool:
         """Everything is taken, answered and finished, on both sides."""
