@@ -82,9 +82,8 @@ class Death:
 
     def __str__(self) -> str:
         """One line for people."""
-        return (
-            f"killed at {self.label:26} doing {', '.join(self.doing) or 'nothing':50} with {', '.join(self.under_way)}"
-        )
+        doing = ", ".join(self.doing) or "nothing"
+        return f"killed at {self.label:26} doing {doing}; {(*self.under_way, 'nothing under way')[0]}"
 
 
 class Lives:
@@ -135,10 +134,15 @@ class Lives:
     # ------------------------------------------------------------ one life
 
     def live_and_die(self, effect: str) -> Death:
-        """Start a bus, give it work, and let it die at ``effect``, or by chance where that is empty or never comes."""
+        """Start a bus, give it work, and let it die at ``effect``, or by chance where that is empty or never comes.
+
+        ``commit.segment`` leaves its half to chance; ``commit.segment:after`` is after an odd number of them.
+        """
         self._give_work()
-        label = f"{effect}:{self.chance.choice(('before', 'after'))}" if effect else ""
-        hit = self.chance.randint(1, 12) if effect in _OFTEN else 1
+        label, hit = effect, self.chance.randrange(1, 12, 2)
+        if effect and ":" not in effect:
+            label = f"{effect}:{self.chance.choice(('before', 'after'))}"
+            hit = self.chance.randint(1, 12) if effect in _OFTEN else 1
         with self._circumstances(effect):
             process = self._start(label, hit)
             end = time.monotonic() + _PATIENCE

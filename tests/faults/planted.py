@@ -29,7 +29,7 @@ class Bug:
 BUGS = {
     "ack-before-commit": Bug(
         "a message is taken off its channel in a commit of its own, before its outputs are committed",
-        "commit.segment",
+        "commit.segment:after",
         "bus/channels/sqlite.py",
         '        """One commit: take the input away, write the ledger\'s rows, send the output."""\n',
         """

@@ -43,7 +43,7 @@ from bus.registry import Registry
 from bus.runtime import splitting
 from bus.testing.bank import Answers
 from bus.testing.clock import ManualClock
-from bus.testing.judge import Scene, judge
+from bus.testing.judge import Judgement, Scene, judge
 from bus.testing.landscape import Town, local_edges, schemas
 from bus.testing.payrun import Mix, PaymentRun
 
@@ -156,11 +156,11 @@ class World:
                 return
         raise AssertionError("the bus does not come to rest")
 
-    def story(self) -> str:
-        """What is wrong, empty when nothing is."""
+    def judgement(self) -> Judgement:
+        """What the partners have, compared with what was sent."""
         partners, home = self.folder / "partners", self.folder / "home"
         scene = Scene(self.town, self.runs, self.store.read, home, schemas(), partners / "local" / ".bus")
-        return judge(scene).story()
+        return judge(scene)
 
     def facts(self) -> dict[str, object]:
         """Every file at the partners by path, and every fact of the ledger but numbers of rows and moments."""
@@ -223,7 +223,7 @@ class Simulation:
         world = self._world()
         for _ in world.go_on():
             self._reference.append(world.facts())
-        story = world.story()
+        story = world.judgement().story()
         if story:
             raise AssertionError(f"already without a crash:\n{story}")
         return labels
@@ -328,7 +328,7 @@ class Simulation:
                 if not differs and not different:
                     return
                 different = different or f"different after phase {phase + 1}: {differs}"
-        outcome.story = "\n".join(filter(None, (world.story(), different)))
+        outcome.story = "\n".join(filter(None, (world.judgement().story(), different)))
 
 
 def _difference(facts: dict[str, object], reference: dict[str, object]) -> str:
