@@ -13,7 +13,7 @@ from bus.ports import Broker, CaseNote, Chunk, Cursor, Event, MoneyTotalsByOutco
 from bus.runtime.pipeline import CompiledRoute
 from bus.runtime.worth import worth_of
 
-CHUNK = 1_000
+CHUNK = 500
 """Parts per commit: enough to make the flush cheap, few enough to stay far from memory limits."""
 
 
