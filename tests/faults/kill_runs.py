@@ -78,7 +78,7 @@ class Result:
         """For ``build/faults.jsonl``."""
         return {
             "fault": fault,
-            "route": "payments-out, status-in, statements-in",
+            "route": "bank-gateway",
             "units": self.units,
             "kills": sum(death.in_flight for death in self.deaths),
             "lost": len(self.verdict.lost),
