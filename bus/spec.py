@@ -254,11 +254,17 @@ class EndpointSpec(PlugInSpec):
 
     def source(self, resources: EndpointResources) -> Source:
         """The receiving side. Raises ConfigError ``CFG131`` when this technology cannot receive."""
-        raise NotImplementedError
+        from bus.errors import ConfigError  # noqa: PLC0415 - as in Secret
+
+        del resources
+        raise ConfigError("CFG131", f"`{self.key}` cannot be received from", hint="use it as an outlet")
 
     def sink(self, resources: EndpointResources) -> Sink:
         """The sending side. Raises ConfigError ``CFG131`` when this technology cannot send."""
-        raise NotImplementedError
+        from bus.errors import ConfigError  # noqa: PLC0415 - as in Secret
+
+        del resources
+        raise ConfigError("CFG131", f"`{self.key}` cannot be sent to", hint="use it under `from`")
 
 
 class Catalogue(Protocol):

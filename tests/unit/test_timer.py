@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from bus.errors import ConfigError
+from bus.spec import EndpointSpec
 from bus.testing.clock import ManualClock
 from bus.testing.folder import ScriptedResources
 from endpoints.timer import TimerSpec
@@ -129,3 +130,10 @@ def test_words_are_checked(words: dict[str, Any], code: str) -> None:
 def test_nothing_is_sent_to_a_timer(clock: ManualClock) -> None:
     with pytest.raises(ConfigError, match="CFG131"):
         TimerSpec.model_validate({"every": "1h"}).sink(ScriptedResources(clock))
+
+
+def test_an_endpoint_that_has_only_one_side_says_so() -> None:
+    with pytest.raises(ConfigError, match=r"CFG131.*sent to"):
+        EndpointSpec().sink(None)  # type: ignore[arg-type]  # it never looks at its resources
+    with pytest.raises(ConfigError, match=r"CFG131.*received from"):
+        EndpointSpec().source(None)  # type: ignore[arg-type]  # as above
