@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal
 
 from bus import Finding, Part, Rejected
+from transforms._plain_xml import Plain, plain
 from transforms.iso20022 import payments, schemas, statements, statuses
 from transforms.iso20022.names import USUAL
 from transforms.iso20022.opening import Opening, opening
-from transforms.iso20022.plain import Plain, plain
 from transforms.iso20022.stream import Check, Segment, events
 
 _MOST_FINDINGS = 1_000

@@ -9,13 +9,13 @@ from decimal import Decimal
 from typing import Any, BinaryIO, Literal
 
 from bus import BusError, Finding, InspectedDocument, InspectedTotal, Inspection, Rejected
+from transforms._plain_xml import plain
 from transforms.canonical.accounts import iban_problem
 from transforms.iso20022 import schemas
 from transforms.iso20022.names import FAMILIES, message_of
 from transforms.iso20022.opening import Opening, opening
 from transforms.iso20022.parties import account_paths
 from transforms.iso20022.payments import Totals, group_totals
-from transforms.iso20022.plain import plain
 from transforms.iso20022.shapes import Node
 from transforms.iso20022.statements import Statement
 from transforms.iso20022.statuses import Report

@@ -9,10 +9,10 @@ from typing import Any
 from lxml import etree
 
 from bus import Rejected
+from transforms._plain_xml import Plain
+from transforms._xml import children, hardened, line_of, local, refusal, spelled
 from transforms.iso20022.names import BY_ELEMENT, FAMILIES, Family, message_of
-from transforms.iso20022.plain import Plain
 from transforms.iso20022.shapes import walk
-from transforms.iso20022.xml import children, hardened, line_of, local, refusal, spelled
 
 _BLOCK = 16 * 1024
 _LONGEST_HEAD = 8 << 20
@@ -75,7 +75,7 @@ def opening(file: Plain) -> Opening:
     """Read up to the first container.
 
     Raises:
-        Rejected: ``VAL400`` … as :func:`transforms.iso20022.xml.parse`; ``VAL403`` (no ISO 20022 message that is known
+        Rejected: ``VAL400`` … as :func:`transforms._xml.parse`; ``VAL403`` (no ISO 20022 message that is known
             here), ``SEC106`` (nothing of that within 8 MB).
     """
     file.file.seek(file.start)

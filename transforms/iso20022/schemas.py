@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lxml import etree
 
 from bus import ConfigError, Finding
+from transforms._xml import parser
 from transforms.iso20022.names import namespace
-from transforms.iso20022.xml import parser
 
 if TYPE_CHECKING:
     from transforms.iso20022.stream import Segment

@@ -3,7 +3,7 @@
 The :class:`Node` tree of a shape tells which value of a record stands where. Looking up a path, which costs ten
 times more than reading the value, is done once a shape; then a record is one tuple of values. A record that is text is
 matched with the regular expression of a known shape, which is an exact reading because the stretch it stands in was
-parsed and is plain (:mod:`transforms.iso20022.plain`): every ``<`` in it begins a tag. All other records are walked,
+parsed and is plain (:mod:`transforms._plain_xml`): every ``<`` in it begins a tag. All other records are walked,
 element by element.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from lxml import etree
 
-from transforms.iso20022.xml import MOST_DEPTH, line_of, too_deep
+from transforms._xml import MOST_DEPTH, line_of, too_deep
 
 Values = Sequence[str]
 """Texts and attributes of one record in the order of the document; the last, always empty, stands for absent."""

@@ -8,10 +8,10 @@ from typing import Any
 from lxml import etree
 
 from bus import Part, Rejected
+from transforms._xml import children, line_of
 from transforms.iso20022.opening import Opening
 from transforms.iso20022.shapes import Node, Values, walk
 from transforms.iso20022.stream import Event, Record
-from transforms.iso20022.xml import children, line_of
 
 _GROUP = "OrgnlGrpInfAndSts"
 

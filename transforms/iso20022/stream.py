@@ -15,11 +15,11 @@ import msgspec
 from lxml import etree
 
 from bus import Rejected
+from transforms._plain_xml import Plain
+from transforms._xml import broken_encoding, line_of, parse, parser, spelled
 from transforms.iso20022.names import FAMILIES, message_of
 from transforms.iso20022.opening import Opening, outside
-from transforms.iso20022.plain import Plain
 from transforms.iso20022.shapes import Node, Shapes, Values
-from transforms.iso20022.xml import broken_encoding, line_of, parse, parser, spelled
 
 _BLOCK = 128 * 1024
 _LONGEST_RECORD = 32 << 20
@@ -154,7 +154,7 @@ def segments(file: Plain, begun: Opening) -> Iterator[Segment]:
     """The parsed stretches of a file, for those who only look at the whole.
 
     Raises:
-        Rejected: see :func:`transforms.iso20022.xml.parse`; ``SEC107`` (a record over 32 MB).
+        Rejected: see :func:`transforms._xml.parse`; ``SEC107`` (a record over 32 MB).
     """
     if begun.open_tags:
         yield from _Cutter(file, begun, _record(begun)).segments()
@@ -173,7 +173,7 @@ def events(file: Plain, begun: Opening, check: Check | None = None) -> Iterator[
     """The whole message, in order.
 
     Raises:
-        Rejected: see :func:`transforms.iso20022.xml.parse`; ``SEC101`` (too deep), ``SEC107`` (a record over 32 MB).
+        Rejected: see :func:`transforms._xml.parse`; ``SEC101`` (too deep), ``SEC107`` (a record over 32 MB).
     """
     reader = _Reader(begun, _record(begun)) if begun.open_tags else None
     for segment in segments(file, begun):

@@ -13,6 +13,7 @@ from decimal import Context, Decimal, Inexact
 from typing import IO, Any, BinaryIO, Self
 
 from bus import Finding, Rejected, WriteContext, child_id, minor_units
+from transforms._plain_xml import Plain
 from transforms.canonical.checks import Flaw, refusal
 from transforms.canonical.checks import payment as payment_flaws
 from transforms.iso20022 import schemas
@@ -20,7 +21,6 @@ from transforms.iso20022.elements import Elements
 from transforms.iso20022.names import WRITABLE, namespace
 from transforms.iso20022.opening import opening
 from transforms.iso20022.parties import placed
-from transforms.iso20022.plain import Plain
 from transforms.iso20022.profiles import Profile
 from transforms.iso20022.stream import segments
 from transforms.iso20022.texts import latin, unchanged

@@ -9,8 +9,8 @@ import pytest
 from iso_documents import camt053, entry, read, statement
 
 from bus import Rejected
+from transforms._plain_xml import plain
 from transforms.iso20022 import Iso20022Spec
-from transforms.iso20022.plain import plain
 
 GOOD = camt053(statement([entry(ref="A"), entry(ref="B")], closing="120.00"))
 BODY = GOOD.split(b"\n", 1)[1]
@@ -205,7 +205,7 @@ def test_oddities_are_taken_out_wherever_a_block_ends(size: int, monkeypatch: py
     odd = GOOD.replace(b">10.00<", b">1<!-- - \n> -->0<![CDATA[.0]]>0<?p?q > ?><")
     odd = odd.replace(b"<Stmt>", b"<!-- a\n --><Stmt><?x <Ntry>?>")
     whole = plain(io.BytesIO(odd), 10_000).file.read()
-    monkeypatch.setattr("transforms.iso20022.plain._BLOCK", size)
+    monkeypatch.setattr("transforms._plain_xml._BLOCK", size)
     assert plain(io.BytesIO(odd), 10_000).file.read() == whole
     assert b"<!" not in whole
     assert b"<?" not in whole

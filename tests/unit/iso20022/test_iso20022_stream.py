@@ -12,8 +12,8 @@ from iso_documents import NAMESPACE, camt053, details, entry, pain001, read, sta
 from lxml import etree
 
 from bus import Rejected
+from transforms._plain_xml import plain
 from transforms.iso20022.opening import opening
-from transforms.iso20022.plain import plain
 from transforms.iso20022.shapes import Shapes
 from transforms.iso20022.stream import Record, events
 

@@ -1,6 +1,6 @@
 """The one place where XML from outside is parsed: nothing is fetched or expanded, errors are coded and have a line.
 
-ISO 20022 messages have no document type declaration, so any is refused (:mod:`transforms.iso20022.plain` sees it first,
+No format read here has a document type declaration, so any is refused (:mod:`transforms._plain_xml` sees it first,
 in every encoding); that leaves entities, external or exploding, without a place to be declared.
 """
 
@@ -137,7 +137,7 @@ def doctype_refused(line: int) -> Rejected:
         "SEC100",
         f"{place or 'prolog'}: a document type declaration is not accepted",
         place=place,
-        hint="ISO 20022 messages have none; treat the file as hostile until the sender explains it",
+        hint="the formats read here have none; treat the file as hostile until the sender explains it",
     )
 
 

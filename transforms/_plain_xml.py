@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 from xml.sax.saxutils import escape
 
 from bus import Rejected
-from transforms.iso20022.xml import broken_encoding, doctype_refused, not_well_formed, truncated
+from transforms._xml import broken_encoding, doctype_refused, not_well_formed, truncated
 
 _BLOCK = 1 << 20
 _IN_MEMORY = 8 << 20
