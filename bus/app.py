@@ -12,13 +12,13 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
-from bus.channels.sqlite import SqliteBroker
+from bus.channels.store import StoreBroker
 from bus.config import Landscape, LoadedRoute, landscape_from_sources, load_landscape, route_hash, sources
 from bus.errors import ConfigError
 from bus.expressions import compile_expression
 from bus.ledger.blobs import FileBlobs
 from bus.ledger.decisions import Decisions
-from bus.ledger.sqlite import SqliteLedger
+from bus.ledger.ledger import Ledger
 from bus.ledger.store import Store, no_effect
 from bus.ports import BlobStore, Clock, EffectHook, Format, Reader, Sink, Source, StepResources
 from bus.registry import Registry, mapping_support, models
@@ -94,8 +94,8 @@ class App:
         effect = self.around.effect
         self.store = self.around.store or Store(self.home / "bus.db", effect=effect)
         self.blobs: BlobStore = FileBlobs(self.home / "blobs", effect=effect)
-        self.ledger = SqliteLedger(self.store, self.around.clock)
-        self.broker = SqliteBroker(self.store, self.ledger)
+        self.ledger = Ledger(self.store, self.around.clock)
+        self.broker = StoreBroker(self.store, self.ledger)
         self.epoch = self.ledger.next_epoch()
         book = RouteBook(self._recompile)
         self._stores = Stores(self.broker, self.ledger, self.blobs, self.around.clock, self.around.chance)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from bus.ledger import cases, edges, versions, waiting
-from bus.ledger.sqlite import SqliteLedger
+from bus.ledger.ledger import Ledger
 from bus.message import Message
 from bus.ports import Settlement
 
@@ -17,7 +17,7 @@ _ARRIVAL_OUTCOMES = {"released": "released", "discarded": "discarded", "retried"
 class Decisions:
     """Runs inside transactions that :class:`bus.runtime.control.Control` opens."""
 
-    def __init__(self, ledger: SqliteLedger) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
     def must_be_open(self, tx: Any, case_id: int) -> None:

@@ -78,7 +78,7 @@ class Reading:
 
 
 def _schema_version() -> int:
-    return sum(file.name.endswith(".sql") for file in files("bus.ledger").joinpath("migrations").iterdir())
+    return sum(file.name.endswith(".sql") for file in files("bus.ledger").joinpath("migrations", "sqlite").iterdir())
 
 
 @contextmanager

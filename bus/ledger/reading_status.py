@@ -10,7 +10,7 @@ from bus.errors import Rejected
 from bus.ledger.reading import Reading, Total, maybe_moment, moment, route_of
 from bus.message import decode
 
-_SHIFT = 35  # as in bus.channels.sqlite: a row's id is lane << 35 | position
+_SHIFT = 35  # as in bus.channels.store: a row's id is lane << 35 | position
 _COUNTED = 10_000
 """Rows of a lane that are counted one by one; beyond, the distance of the first and last position is told."""
 _LANES = 2_000

@@ -225,7 +225,9 @@ def migrate(connection: apsw.Connection) -> None:
     Raises:
         Unavailable: ``SYS105`` when the store was written by a newer girobus.
     """
-    scripts = sorted(f.name for f in files("bus.ledger").joinpath("migrations").iterdir() if f.name.endswith(".sql"))
+    scripts = sorted(
+        f.name for f in files("bus.ledger").joinpath("migrations", "sqlite").iterdir() if f.name.endswith(".sql")
+    )
     present = int(str(connection.execute("PRAGMA user_version").fetchall()[0][0]))
     if present > len(scripts):
         raise Unavailable(
@@ -234,7 +236,7 @@ def migrate(connection: apsw.Connection) -> None:
     for number, name in enumerate(scripts, start=1):
         if number <= present:
             continue
-        text = files("bus.ledger").joinpath("migrations", name).read_text("utf-8")
+        text = files("bus.ledger").joinpath("migrations", "sqlite", name).read_text("utf-8")
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.execute(text)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bus.channels.sqlite import NULL_ID, SqliteBroker
+from bus.channels.store import NULL_ID, StoreBroker
 from bus.errors import BusError, NotAllowed, Rejected, Retryable
 from bus.ledger import cases, instructions, waiting
 from bus.ledger.decisions import Decisions
-from bus.ledger.sqlite import SqliteLedger
+from bus.ledger.ledger import Ledger
 from bus.ledger.store import Store
 from bus.message import (
     Group,
@@ -45,8 +45,8 @@ class Books:
         self._build()
 
     def _build(self) -> None:
-        self.ledger = SqliteLedger(self.store, self.clock)
-        self.broker = SqliteBroker(self.store, self.ledger)
+        self.ledger = Ledger(self.store, self.clock)
+        self.broker = StoreBroker(self.store, self.ledger)
         self.broker.declare(["in", "in#next", "out"])
 
     def reopened(self) -> None:

@@ -14,9 +14,9 @@ from houses import House, landscape
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bus.channels.sqlite import SqliteBroker
+from bus.channels.store import StoreBroker
 from bus.errors import Held, Rejected, Retryable
-from bus.ledger.sqlite import SqliteLedger
+from bus.ledger.ledger import Ledger
 from bus.ledger.store import Store
 from bus.message import Group, Headers, Join, Message, Resequence, Sequence, child_id, decode, edge_id, encode
 from bus.ports import Gathering, Settlement
@@ -269,8 +269,8 @@ class Bookkeeping:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.store = Store(None)
-        self.ledger = SqliteLedger(self.store, self.clock)
-        self.broker = SqliteBroker(self.store, self.ledger)
+        self.ledger = Ledger(self.store, self.clock)
+        self.broker = StoreBroker(self.store, self.ledger)
         self.broker.declare(["in", "out"])
 
     def settle(self, settlement: Settlement) -> None:

@@ -30,7 +30,7 @@ BUGS = {
     "ack-before-commit": Bug(
         "a message is taken off its channel in a commit of its own, before its outputs are committed",
         "commit.segment:after",
-        "bus/channels/sqlite.py",
+        "bus/channels/store.py",
         '        """One commit: take the input away, write the ledger\'s rows, send the output."""\n',
         """
         if deliveries:

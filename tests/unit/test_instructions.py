@@ -43,7 +43,7 @@ def test_two_instructions_of_one_reference_are_both_kept() -> None:
 
 def test_instructions_of_the_first_schema_are_brought_forward(tmp_path: Path) -> None:
     with closing(apsw.Connection(str(tmp_path / "bus.db"))) as old:
-        old.execute(files("bus.ledger").joinpath("migrations", "0001_first.sql").read_text("utf-8"))
+        old.execute(files("bus.ledger").joinpath("migrations", "sqlite", "0001_first.sql").read_text("utf-8"))
         old.execute("PRAGMA user_version = 1")
         old.execute(
             "INSERT INTO instruction VALUES (7, 'bank', 'M1', 'P1', 'NOTPROVIDED', '1.00', 'EUR', 'RJCT', 'AC04', 3,"

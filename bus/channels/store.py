@@ -68,7 +68,7 @@ class _Channel:
         self.last = 0
 
 
-class SqliteBroker:
+class StoreBroker:
     """Channels of the embedded bus. Thread-safe; one taker at a time per channel is the caller's duty.
 
     All channels that were ever declared in this store are there from the beginning: a message may still wait for its

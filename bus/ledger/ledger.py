@@ -1,4 +1,4 @@
-"""The ledger of the embedded bus: applies settlements, answers what steps and the engine ask."""
+"""The ledger of the bus: applies settlements, answers what steps and the engine ask; one for every store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 Puts = list[tuple[str, Message]]
 
 
-class SqliteLedger:
+class Ledger:
     """Message Store and Message History (EIP) in one SQLite file. Thread-safe; reads see committed state only."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
