@@ -220,13 +220,7 @@ def files() -> str:
 
 def canonical() -> str:
     """The canonical shapes."""
-    shapes = import_module("transforms.canonical")
-    entries = (
-        ("payment", shapes.PaymentInstruction),
-        ("payment-status", shapes.PaymentStatus),
-        ("statement", shapes.Statement),
-        ("entry", shapes.StatementEntry),
-    )
+    entries = import_module("transforms.canonical.models").MODEL_TYPES.items()
     intro = (
         "What every format reads into and writes from, so that routes do not depend on a bank's dialect. Days are ISO\n"
         "dates, amounts `{value, currency}` with an exact decimal. A field that is not known is left out or empty."

@@ -6,7 +6,6 @@ Each finding carries the ISO 20022 external status reason (code set ExternalStat
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -21,8 +20,24 @@ _CODE4 = re.compile(r"[A-Za-z0-9]{1,4}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _CHARGE_BEARERS = ("SLEV", "SHAR", "DEBT", "CRED")
-_LEVELS = ("group", "payment-information", "transaction")
+LEVELS = ("group", "payment-information", "transaction")
 _ADDRESS = {"town": 35, "postcode": 16, "street": 70, "building": 16}
+_FURTHER_ADDRESS = {
+    "care_of": 140,
+    "department": 70,
+    "sub_department": 70,
+    "building_name": 35,
+    "floor": 70,
+    "unit": 16,
+    "room": 70,
+    "post_box": 16,
+    "town_location": 35,
+    "district": 35,
+    "subdivision": 35,
+}
+_WHOLE_ADDRESS = _ADDRESS | _FURTHER_ADDRESS
+_USUAL_ADDRESS = {*_ADDRESS, "country", "lines"}
+_OF_A_REFERENCE = {"reference", "type", "issuer", "date", "continues"}
 _MOST_DIGITS = 18
 _LONGEST_NAME = 140
 
@@ -47,17 +62,18 @@ class _Role:
     country: str
 
 
-_DEBTOR = _Role("debtor", "BE08", "AC02", "AC02", "BE07", "BE10")
-_CREDITOR = _Role("creditor", "BE22", "AC03", "AC01", "BE04", "BE11")
+DEBTOR = _Role("debtor", "BE08", "AC02", "AC02", "BE07", "BE10")
+CREDITOR = _Role("creditor", "BE22", "AC03", "AC01", "BE04", "BE11")
 
 
-class _Flaws:
+class Flaws:
     """Collects findings."""
 
     def __init__(self) -> None:
         self.found: list[Flaw] = []
 
     def add(self, code: str, place: str, message: str, reason: str = "", hint: str = "") -> None:
+        """Note one thing that is wrong."""
         self.found.append(Flaw(code, "error", place, message, reason, hint))
 
 
@@ -66,29 +82,21 @@ def payment(body: Any, known_debtor: Any = None) -> tuple[Flaw, ...]:
 
     ``known_debtor`` is one that was found right before: payments of a run share it, so it is not looked at again.
     """
-    flaws = _Flaws()
-    if not _is_a("payment", body, flaws):
+    flaws = Flaws()
+    if not is_a("payment", body, flaws):
         return tuple(flaws.found)
-    end_to_end = body.get("end_to_end_id")
-    if end_to_end and not (isinstance(end_to_end, str) and _IDENTIFIER.fullmatch(end_to_end)):
-        flaws.add(
-            "VAL437",
-            "end_to_end_id",
-            "the end-to-end id is longer than 35 characters or has some that banks do not take",
-            "FF08",
-            "letters, digits and / - ? : ( ) . , ' + and space; no / at either end, no //",
-        )
+    end_to_end_id(body, flaws)
     debtor = body.get("debtor")
     if known_debtor is None or debtor != known_debtor:
-        _party(debtor, _DEBTOR, flaws)
-    _party(body.get("creditor"), _CREDITOR, flaws)
-    _amount(body.get("amount"), "amount", flaws)
-    if not _is_day(body.get("execution_date")):
+        party(debtor, DEBTOR, flaws)
+    party(body.get("creditor"), CREDITOR, flaws)
+    worth(body.get("amount"), "amount", flaws)
+    if not is_day(body.get("execution_date")):
         flaws.add(
             "VAL435", "execution_date", "the execution date is no day of the calendar", "DT01", "write 2026-11-24"
         )
-    _kind_of_payment(body, flaws)
-    _remittance(body.get("remittance"), flaws)
+    kind_of_payment(body, flaws)
+    remittance_flaws(body.get("remittance"), flaws)
     return tuple(flaws.found)
 
 
@@ -119,22 +127,22 @@ def refusal(flaws: tuple[Flaw, ...]) -> Rejected:
 
 def payment_status(body: Any) -> tuple[Flaw, ...]:
     """Everything that is wrong with a canonical payment status."""
-    flaws = _Flaws()
-    if not _is_a("payment-status", body, flaws):
+    flaws = Flaws()
+    if not is_a("payment-status", body, flaws):
         return tuple(flaws.found)
-    if body.get("level") not in _LEVELS:
-        flaws.add("VAL442", "level", f"the level is none of {', '.join(_LEVELS)}")
-    if not _is_code4(body.get("status")):
+    if body.get("level") not in LEVELS:
+        flaws.add("VAL442", "level", f"the level is none of {', '.join(LEVELS)}")
+    if not is_code4(body.get("status")):
         flaws.add("VAL442", "status", "the status is no ISO 20022 status code", hint="for instance RJCT or ACSC")
-    _texts(body, ("reason", "report_id", "original_message_id", "original_payment_information_id"), flaws)
-    _texts(body, ("original_end_to_end_id", "original_instruction_id"), flaws)
+    texts(body, ("reason", "report_id", "original_message_id", "original_payment_information_id"), flaws)
+    texts(body, ("original_end_to_end_id", "original_instruction_id"), flaws)
     return tuple(flaws.found)
 
 
 def statement(body: Any) -> tuple[Flaw, ...]:
     """Everything that is wrong with a canonical statement."""
-    flaws = _Flaws()
-    if not _is_a("statement", body, flaws):
+    flaws = Flaws()
+    if not is_a("statement", body, flaws):
         return tuple(flaws.found)
     if not body.get("id") or not isinstance(body.get("id"), str):
         flaws.add("VAL442", "id", "the statement has no id")
@@ -146,8 +154,8 @@ def statement(body: Any) -> tuple[Flaw, ...]:
         if not isinstance(balance, dict):
             flaws.add("VAL442", name, f"the {name} balance is no object")
             continue
-        _amount(balance.get("amount"), f"{name}.amount", flaws, signed=True)
-        if balance.get("date") and not _is_day(balance.get("date")):
+        worth(balance.get("amount"), f"{name}.amount", flaws, signed=True)
+        if balance.get("date") and not is_day(balance.get("date")):
             flaws.add("VAL435", f"{name}.date", "the date of a balance is no day of the calendar", "DT01")
     count = body.get("entries")
     if not isinstance(count, int) or count < 0:
@@ -157,13 +165,13 @@ def statement(body: Any) -> tuple[Flaw, ...]:
 
 def entry(body: Any) -> tuple[Flaw, ...]:
     """Everything that is wrong with a canonical statement entry."""
-    flaws = _Flaws()
-    if not _is_a("entry", body, flaws):
+    flaws = Flaws()
+    if not is_a("entry", body, flaws):
         return tuple(flaws.found)
     _account(body.get("account"), "account", "AC01", flaws)
     before = len(flaws.found)
-    _amount(body.get("amount"), "amount", flaws, zero=True)
-    _amount(body.get("signed"), "signed", flaws, signed=True)
+    worth(body.get("amount"), "amount", flaws, zero=True)
+    worth(body.get("signed"), "signed", flaws, signed=True)
     direction = body.get("direction")
     sign = 1 if direction == "credit" else -1
     if direction not in ("credit", "debit"):
@@ -173,21 +181,13 @@ def entry(body: Any) -> tuple[Flaw, ...]:
         if signed["value"] != sign * amount["value"] or signed["currency"] != amount["currency"]:
             flaws.add("VAL433", "signed", "the signed amount is not the amount with the sign of its direction", "AM12")
     for name in ("booking_date", "value_date"):
-        if body.get(name) and not _is_day(body[name]):
+        if body.get(name) and not is_day(body[name]):
             flaws.add("VAL435", name, "a date is no day of the calendar", "DT01", "write 2026-11-24")
     return tuple(flaws.found)
 
 
-MODELS: dict[str, Callable[[Any], tuple[Finding, ...]]] = {
-    "payment": payment,
-    "payment-status": payment_status,
-    "statement": statement,
-    "entry": entry,
-}
-"""Name of a model -> its check; nothing found means that the body is right."""
-
-
-def _is_a(model: str, body: Any, flaws: _Flaws) -> bool:
+def is_a(model: str, body: Any, flaws: Flaws) -> bool:
+    """Whether a body is an object that does not say to be of another model."""
     if not isinstance(body, dict):
         flaws.add("VAL442", "", f"a {model} is an object with fields", "CH21")
     elif body.get("type", model) != model:
@@ -195,31 +195,32 @@ def _is_a(model: str, body: Any, flaws: _Flaws) -> bool:
     return not flaws.found
 
 
-def _party(party: Any, role: _Role, flaws: _Flaws) -> None:
-    if not isinstance(party, dict):
+def party(given: Any, role: _Role, flaws: Flaws) -> None:
+    """Name, account, bank and address of a debtor or creditor."""
+    if not isinstance(given, dict):
         flaws.add("VAL436", role.name, f"the {role.name} is missing", role.no_name)
         return
-    name = party.get("name")
+    name = given.get("name")
     if not isinstance(name, str) or not name.strip():
         flaws.add("VAL436", f"{role.name}.name", f"the name of the {role.name} is missing", role.no_name)
     elif len(name) > _LONGEST_NAME:
         text = f"the name of the {role.name} is longer than {_LONGEST_NAME} characters"
         flaws.add("VAL436", f"{role.name}.name", text, "BE20")
-    account = party.get("account")
+    account = given.get("account")
     if not account:
         flaws.add("VAL431", f"{role.name}.account", f"the account of the {role.name} is missing", role.no_account)
     else:
         _account(account, f"{role.name}.account", role.wrong_account, flaws)
-    agent = party.get("agent")
+    agent = given.get("agent")
     if agent is not None:
         bic = agent.get("bic") if isinstance(agent, dict) else agent
         if bic and not (isinstance(bic, str) and is_bic(bic)):
             flaws.add("VAL432", f"{role.name}.agent.bic", f"the BIC of the {role.name}'s bank has a wrong form", "RC01")
-    if party.get("address") is not None:
-        _address(party["address"], role, flaws)
+    if given.get("address") is not None:
+        _address(given["address"], role, flaws)
 
 
-def _account(account: Any, place: str, reason: str, flaws: _Flaws) -> None:
+def _account(account: Any, place: str, reason: str, flaws: Flaws) -> None:
     if not isinstance(account, dict):
         flaws.add("VAL431", place, "the account is no object", reason, "write {iban: …} or {other: …}")
         return
@@ -232,7 +233,7 @@ def _account(account: Any, place: str, reason: str, flaws: _Flaws) -> None:
         flaws.add("VAL431", place, "the account has neither an IBAN nor another number of 1 to 34 characters", reason)
 
 
-def _address(address: Any, role: _Role, flaws: _Flaws) -> None:
+def _address(address: Any, role: _Role, flaws: Flaws) -> None:
     place = f"{role.name}.address"
     if not isinstance(address, dict):
         flaws.add("VAL438", place, "the address is no object", role.address)
@@ -240,17 +241,22 @@ def _address(address: Any, role: _Role, flaws: _Flaws) -> None:
     country = address.get("country")
     if country and not (isinstance(country, str) and _COUNTRY.fullmatch(country)):
         flaws.add("VAL438", f"{place}.country", "the country is no ISO 3166 code of two capital letters", role.country)
-    for name, most in _ADDRESS.items():
+    for name, most in (_ADDRESS if address.keys() <= _USUAL_ADDRESS else _WHOLE_ADDRESS).items():
         text = address.get(name)
         if text and (not isinstance(text, str) or len(text) > most):
-            flaws.add("VAL438", f"{place}.{name}", f"the {name} is longer than {most} characters", role.address)
+            flaws.add(
+                "VAL438",
+                f"{place}.{name}",
+                f"the {name.replace('_', ' ')} is longer than {most} characters",
+                role.address,
+            )
     lines = address.get("lines") or []
     if not isinstance(lines, list) or len(lines) > 2 or any(not isinstance(t, str) or len(t) > 70 for t in lines):
         text = "an address has at most 2 lines of 70 characters beside town and country"
         flaws.add("VAL438", f"{place}.lines", text, role.address, "put street, town and postcode into their own fields")
 
 
-def _amount(amount: Any, place: str, flaws: _Flaws, *, signed: bool = False, zero: bool = False) -> None:
+def worth(amount: Any, place: str, flaws: Flaws, *, signed: bool = False, zero: bool = False) -> None:
     """An amount: above zero in payments, zero or more in entries, any where ``signed``."""
     value = amount.get("value") if isinstance(amount, dict) else None
     if not isinstance(value, Decimal | int) or isinstance(value, bool) or not Decimal(value).is_finite():
@@ -282,7 +288,8 @@ def _step(digits: int) -> Decimal:
     return Decimal(1).scaleb(-digits)
 
 
-def _is_day(value: Any) -> bool:
+def is_day(value: Any) -> bool:
+    """Whether it is a day as ``2026-11-24``."""
     return isinstance(value, str) and _is_day_text(value)
 
 
@@ -297,24 +304,40 @@ def _is_day_text(text: str) -> bool:
     return True
 
 
-def _is_code4(value: Any) -> bool:
+def is_code4(value: Any) -> bool:
+    """Whether it is a code of up to four letters and digits."""
     return isinstance(value, str) and _CODE4.fullmatch(value) is not None
 
 
-def _kind_of_payment(body: dict[str, Any], flaws: _Flaws) -> None:
+def end_to_end_id(body: dict[str, Any], flaws: Flaws) -> None:
+    """The reference that travels through all banks; it may be missing."""
+    end_to_end = body.get("end_to_end_id")
+    if end_to_end and not (isinstance(end_to_end, str) and _IDENTIFIER.fullmatch(end_to_end)):
+        flaws.add(
+            "VAL437",
+            "end_to_end_id",
+            "the end-to-end id is longer than 35 characters or has some that banks do not take",
+            "FF08",
+            "letters, digits and / - ? : ( ) . , ' + and space; no / at either end, no //",
+        )
+
+
+def kind_of_payment(body: dict[str, Any], flaws: Flaws) -> None:
+    """Charge bearer, service level, purposes, local instrument."""
     bearer = body.get("charge_bearer")
     if bearer and bearer not in _CHARGE_BEARERS:
         flaws.add("VAL439", "charge_bearer", f"the charge bearer is none of {', '.join(_CHARGE_BEARERS)}", "BE19")
     for name, reason in (("service_level", "FF04"), ("category_purpose", "FF06"), ("purpose", "FF07")):
         value = body.get(name)
-        if value and not _is_code4(value):
+        if value and not is_code4(value):
             flaws.add("VAL439", name, f"the {name.replace('_', ' ')} is no code of up to four characters", reason)
     instrument = body.get("local_instrument")
     if instrument and not (isinstance(instrument, str) and len(instrument) <= 35):
         flaws.add("VAL439", "local_instrument", "the local instrument is longer than 35 characters", "FF05")
 
 
-def _remittance(remittance: Any, flaws: _Flaws) -> None:
+def remittance_flaws(remittance: Any, flaws: Flaws) -> None:
+    """What a payment is for."""
     if not remittance:
         return
     if not isinstance(remittance, dict):
@@ -326,6 +349,8 @@ def _remittance(remittance: Any, flaws: _Flaws) -> None:
         flaws.add("VAL440", "remittance.unstructured", text, "RR07")
     for item in remittance.get("structured") or []:
         reference = item.get("reference") if isinstance(item, dict) else None
+        if not reference and isinstance(item, dict) and item.keys() - _OF_A_REFERENCE:
+            continue  # a block of amounts or texts alone
         if not isinstance(reference, str) or not 1 <= len(reference) <= 35:
             text = "a structured reference has 1 to 35 characters"
             flaws.add("VAL440", "remittance.structured", text, "RR09")
@@ -333,7 +358,8 @@ def _remittance(remittance: Any, flaws: _Flaws) -> None:
             flaws.add("VAL441", "remittance.structured", "the creditor reference is wrong by its check digits", "RR09")
 
 
-def _texts(body: dict[str, Any], names: tuple[str, ...], flaws: _Flaws) -> None:
+def texts(body: dict[str, Any], names: tuple[str, ...], flaws: Flaws) -> None:
+    """Fields that are texts where they are there."""
     for name in names:
         if not isinstance(body.get(name, ""), str):
             flaws.add("VAL442", name, f"`{name}` is no text")
