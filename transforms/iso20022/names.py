@@ -43,13 +43,19 @@ FAMILIES: dict[str, Family] = {
 }
 BY_ELEMENT: dict[str, Family] = {f.message: f for f in FAMILIES.values()}
 
+_CAMT = ("camt.029", "camt.052", "camt.053", "camt.054", "camt.055", "camt.056", "camt.060")
+_PACS = ("pacs.002", "pacs.004", "pacs.008", "pacs.009")
+_PAIN = ("pain.001", "pain.002", "pain.007", "pain.008")
+MESSAGES = (*_CAMT, "head.001", *_PACS, *_PAIN, "remt.001")
+"""All messages that girobus has XML Schemas of (``versions.csv``); those of :data:`FAMILIES` have a canonical shape."""
+
 WRITABLE = ("pain.001.001.03", "pain.001.001.09")
 USUAL = "records"
 """The ``each`` that means the usual records of whatever message a file turns out to be."""
 
 _ISO = "urn:iso:std:iso:20022:tech:xsd:"
-_NAME = re.compile(r"(pain|camt)\.\d{3}(\.\d{3}\.\d{2})?")
-_IN_NAMESPACE = re.compile(r"((?:pain|camt)\.\d{3}\.\d{3}\.\d{2})(?!\d)")
+_NAME = re.compile(r"(?:pain|camt|pacs|head|remt)\.\d{3}(\.\d{3}\.\d{2})?")
+_IN_NAMESPACE = re.compile(r"((?:pain|camt|pacs|head|remt)\.\d{3}\.\d{3}\.\d{2})(?!\d)")
 
 
 def namespace(message: str) -> str:
@@ -58,8 +64,8 @@ def namespace(message: str) -> str:
 
 
 def known(name: str) -> bool:
-    """Whether a name such as ``camt.053`` or ``pain.001.001.09`` is of a message that girobus can read."""
-    return bool(_NAME.fullmatch(name)) and name[:8] in FAMILIES
+    """Whether a name such as ``camt.053`` or ``pain.001.001.09`` is of a message that girobus has XML Schemas of."""
+    return bool(_NAME.fullmatch(name)) and name[:8] in MESSAGES
 
 
 def message_of(uri: str) -> tuple[str, bool]:

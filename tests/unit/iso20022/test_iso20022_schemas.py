@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,16 @@ from lxml import etree
 
 from bus import ConfigError
 from transforms.iso20022 import schemas
-from transforms.iso20022.generate import SCHEMAS, CustomBuildHook, generate, messages, schema_text
+from transforms.iso20022.generate import (
+    SCHEMAS,
+    VERSIONS,
+    CustomBuildHook,
+    NotAsPinned,
+    generate,
+    messages,
+    schema_text,
+    table,
+)
 
 XS = "{http://www.w3.org/2001/XMLSchema}"
 NEEDED = (
@@ -37,6 +46,7 @@ class Rules:
     def __init__(self, path: Path) -> None:
         root = etree.parse(path).getroot()
         self._types = {e.get("name"): e for e in root if e.tag in (f"{XS}complexType", f"{XS}simpleType")}
+        self.root = root.find(f"{XS}element").get("type")
 
     def of(self, name: str) -> Any:
         """Base and facets of a simple type; content model and, as pairs, elements of a complex one."""
@@ -69,7 +79,7 @@ class Rules:
             found = found[0][2]
         return found
 
-    def pairs(self, name: str = "Document") -> Any:
+    def pairs(self, name: str) -> Any:
         """(element name, type) below a complex type."""
         one = self._types.get(name)
         return [] if one is None else [(e.get("name"), e.get("type")) for e in one.iter(f"{XS}element")]
@@ -77,7 +87,7 @@ class Rules:
 
 def differences(ours: Path, theirs: Path) -> list[str]:
     left, right = Rules(ours), Rules(theirs)
-    seen, wait, found = set(), [("Document", "Document", "")], []
+    seen, wait, found = set(), [(left.root, right.root, "")], []
     while wait:
         a, b, path = wait.pop()
         if (a, b) in seen:
@@ -177,21 +187,40 @@ def test_verdicts_on_valid_and_broken_documents_are_those_of_isos_schema(message
 
 
 @pytest.fixture
-def _one_version(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_table(tmp_path: Path) -> Path:
+    """A table of versions with one row for each source."""
+    head, *rows = VERSIONS.read_text("utf-8").splitlines()
+    chosen = [next(row for row in rows if f",{source}," in row) for source in ("pyiso20022", "sepaxml")]
+    short = tmp_path / "source" / "transforms" / "iso20022" / VERSIONS.name
+    short.parent.mkdir(parents=True)
+    short.write_text("\n".join([head, *chosen]) + "\n", "utf-8")
+    return short
+
+
+def test_generating_again_writes_nothing_until_something_changed(tmp_path: Path, short_table: Path) -> None:
     pytest.importorskip("pyiso20022")
-    versions = import_module("transforms.iso20022.generate").VERSIONS
-    for family in tuple(versions):
-        monkeypatch.setitem(versions, family, ())
-    monkeypatch.setitem(versions, "pain.001.001", (3,))
+    assert [generate(tmp_path, short_table), generate(tmp_path, short_table)] == [2, 0]
+    (tmp_path / "pain.008.001.08.xsd").unlink()
+    assert [generate(tmp_path, short_table), generate(tmp_path, short_table)] == [2, 0]
+    (tmp_path / "built-from.txt").write_text("an older table", "utf-8")
+    assert [generate(tmp_path, short_table), generate(tmp_path, short_table)] == [2, 0]
 
 
-@pytest.mark.usefixtures("_one_version")
-def test_generating_again_writes_nothing_until_something_changed(tmp_path: Path) -> None:
-    assert [generate(tmp_path), generate(tmp_path)] == [1, 0]
-    (tmp_path / "pain.001.001.03.xsd").unlink()
-    assert [generate(tmp_path), generate(tmp_path)] == [1, 0]
-    (tmp_path / "built-from.txt").write_text("an older pyiso20022", "utf-8")
-    assert [generate(tmp_path), generate(tmp_path)] == [1, 0]
+def test_a_build_with_another_package_or_another_result_fails(tmp_path: Path, short_table: Path) -> None:
+    pytest.importorskip("pyiso20022")
+    rows = short_table.read_text("utf-8")
+    short_table.write_text(rows.replace(table(short_table)[1].sha256, "0" * 64), "utf-8")
+    with pytest.raises(NotAsPinned, match=r"pain\.008\.001\.08: another schema"):
+        generate(tmp_path, short_table)
+    short_table.write_text(rows.replace("1.6.2", "1.6.1"), "utf-8")
+    with pytest.raises(NotAsPinned, match=r"wants pyiso20022 1\.6\.1, installed is"):
+        generate(tmp_path, short_table)
+    assert not (tmp_path / "built-from.txt").exists()
+
+
+@pytest.mark.parametrize("row", table(), ids=lambda row: row.message)
+def test_the_schemas_in_use_are_those_of_the_table(row: Any) -> None:
+    assert hashlib.sha256((SCHEMAS / f"{row.message}.xsd").read_bytes()).hexdigest() == row.sha256
 
 
 @pytest.mark.parametrize("message", NEEDED)
@@ -200,20 +229,19 @@ def test_the_schemas_in_use_are_those_that_would_be_generated_now(message: str) 
     assert (SCHEMAS / f"{message}.xsd").read_text("utf-8") == schema_text(message)
 
 
-@pytest.mark.usefixtures("_one_version")
 @pytest.mark.parametrize("version", ["standard", "editable"])
-def test_the_build_hook_writes_into_the_source_folder(version: str, tmp_path: Path) -> None:
+def test_the_build_hook_writes_into_the_source_folder(version: str, short_table: Path) -> None:
     pytest.importorskip("hatchling")
     make: Any = CustomBuildHook
-    make(str(tmp_path), {}, None, None, "", "wheel").initialize(version, {})
-    built = tmp_path / "transforms" / "iso20022" / "schemas"
-    assert sorted(p.name for p in built.iterdir()) == ["built-from.txt", "pain.001.001.03.xsd"]
+    make(str(short_table.parents[2]), {}, None, None, "", "wheel").initialize(version, {})
+    built = sorted(p.name for p in (short_table.parent / "schemas").iterdir())
+    assert built == ["built-from.txt", "camt.029.001.03.xsd", "pain.008.001.08.xsd"]
 
 
 def test_a_schema_that_is_not_there_is_told_with_what_to_do() -> None:
     with pytest.raises(ConfigError, match=r"VAL406.*validate: off"):
-        schemas.schema("pain.008.001.08")
-    assert not schemas.available("pain.008.001.08")
+        schemas.schema("pain.008.001.01")
+    assert not schemas.available("pain.008.001.01")
     assert schemas.available("camt.053.001.08")
 
 
