@@ -249,6 +249,8 @@ def generate(target: Path = SCHEMAS, versions: Path = VERSIONS) -> int:
     if there and built.is_file() and built.read_text("utf-8") == stamp:
         return 0
     target.mkdir(parents=True, exist_ok=True)
+    for left_over in set(target.glob("*.xsd")) - {target / f"{row.message}.xsd" for row in wanted}:
+        left_over.unlink()
     for row in wanted:
         (target / f"{row.message}.xsd").write_bytes(_made(row, pinned=True))
     built.write_text(stamp, "utf-8")

@@ -203,7 +203,9 @@ def test_generating_again_writes_nothing_until_something_changed(tmp_path: Path,
     (tmp_path / "pain.008.001.08.xsd").unlink()
     assert [generate(tmp_path, short_table), generate(tmp_path, short_table)] == [2, 0]
     (tmp_path / "built-from.txt").write_text("an older table", "utf-8")
+    (tmp_path / "pain.001.001.01.xsd").write_text("of an older table", "utf-8")
     assert [generate(tmp_path, short_table), generate(tmp_path, short_table)] == [2, 0]
+    assert not (tmp_path / "pain.001.001.01.xsd").exists()
 
 
 def test_a_build_with_another_package_or_another_result_fails(tmp_path: Path, short_table: Path) -> None:
