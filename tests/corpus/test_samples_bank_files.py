@@ -1,0 +1,107 @@
+"""Bank-published files of MT940 and MT942: counts and sums equal to those of a plain search through their text."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections import defaultdict
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from bus import FormatSpec, Rejected
+from transforms.mt940 import Mt940Spec
+
+SAMPLES = Path(os.environ.get("GIROBUS_SAMPLES", "/nonexistent"))
+MT940 = sorted(path for path in SAMPLES.glob("mt940-*/*") if "LICENSE" not in path.name)
+
+pytestmark = pytest.mark.skipif(not MT940, reason="GIROBUS_SAMPLES is not set: sample files are not part of a checkout")
+
+Rows = dict[str, tuple[int, Decimal]]
+"""Currency -> number and signed sum."""
+
+
+def found(rows: list[tuple[str, Decimal]]) -> Rows:
+    sums: dict[str, list[Decimal]] = defaultdict(list)
+    for currency, value in rows:
+        sums[currency].append(value)
+    return {currency: (len(values), sum(values, Decimal(0))) for currency, values in sums.items()}
+
+
+def told(spec: type[FormatSpec], content: bytes) -> Rows:
+    rows: dict[str, tuple[int, Decimal]] = {}
+    for document in spec.inspect(io.BytesIO(content)).documents:
+        for total in document.totals:
+            assert total.credit is not None
+            assert total.debit is not None
+            assert total.amount == total.credit + total.debit
+            count, signed = rows.get(total.currency, (0, Decimal(0)))
+            rows[total.currency] = count + total.count, signed + total.credit - total.debit
+    return rows
+
+
+def read(spec: FormatSpec, content: bytes) -> Rows | Rejected:
+    """What a route would get: all entries, or the refusal."""
+    rows = []
+    try:
+        for part in spec.build().read(io.BytesIO(content)).parts("entries"):
+            if part.error is not None:
+                return part.error
+            rows.append((part.body["signed"]["currency"], part.body["signed"]["value"]))
+    except Rejected as error:
+        return error
+    return found(rows)
+
+
+def check(spec: FormatSpec, content: bytes, counted: Rows) -> None:
+    """Exact, or refused with a finding that names the place; ``bus inspect`` counts the same either way."""
+    assert told(type(spec), content) == counted
+    findings = type(spec).inspect(io.BytesIO(content)).findings
+    errors = [finding for finding in findings if finding.severity == "error"]
+    rows = read(spec, content)
+    if isinstance(rows, Rejected):
+        assert all(error.place for error in errors)
+        assert rows.code in {error.code for error in errors}
+    else:
+        assert rows == counted
+        assert errors == []
+
+
+# ---------------------------------------------------------------- MT940
+
+
+def counted_mt940(content: bytes) -> Rows:
+    rows, currency = [], ""
+    for line in content.decode("latin-1").splitlines():
+        if line.startswith(":20:") or line == "-":
+            currency = ""
+        if start := re.match(r":(?:60[FM]:[CD]\d{6}|34F:)([A-Z]{3})", line):
+            currency = start[1]
+        if line.startswith(":61:"):
+            entry = re.match(r":61:[\d ]{6,10}(R?)([CD])[A-Z]?(\d+),(\d*)[A-Z]", line)
+            value = Decimal(f"{entry[3]}.{entry[4]}") if entry else Decimal(0)
+            negative = entry is not None and (entry[2] == "D") != (entry[1] == "R")
+            rows.append((currency, -value if negative else value))
+    return found(rows)
+
+
+def test_there_are_entries_to_look_at() -> None:
+    rows = [row for path in MT940 for row in counted_mt940(path.read_bytes()).values()]
+    assert len(MT940) > 40
+    assert sum(count for count, _ in rows) > 100
+    assert sum(abs(value) for _, value in rows) > 1_000_000
+
+
+@pytest.mark.parametrize("path", MT940, ids=lambda p: p.name)
+def test_mt940_counts_and_sums_are_exact(path: Path) -> None:
+    content = path.read_bytes()
+    encoding = Mt940Spec.guessed(io.BytesIO(content))["encoding"]
+    check(Mt940Spec(message="any", encoding=encoding), content, counted_mt940(content))
+
+
+@pytest.mark.parametrize("path", MT940, ids=lambda p: p.name)
+def test_mt940_is_recognised(path: Path) -> None:
+    content = path.read_bytes()
+    assert (Mt940Spec.detect(content[:4096], path.name) > 0.8) == (b":" in content)

@@ -1,0 +1,255 @@
+"""What the field :86: tells of an entry, in the structures that banks of several countries put into it.
+
+Germany and others: a three-digit code, then sub-fields ``?20``, ``?32`` … (Poland: ``<20`` or ``^20``), with SEPA tags
+such as ``EREF+`` in the texts (agreement of the German banking industry, DFÜ-Abkommen, annex 3). The Netherlands and
+Swift's own usage guide: code words between slashes, ``/EREF/…/NAME/…``. Everything else is text, line by line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from transforms._statements import account_of
+
+_SUB_FIELDS = re.compile(r"(\d{3})?([?<^~@|])(?=\d\d)", re.ASCII)
+_KEYS = {mark: re.compile(re.escape(mark) + r"(\d\d)", re.ASCII) for mark in "?<^~@|"}
+_TEXT_PIECES = ("20", "21", "22", "23", "24", "25", "26", "27", "28", "29", "60", "61", "62", "63")
+_SEPA_TAGS = frozenset(
+    [
+        "EREF",
+        "KREF",
+        "MREF",
+        "CRED",
+        "DEBT",
+        "COAM",
+        "OAMT",
+        "SVWZ",
+        "ABWA",
+        "ABWE",
+        "PURP",
+        "RREF",
+        "SQTP",
+        "IBAN",
+        "BIC",
+    ]
+)
+_WORDS = (
+    "TRTP|IBAN|BIC|NAME|REMI|EREF|KREF|PREF|MARF|CSID|CNTP|ORDP|BENM|RTRN|PURP|TRCD|ULTD|ULTC|UDTR|UCRD|ADDR|ISDT|"
+    "CDTRREFTP|CDTRREF|SVCL|ID|TXT|BTCH"
+)
+_CODE_WORD = re.compile(rf"/({_WORDS})/")
+_REASON = re.compile(r"[A-Z]{2}[0-9]{2}")
+_NOT_TOLD = ("", "NOTPROVIDED", "NONREF")
+
+
+class Details:
+    """What a :86: told.
+
+    Attributes:
+        code: three-digit code of the kind of transaction (German GVC); empty without one.
+        additional: booking text of the bank.
+        texts: remittance information, one item a text.
+        told: further fields of the canonical transaction.
+        name, account, bank: of the other side.
+    """
+
+    __slots__ = ("account", "additional", "bank", "code", "name", "references", "texts", "told")
+
+    def __init__(self) -> None:
+        self.code = self.additional = self.name = self.account = self.bank = ""
+        self.texts: list[str] = []
+        self.references: list[dict[str, str]] = []
+        self.told: dict[str, Any] = {}
+
+    def put(self, field: str, text: str) -> None:
+        """Set a field of the transaction to what is told, unless that says that nothing is told."""
+        if text not in _NOT_TOLD:
+            self.told[field] = text
+
+    def counterparty(self) -> dict[str, Any]:
+        """The other side in canonical form."""
+        found: dict[str, Any] = {"name": self.name, "account": account_of(self.account) if self.account else None}
+        if len(self.bank) in (8, 11) and self.bank[:6].isalpha():
+            found["agent"] = {"bic": self.bank}
+        return found
+
+
+def details(lines: list[str]) -> Details:
+    """Read a :86:, given its lines."""
+    text = "".join(lines)
+    begin = _SUB_FIELDS.match(text)
+    if begin:
+        return _sub_fields(text, begin)
+    if text.startswith("/") and _CODE_WORD.match(text):
+        return _code_words(text)
+    found = Details()
+    found.texts = [line.strip() for line in lines if line.strip()]
+    return found
+
+
+def own_details(lines: list[str]) -> Details:
+    """Read a :NS: that follows an entry: two digits say what a line is (01 to 14 text, 15 and 16 name, 17 kind)."""
+    found = Details()
+    for line in lines:
+        key, text = line[:2], line[2:].strip()
+        if "01" <= key <= "14" and text:
+            found.texts.append(text)
+        elif key in ("15", "16"):
+            found.name = f"{found.name} {text}".strip()
+        elif key == "17":
+            found.additional = text
+    return found
+
+
+# ---------------------------------------------------------------- sub-fields
+
+
+def _sub_fields(text: str, begin: re.Match[str]) -> Details:
+    found = Details()
+    found.code, mark = begin[1] or "", begin[2]
+    parts = _KEYS[mark].split(text[begin.end() - 1 :])
+    values: dict[str, str] = {}
+    pieces: list[tuple[str, str]] = []
+    for key, value in zip(parts[1::2], parts[2::2], strict=True):
+        if key in _TEXT_PIECES:
+            pieces.append((key, value))
+        else:
+            values[key] = values.get(key, "") + value
+    name = values.pop("32", "") + values.pop("33", "")
+    if not name.strip() and mark != "?":
+        # Polish banks name the other side in 27 and 28 and its address in 29 and 60.
+        name = "".join(value for key, value in pieces if key in ("27", "28"))
+        pieces = [piece for piece in pieces if piece[0] not in ("27", "28")]
+    found.name = " ".join(name.split())
+    found.additional = values.pop("00", "").strip()
+    own, iban = values.pop("31", "").strip(), values.pop("38", "").strip()
+    found.account = iban or own
+    found.bank = values.pop("30", "").strip()
+    _texts([value for _, value in pieces], found)
+    return found
+
+
+def _texts(pieces: list[str], found: Details) -> None:
+    """Remittance pieces: with SEPA tags one text that was cut up, else lines of their own."""
+    whole = "".join(pieces)
+    begins, at = set(), 0
+    for piece in pieces:
+        begins.add(at)
+        at += len(piece)
+    tags = list(_tags(whole, begins))
+    if not tags:
+        found.texts = [piece.strip() for piece in pieces if piece.strip()]
+        return
+    before = whole[: tags[0][0]].strip()
+    found.texts = [before] if before else []
+    ends = [start for start, _ in tags[1:]] + [len(whole)]
+    for (start, tag), end in zip(tags, ends, strict=True):
+        _sepa(tag, whole[start + len(tag) + 1 : end].strip(), found)
+
+
+def _tags(whole: str, begins: set[int]) -> Iterator[tuple[int, str]]:
+    """SEPA tags and where they begin: a piece, a word, or cut by the end of a piece; anything else is text."""
+    plus = whole.find("+")
+    while plus >= 0:
+        for length in (4, 3):
+            start, tag = plus - length, whole[max(plus - length, 0) : plus]
+            if tag in _SEPA_TAGS and (whole[start - 1 : start] in ("", " ") or _begins_in(begins, start, plus)):
+                yield start, tag
+                break
+        plus = whole.find("+", plus + 1)
+
+
+def _begins_in(begins: set[int], start: int, plus: int) -> bool:
+    return any(at in begins for at in range(start, plus + 1))
+
+
+def _sepa(tag: str, value: str, found: Details) -> None:
+    if tag == "SVWZ":
+        if value:
+            found.texts.append(value)
+    elif tag in ("EREF", "KREF", "MREF"):
+        found.put({"EREF": "end_to_end_id", "KREF": "instruction_id", "MREF": "mandate_id"}[tag], value)
+    elif tag == "IBAN":
+        found.account = found.account or value.split(" ", maxsplit=1)[0]
+    elif tag == "BIC":
+        found.bank = found.bank or value.split(" ", maxsplit=1)[0]
+    elif tag == "ABWA" and value:
+        found.told["ultimate_debtor"] = {"name": value}
+    elif tag == "ABWE" and value:
+        found.told["ultimate_creditor"] = {"name": value}
+    elif tag == "PURP":
+        found.put("purpose", value)
+    elif value:
+        scheme = {"CRED": "creditor-id", "DEBT": "debtor-id"}.get(tag, tag)
+        found.references.append({"id": value, "scheme": scheme})
+
+
+# ---------------------------------------------------------------- code words
+
+
+def _code_words(text: str) -> Details:
+    found = Details()
+    words = list(_CODE_WORD.finditer(text))
+    ends = [match.start() for match in words[1:]] + [len(text)]
+    for match, end in zip(words, ends, strict=True):
+        _word(match[1], text[match.end() : end].strip(" /"), found)
+    return found
+
+
+_REFERENCES = {"EREF": "end_to_end_id", "KREF": "instruction_id", "PREF": "instruction_id", "MARF": "mandate_id"}
+_SIDES = {
+    "ULTD": "ultimate_debtor",
+    "UDTR": "ultimate_debtor",
+    "ULTC": "ultimate_creditor",
+    "UCRD": "ultimate_creditor",
+}
+
+
+def _word(word: str, value: str, found: Details) -> None:
+    if word in ("NAME", "ORDP", "BENM"):
+        found.name = value or found.name
+    elif word == "IBAN":
+        found.account = value
+    elif word == "BIC":
+        found.bank = value
+    elif word == "CNTP":
+        _counterparty(value, found)
+    elif word == "REMI":
+        _remittance(value, found)
+    elif word in ("TRTP", "TXT"):
+        found.additional = value
+    elif value:
+        _about_transaction(word, value, found)
+
+
+def _about_transaction(word: str, value: str, found: Details) -> None:
+    if word in _REFERENCES:
+        found.put(_REFERENCES[word], value)
+    elif word in _SIDES:
+        found.told[_SIDES[word]] = {"name": value.removeprefix("NAME/").strip(" /")}
+    elif word == "CDTRREF":
+        found.told["structured"] = value
+    elif word == "RTRN":
+        reason = _REASON.search(value)
+        found.put("return_reason", reason[0] if reason else value)
+    elif word == "PURP":
+        found.put("purpose", value.removeprefix("CD/"))
+    elif word not in ("CDTRREFTP", "ADDR"):
+        found.references.append({"id": value, "scheme": word})
+
+
+def _counterparty(value: str, found: Details) -> None:
+    """``account/BIC/name/town``, as ING writes it."""
+    account, _, rest = value.partition("/")
+    bank, _, rest = rest.partition("/")
+    found.account, found.bank, found.name = account, bank, rest.partition("/")[0].strip()
+
+
+def _remittance(value: str, found: Details) -> None:
+    """``USTD//text``, ``STRD/CUR/reference`` or the text itself."""
+    if value.startswith("STRD/"):
+        found.told["structured"] = value.rsplit("/", 1)[-1]
+    elif value:
+        found.texts.append(value.removeprefix("USTD//").removeprefix("USTD/").strip(" /"))
