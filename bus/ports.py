@@ -254,6 +254,56 @@ class StepResources(Protocol):
     clock: Clock
 
 
+class Transaction(Protocol):
+    """What is used of a database connection inside a commit. SQL is written once, in the words of SQLite."""
+
+    def execute(self, sql: str, bindings: tuple[Any, ...] = (), /) -> Any:
+        """Run one statement; the answer has ``fetchone`` and ``fetchall`` and can be iterated."""
+
+    def executemany(self, sql: str, bindings: Iterable[tuple[Any, ...]], /) -> Any:
+        """Run one statement for many rows."""
+
+
+class Store(Protocol):
+    """Durable transactions over one database; ledger and durable channels share it.
+
+    The methods after :meth:`read_own` are all in which two kinds of database differ.
+    """
+
+    shared: bool
+    """Whether other processes may write the same store at the same time."""
+
+    def commit(self, label: str, work: Callable[[Any], T]) -> T:
+        """Run ``work`` in one transaction; returns when it is durable. An error of ``work`` rolls it back."""
+
+    def read(self, sql: str, bindings: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query over committed state."""
+
+    def read_own(self, sql: str, bindings: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """As :meth:`read`, the quickest way for short queries of the engine itself."""
+
+    def lock(self, tx: Any, names: Iterable[str], *, share: bool = False) -> None:
+        """Until the end of the transaction nobody else changes what is kept under these names.
+
+        Several may ``share`` a name and keep those out who do not.
+        """
+
+    def numbers(self, tx: Any, count: int) -> int:
+        """Reserve ``count`` message numbers in a row; the first is returned. Gaps are normal."""
+
+    def serial(self, tx: Any, table: Literal["lane", "batch"]) -> int:
+        """A row number of that table that was never used, neither by a row that is gone."""
+
+    def add_tally(self, tx: Any, place: str, now: int, tally: MoneyTotalsByOutcome) -> None:
+        """Add counts and sums to the running totals of a place; sums are exact decimals."""
+
+    def time(self, tx: Any) -> int:
+        """What time it is by the database, milliseconds since 1970 UTC: one time for all who share it."""
+
+    def close(self) -> None:
+        """Disconnect."""
+
+
 # ---------------------------------------------------------------- settlement
 
 

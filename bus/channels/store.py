@@ -1,41 +1,17 @@
-"""Durable channels inside the ledger's own SQLite file: taking, sending and the ledger's rows are one transaction."""
+"""Durable channels inside the ledger's own database: taking, sending and the ledger's rows are one transaction."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from bus.errors import Rejected
 from bus.message import NULL_ID, Message, Sequence, encode, salvage
-from bus.ports import Chunk, Cursor, Delivery, Settlement
+from bus.ports import Chunk, Cursor, Delivery, Settlement, Store, Transaction
 
-T = TypeVar("T")
-_SHIFT = 35  # 34 billion positions a lane, 268 million lanes
+SHIFT = 35  # 34 billion positions a lane, 268 million lanes
 _PURGE = 5_000
-
-
-class Transaction(Protocol):
-    """The part of an SQLite connection that is used inside a commit."""
-
-    def execute(self, sql: str, bindings: tuple[Any, ...] = ()) -> Any:
-        """Run one statement."""
-
-    def executemany(self, sql: str, bindings: Iterable[tuple[Any, ...]]) -> Any:
-        """Run one statement for many rows."""
-
-
-class Store(Protocol):
-    """Where the rows are kept; see :class:`bus.ledger.store.Store`."""
-
-    def commit(self, label: str, work: Callable[[Any], T]) -> T:
-        """Run in one durable transaction."""
-
-    def read(self, sql: str, bindings: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """Read committed rows."""
-
-    def read_own(self, sql: str, bindings: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """As :meth:`read`, through the writer's connection."""
 
 
 class Book(Protocol):
@@ -54,7 +30,7 @@ class Book(Protocol):
         """Book a chunk; the children come back numbered."""
 
 
-class _Channel:
+class Channel:
     """What memory knows of one channel; the rows themselves are only on disk."""
 
     __slots__ = ("asked", "lanes", "last", "main", "next")
@@ -84,11 +60,10 @@ class StoreBroker:
         self._store = store
         self._book = book
         self.ready = ready
-        self._channels: dict[str, _Channel] = {}
+        self._channels: dict[str, Channel] = {}
         self._alias: dict[str, str] = {}
         self._lock = threading.Lock()
         self._declaring = threading.Lock()
-        self._newest_lane = 0
         self.declare(row[0] for row in store.read("SELECT channel FROM lane WHERE state = 'main' ORDER BY id"))
 
     def declare(self, channels: Iterable[str]) -> None:
@@ -102,34 +77,43 @@ class StoreBroker:
 
         def work(tx: Transaction) -> dict[str, int]:
             lanes: dict[str, int] = {}
+            self._store.lock(tx, ["lanes"])
             for name in missing:
                 row = tx.execute("SELECT id FROM lane WHERE channel = ? AND state = 'main'", (name,)).fetchone()
                 lanes[name] = row[0] if row else self._new_lane(tx, name, "main")
             return lanes
 
         for name, lane in self._store.commit("declare", work).items():
-            self._channels[name] = _Channel(lane, self._end(lane))
+            self._channels[name] = Channel(lane, self._end(lane))
+
+    def reserve(self, channels: Iterable[str]) -> None:
+        """Name the channels that one process at a time may take from: the outlets."""
+
+    def look_around(self) -> None:
+        """Wake what other processes have work for; here there are none."""
 
     def alias(self, names: dict[str, str]) -> None:
         """Other names under which channels are sent to (``from: {channel: …}`` of a route)."""
         self._alias = names
 
     def _end(self, lane: int) -> int:
-        last = self._store.read("SELECT max(id) FROM queued WHERE id >= ? AND id < ?", _range(lane))[0][0]
-        return (last + 1) if last is not None else lane << _SHIFT
+        last = self._store.read("SELECT max(id) FROM queued WHERE id >= ? AND id < ?", lane_range(lane))[0][0]
+        return (last + 1) if last is not None else lane << SHIFT
 
     def take(self, channel: str, most: int) -> list[Delivery]:
         """The oldest messages of one lane of the channel; lanes (files) take turns so that none starves."""
         state = self._channels[channel]
         for lane in self._turns(channel, state):
-            low, high = _range(lane)
-            rows = self._store.read_own(
-                "SELECT id, payload FROM queued WHERE id >= ? AND id < ? ORDER BY id LIMIT ?", (low, high, most)
-            )
+            rows = self._rows(lane, most)
             if rows:
                 state.last = lane
                 return [Delivery(channel, position, self._read(lane, payload)) for position, payload in rows]
         return []
+
+    def _rows(self, lane: int, most: int) -> list[tuple[int, bytes]]:
+        """(position, payload) of the oldest messages of a lane."""
+        sql = "SELECT id, payload FROM queued WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
+        return self._store.read_own(sql, (*lane_range(lane), most))
 
     def _read(self, lane: int, payload: bytes) -> Message:
         """A damaged child still belongs to the batch of its lane, which would wait for its report for ever."""
@@ -139,7 +123,7 @@ class StoreBroker:
         batch = self._store.read("SELECT id FROM batch WHERE lane = ? AND state = 'open'", (lane,))
         return message.with_headers(sequence=Sequence(batch[0][0], 0)) if batch else message
 
-    def _turns(self, channel: str, state: _Channel) -> list[int]:
+    def _turns(self, channel: str, state: Channel) -> list[int]:
         lanes = state.lanes
         if lanes is None:
             asked = state.asked
@@ -157,9 +141,9 @@ class StoreBroker:
         """One commit: take the input away, write the ledger's rows, send the output."""
 
         def work(tx: Transaction) -> set[str]:
-            if deliveries:  # rows that were taken together stand together: nothing is ever inserted between them
-                first, last = deliveries[0].position, deliveries[-1].position
-                tx.execute("DELETE FROM queued WHERE id BETWEEN ? AND ?", (first, last))
+            self._begin(tx, settlement)
+            if deliveries:
+                self._remove(tx, deliveries)
             opened = {self._open_lane(tx, cursor.lane) for cursor in settlement.open_batches}
             buried = [c for _, message, _ in settlement.dead for c in self._book.unfinished(tx, message.headers.id)]
             settlement.discards[:] = {c.batch: c for c in [*settlement.discards, *buried]}.values()
@@ -169,6 +153,14 @@ class StoreBroker:
             return opened | self._put(tx, settlement.puts)
 
         self._announce(self._store.commit(label, work), lanes=bool(settlement.open_batches))
+
+    def _begin(self, tx: Transaction, settlement: Settlement) -> None:
+        """Refuse what this process may not settle; alone, it may settle everything."""
+
+    def _remove(self, tx: Transaction, deliveries: list[Delivery]) -> None:
+        """Rows that were taken together stand together: nothing is ever inserted between them."""
+        first, last = deliveries[0].position, deliveries[-1].position
+        tx.execute("DELETE FROM queued WHERE id BETWEEN ? AND ?", (first, last))
 
     def transact(self, label: str, work: Callable[[Any], list[tuple[str, Message]]]) -> int:
         """Run ledger work that yields messages, and put those on their channels, in one commit; returns how many."""
@@ -192,19 +184,26 @@ class StoreBroker:
         """Insert messages at the end of their channels; returns the names of the channels."""
         if not puts:
             return set()
-        rows: list[tuple[int, bytes]] = []
+        rows: list[tuple[Channel, bytes]] = []
         names: set[str] = set()
-        with self._lock:
-            for name, message in puts:
-                name = self._alias.get(name, name)  # noqa: PLW2901 - the real name
-                state = self._channels.get(name)
-                if state is None:
-                    raise Rejected("INT111", f"channel `{name}` was never declared", hint="report this")
-                rows.append((state.next, encode(message)))
-                state.next += 1
-                names.add(name)
-        tx.executemany("INSERT INTO queued VALUES (?, ?)", rows)
+        for name, message in puts:
+            name = self._alias.get(name, name)  # noqa: PLW2901 - the real name
+            state = self._channels.get(name)
+            if state is None:
+                raise Rejected("INT111", f"channel `{name}` was never declared", hint="report this")
+            rows.append((state, encode(message)))
+            names.add(name)
+        self._append(tx, rows)
         return names
+
+    def _append(self, tx: Transaction, rows: list[tuple[Channel, bytes]]) -> None:
+        """Payloads to the end of the main lanes of their channels."""
+        placed: list[tuple[int, bytes]] = []
+        with self._lock:
+            for state, payload in rows:
+                placed.append((state.next, payload))
+                state.next += 1
+        tx.executemany("INSERT INTO queued VALUES (?, ?)", placed)
 
     # ------------------------------------------------------------ batches
 
@@ -213,7 +212,7 @@ class StoreBroker:
 
         def work(tx: Transaction) -> Cursor:
             at = cursor or self._book.begin_batch(tx, chunk, self._new_lane(tx, chunk.channel, "hidden"))
-            base = (at.lane << _SHIFT) + at.next_index
+            base = (at.lane << SHIFT) + at.next_index
             children = self._book.add_children(tx, chunk, at)
             tx.executemany("INSERT INTO queued VALUES (?, ?)", ((base + n, encode(m)) for n, m in enumerate(children)))
             return Cursor(at.batch, at.lane, at.next_index + chunk.count)
@@ -233,17 +232,15 @@ class StoreBroker:
                 state.lanes = None
 
     def _new_lane(self, tx: Transaction, channel: str, state: str) -> int:
-        """A lane under a number that was never used by this process: somebody may still remember a forgotten one."""
-        (last,) = tx.execute("SELECT coalesce(max(id), 0) FROM lane").fetchone()
-        self._newest_lane = max(last, self._newest_lane) + 1
-        tx.execute("INSERT INTO lane (id, channel, state) VALUES (?, ?, ?)", (self._newest_lane, channel, state))
-        return self._newest_lane
+        lane = self._store.serial(tx, "lane")
+        tx.execute("INSERT INTO lane (id, channel, state) VALUES (?, ?, ?)", (lane, channel, state))
+        return lane
 
     def sweep(self) -> int:
         """Housekeeping: delete rows of dead lanes in pieces and forget emptied ones; returns how many rows went."""
         empty_open = (
             f"SELECT id, channel FROM lane WHERE state = 'open' AND NOT EXISTS (SELECT 1 FROM queued "  # noqa: S608 - a constant
-            f"WHERE queued.id >= lane.id << {_SHIFT} AND queued.id < (lane.id + 1) << {_SHIFT}) LIMIT 100"
+            f"WHERE queued.id >= lane.id << {SHIFT} AND queued.id < (lane.id + 1) << {SHIFT}) LIMIT 100"
         )
         dead = self._store.read("SELECT id FROM lane WHERE state = 'dead' LIMIT 1")
         done = self._store.read(empty_open)
@@ -254,7 +251,7 @@ class StoreBroker:
             tx.executemany("DELETE FROM lane WHERE id = ?", ((lane,) for lane, _ in done))
             if not dead:
                 return len(done)
-            low, high = _range(dead[0][0])
+            low, high = lane_range(dead[0][0])
             gone = tx.execute(
                 "DELETE FROM queued WHERE id IN (SELECT id FROM queued WHERE id >= ? AND id < ? LIMIT ?) RETURNING 1",
                 (low, high, _PURGE),
@@ -270,9 +267,9 @@ class StoreBroker:
 
     def channels(self) -> list[str]:
         """Names of declared channels that hold visible messages."""
-        inside = "queued.id >= lane.id << ?1 AND queued.id < (lane.id + 1) << ?1"
+        inside = f"queued.id >= lane.id << {SHIFT} AND queued.id < (lane.id + 1) << {SHIFT}"
         sql = f"SELECT DISTINCT channel FROM lane WHERE state IN ('main', 'open') AND EXISTS (SELECT 1 FROM queued WHERE {inside})"  # noqa: E501, S608 - no input in it
-        holding = {row[0] for row in self._store.read(sql, (_SHIFT,))}
+        holding = {row[0] for row in self._store.read(sql)}
         return [name for name in self._channels if name in holding]
 
     def declared(self) -> Iterator[str]:
@@ -283,12 +280,13 @@ class StoreBroker:
         """How many messages wait, counted up to ``most``."""
         count = 0
         for lane in self._turns(channel, self._channels[channel]):
-            sql = "SELECT count(*) FROM (SELECT 1 FROM queued WHERE id >= ? AND id < ? LIMIT ?)"
-            count += self._store.read(sql, (*_range(lane), most - count))[0][0]
+            sql = "SELECT count(*) FROM (SELECT 1 FROM queued WHERE id >= ? AND id < ? LIMIT ?) AS counted"
+            count += self._store.read(sql, (*lane_range(lane), most - count))[0][0]
             if count >= most:
                 break
         return count
 
 
-def _range(lane: int) -> tuple[int, int]:
-    return lane << _SHIFT, (lane + 1) << _SHIFT
+def lane_range(lane: int) -> tuple[int, int]:
+    """The positions of a lane: from the first on, below the second."""
+    return lane << SHIFT, (lane + 1) << SHIFT

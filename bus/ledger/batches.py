@@ -26,17 +26,14 @@ def unfinished(tx: Any, parent_id: str) -> list[Cursor]:
     return [Cursor(*row) for row in tx.execute(sql, (parent_id,))]
 
 
-def begin(tx: Any, parent: tuple[str, int], step: str, version: int, lane: int, now: int) -> Cursor:
-    """A new batch in state loading; its number is not that of a discarded one, whose groups are still remembered."""
-    (batch,) = tx.execute(
-        "SELECT max(coalesce((SELECT max(id) FROM batch), 0), coalesce((SELECT max(batch) FROM gathering), 0)) + 1"
-    ).fetchone()
+def begin(tx: Any, cursor: Cursor, parent: tuple[str, int], about: tuple[str, int], now: int) -> None:
+    """A new batch in state loading, under a number never used; parent = (id, number), about = (step, version)."""
+    step, version = about
     tx.execute(
         "INSERT INTO batch (id, parent_id, parent_number, step, version, lane, state, next_index, unreported, money,"
         " outcomes, at) VALUES (?, ?, ?, ?, ?, ?, 'loading', 0, 0, '[]', '[]', ?)",
-        (batch, *parent, step, version, lane, now),
+        (cursor.batch, *parent, step, version, cursor.lane, now),
     )
-    return Cursor(batch, lane, 0)
 
 
 def advance(tx: Any, cursor: Cursor, count: int, money: MoneyTotalsByOutcome, rejected: MoneyTotalsByOutcome) -> Cursor:

@@ -21,7 +21,8 @@ class Decisions:
         self._ledger = ledger
 
     def must_be_open(self, tx: Any, case_id: int) -> None:
-        """NotAllowed unless the case exists and is open."""
+        """NotAllowed unless the case exists and is open; until the commit nobody else decides it."""
+        self._ledger.store.lock(tx, [f"decision {case_id}"])
         cases.must_be_open(tx, case_id)
 
     def take_held_of_case(self, tx: Any, case_id: int) -> Puts:

@@ -130,7 +130,7 @@ def _facts(packed: list[Any]) -> dict[str, Any]:
 def write_keys(tx: Any, rows: list[tuple[str, str, int]]) -> None:
     """Index business keys: (value, name, message number)."""
     if rows:
-        tx.executemany("INSERT OR IGNORE INTO business_key VALUES (?, ?, ?)", rows)
+        tx.executemany("INSERT INTO business_key VALUES (?, ?, ?) ON CONFLICT DO NOTHING", rows)
 
 
 def add_tally(tx: Any, place: str, now: int, tally: MoneyTotalsByOutcome) -> None:

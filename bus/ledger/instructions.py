@@ -106,7 +106,11 @@ def remember(tx: Any, wish: Remember, now: int) -> None:
     expected = (wish.seen,) if wish.replace else ("", wish.value)
     if expected != (None,) and there not in expected:
         raise Retryable("SYS121", "another unit remembered the same key first", hint="it runs again by itself")
-    tx.execute("INSERT OR REPLACE INTO remembered VALUES (?, ?, ?, ?)", (wish.scope, wish.key, wish.value, wish.until))
+    tx.execute(
+        "INSERT INTO remembered VALUES (?, ?, ?, ?) ON CONFLICT (scope, key) DO UPDATE SET value = excluded.value, "
+        "until = excluded.until",
+        (wish.scope, wish.key, wish.value, wish.until),
+    )
 
 
 def recall(read: Any, scope: str, key: str, now: int) -> str | None:

@@ -8,17 +8,20 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bus.ledger import batches, cases, edges, gatherings, history, instructions, versions, waiting
-from bus.ledger.store import Store
+from bus.ledger import batches, cases, edges, gatherings, history, instructions, locks, versions, waiting
 from bus.message import Group, Hold, Message, Remember, Sequence, salvage
-from bus.ports import CaseNote, Chunk, Clock, Cursor, Event, Receipt, Settlement
+from bus.ports import CaseNote, Chunk, Clock, Cursor, Event, Receipt, Settlement, Store
 
 T = TypeVar("T")
 Puts = list[tuple[str, Message]]
 
 
 class Ledger:
-    """Message Store and Message History (EIP) in one SQLite file. Thread-safe; reads see committed state only."""
+    """Message Store and Message History (EIP) in one database. Thread-safe; reads see committed state only.
+
+    Where other processes write the same store, whatever is read and then changed is locked by name first. A commit
+    takes its locks in one go and in one order, so that two of them do not wait for each other.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store = store
@@ -30,6 +33,8 @@ class Ledger:
     def apply(self, tx: Any, settlement: Settlement) -> None:
         """Write everything a settlement says but its channel rows; adds released groups to ``settlement.puts``."""
         now = self.clock.now()
+        if self.store.shared:
+            self.store.lock(tx, locks.of_settlement(settlement))
         numbered = self._number(tx, settlement, now)
         self._facts(tx, settlement, numbered, now)
         self._keep(tx, settlement, now)
@@ -41,7 +46,7 @@ class Ledger:
         if numbered:
             events = [_renumbered(event, numbered) for event in events]
         history.write(tx, settlement.place, settlement.version, now, events, joined)
-        history.add_tally(tx, settlement.place, now, settlement.tally)
+        self.store.add_tally(tx, settlement.place, now, settlement.tally)
 
     def _facts(self, tx: Any, settlement: Settlement, numbered: dict[str, Message], now: int) -> None:
         """What steps asked to be remembered; a conflict with another unit shows here, before all else is written."""
@@ -74,12 +79,12 @@ class Ledger:
         released, joined = gatherings.join(tx, route, settlement.joins, now)
         complete = [batch for batch, outcomes in settlement.reports.items() if batches.report(tx, batch, outcomes)]
         for cursor in settlement.discards:
-            history.add_tally(tx, settlement.place, now, batches.discard(tx, cursor))
+            self.store.add_tally(tx, settlement.place, now, batches.discard(tx, cursor))
         complete += [cursor.batch for cursor in settlement.open_batches if batches.open_batch(tx, cursor.batch)]
         for batch in complete:
             problem = batches.complete(tx, batch)
             if problem is not None:
-                cases.open_case(tx, _breach(route, batch, problem), now)
+                self.open_case(tx, _breach(route, batch, problem))
             released.extend(gatherings.release(tx, group, now) for group in gatherings.of_batch(tx, batch))
         for group in settlement.closed_groups:
             gatherings.close(tx, group)
@@ -146,12 +151,16 @@ class Ledger:
     def begin_batch(self, tx: Any, chunk: Chunk, lane: int) -> Cursor:
         """Book the beginning of a split."""
         headers = chunk.parent.headers
-        return batches.begin(tx, (headers.id, headers.number), chunk.step, headers.version, lane, self.clock.now())
+        cursor = Cursor(self.store.serial(tx, "batch"), lane, 0)
+        batches.begin(tx, cursor, (headers.id, headers.number), (chunk.step, headers.version), self.clock.now())
+        return cursor
 
     def add_children(self, tx: Any, chunk: Chunk, cursor: Cursor) -> list[Message]:
         """Number a chunk's children, index their keys, write their birth into the history, book refused parts."""
         now = self.clock.now()
         settlement = chunk.settlement
+        if self.store.shared:
+            self.store.lock(tx, locks.of_settlement(settlement))
         first = self.store.numbers(tx, max(chunk.count, 1))
         place = {"first": first, "batch": cursor.batch, "from": cursor.next_index, "now": now}
         children = [_born(child, place) for child in chunk.children]
@@ -167,8 +176,8 @@ class Ledger:
         history.write_births(tx, settlement.place, settlement.version, now, events, joined)
         for note in settlement.cases:
             cases.open_case(tx, note, now)
-        history.add_tally(tx, settlement.place, now, chunk.money)
-        history.add_tally(tx, settlement.place, now, settlement.tally)
+        self.store.add_tally(tx, settlement.place, now, chunk.money)
+        self.store.add_tally(tx, settlement.place, now, settlement.tally)
         batches.advance(tx, cursor, chunk.count, chunk.money, chunk.refused)
         return children
 
@@ -216,8 +225,9 @@ class Ledger:
             reason,
         )
         history.write_births(tx, place, headers.version, now, [event])
-        history.add_tally(tx, place, now, {(event.outcome, ""): (1, Decimal(0))})
+        self.store.add_tally(tx, place, now, {(event.outcome, ""): (1, Decimal(0))})
         if note is not None:
+            self.store.lock(tx, [locks.of_case(note)])
             case_id = cases.open_case(tx, msgspec.structs.replace(note, number=number), now)
             if outcome == "held":
                 waiting.hold(tx, Hold(numbered, code, reason), place, case_id, now)
@@ -225,6 +235,7 @@ class Ledger:
 
     def open_case(self, tx: Any, note: CaseNote) -> None:
         """Open or count up a case."""
+        self.store.lock(tx, [locks.of_case(note)])
         cases.open_case(tx, note, self.clock.now())
 
     def arrival_done(self, tx: Any, arrival: str) -> None:
@@ -252,9 +263,16 @@ class Ledger:
     def collect_due(self, tx: Any, most: int) -> Puts:
         """Everything whose time has come: attempts, holds, groups, gaps."""
         now = self.clock.now()
+        self.store.lock(tx, ["due"])
         puts = waiting.take_due(tx, now, most) + waiting.take_held_due(tx, now, most)
-        released = [gatherings.release(tx, group, now) for group in gatherings.due(tx, now, most)]
+        groups = gatherings.due(tx, now, most)
+        if self.store.shared and groups:
+            self.store.lock(tx, locks.of_groups(tx, groups))
+            groups = [group for group in gatherings.due(tx, now, most) if group in groups]
+        released = [gatherings.release(tx, group, now) for group in groups]
         puts.extend(self._announce_releases(tx, released, now))
+        if self.store.shared:
+            self.store.lock(tx, locks.of_streams(tx, now))
         for (step, key, missing, _version), gone in waiting.skip_gaps(tx, now):
             channel = gone[0][0]
             note = CaseNote(
@@ -264,7 +282,7 @@ class Ledger:
                 "",
                 f"gap:{channel}:{step}:{key}:{missing}",
             )
-            cases.open_case(tx, note, now)
+            self.open_case(tx, note)
             puts.extend(gone)
         return puts
 
@@ -316,7 +334,7 @@ class Ledger:
         def work(tx: Any) -> None:
             now = self.clock.now()
             instructions.remember(tx, Remember(*remember, "told"), now)
-            cases.open_case(tx, note, now)
+            self.open_case(tx, note)
 
         self.commit("case", work)
 
@@ -325,7 +343,7 @@ class Ledger:
 
         def work(tx: Any) -> None:
             instructions.stop_watching(tx, message_id)
-            cases.open_case(tx, note, self.clock.now())
+            self.open_case(tx, note)
 
         self.commit("case", work)
 
@@ -333,7 +351,12 @@ class Ledger:
 
     def store_version(self, route: str, digest: str, sources: dict[str, str]) -> int:
         """Number of a route version, stored with its texts."""
-        return self.commit("version", lambda tx: versions.store_version(tx, route, digest, sources, self.clock.now()))
+
+        def work(tx: Any) -> int:
+            self.store.lock(tx, ["version"])
+            return versions.store_version(tx, route, digest, sources, self.clock.now())
+
+        return self.commit("version", work)
 
     def load_version(self, number: int) -> tuple[str, str, dict[str, str]] | None:
         """(route, hash, texts) of a version."""

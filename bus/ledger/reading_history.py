@@ -144,7 +144,7 @@ class History:
         low, high = (value[:-1], value[:-1] + _LAST) if value.endswith("*") else (value, value)
         sql = (
             "SELECT number, name, value FROM (SELECT * FROM business_key WHERE value >= ?1 AND value <= ?2 "
-            "AND (?3 = '' OR name = ?3) LIMIT 20000) ORDER BY number DESC LIMIT ?4"
+            "AND (?3 = '' OR name = ?3) LIMIT 20000) AS found ORDER BY number DESC LIMIT ?4"
         )
         rows = self.reading.rows(sql, (low, high, name, most))
         found = [Match(*row) for row in rows]

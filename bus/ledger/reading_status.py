@@ -103,7 +103,7 @@ def read_figures(reading: Reading, now: int) -> Figures:
         reading, "SELECT route, count(*) FROM cases INDEXED BY cases_fingerprint WHERE state = 'open' GROUP BY 1"
     )
     sql = (
-        "SELECT route, count(*), sum(count), min(opened) FROM gathering INDEXED BY gathering_batch "
+        "SELECT route, count(*), CAST(sum(count) AS BIGINT), min(opened) FROM gathering INDEXED BY gathering_batch "
         "WHERE state = 'open' GROUP BY 1"
     )
     figures.gathered = {row[0]: Gathered(row[1], row[2], moment(row[3])) for row in reading.rows(sql)}
@@ -112,7 +112,10 @@ def read_figures(reading: Reading, now: int) -> Figures:
         figures.last[place] = max(moment(last), figures.last.get(place, moment(last)))
     figures.states = dict(reading.rows("SELECT route, state FROM route_state"))
     figures.versions = dict(reading.rows("SELECT route, hash FROM route_version ORDER BY id"))
-    waiting = "SELECT count(*), coalesce(sum(answer_by <= ?), 0) FROM instruction WHERE status = '' AND answer_by > 0"
+    waiting = (
+        "SELECT count(*), count(CASE WHEN answer_by <= ? THEN 1 END) FROM instruction "
+        "WHERE status = '' AND answer_by > 0"
+    )
     ((figures.unanswered, figures.overdue),) = reading.rows(waiting, (now,))
     return figures
 
@@ -124,7 +127,7 @@ def _counts(reading: Reading, sql: str) -> dict[str, int]:
 def _waiting(reading: Reading, table: str, time: str) -> dict[str, Waiting]:
     rows = reading.rows(
         f"SELECT channel, count(*), min(nullif({time}, 0)) FROM "  # noqa: S608 - names from above, no input
-        f"(SELECT channel, {time} FROM {table} LIMIT {_SCANNED}) GROUP BY 1"
+        f"(SELECT channel, {time} FROM {table} LIMIT {_SCANNED}) AS found GROUP BY 1"
     )
     return {channel: Waiting(count, maybe_moment(first)) for channel, count, first in rows}
 
@@ -150,7 +153,7 @@ def _range(lane: int) -> tuple[int, int]:
 
 
 def _depth(reading: Reading, lane: int) -> tuple[int, bool]:
-    sql = "SELECT count(*) FROM (SELECT 1 FROM queued WHERE id >= ? AND id < ? LIMIT ?)"
+    sql = "SELECT count(*) FROM (SELECT 1 FROM queued WHERE id >= ? AND id < ? LIMIT ?) AS counted"
     ((count,),) = reading.rows(sql, (*_range(lane), _COUNTED))
     if count < _COUNTED:
         return count, True
@@ -174,6 +177,6 @@ def next_moment(reading: Reading) -> int:
         "SELECT min(due) FROM (SELECT min(due) AS due FROM deferred "
         "UNION ALL SELECT min(until) FROM held WHERE until > 0 "
         "UNION ALL SELECT min(due) FROM gathering WHERE state = 'open' AND due > 0 "
-        "UNION ALL SELECT min(due) FROM resequencing WHERE due > 0)"
+        "UNION ALL SELECT min(due) FROM resequencing WHERE due > 0) AS waits"
     )
     return int(found or 0)

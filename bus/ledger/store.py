@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -13,7 +13,8 @@ from typing import IO, Any, TypeVar
 import apsw
 
 from bus.errors import Retryable, Unavailable
-from bus.ports import EffectHook
+from bus.ledger import history
+from bus.ports import EffectHook, MoneyTotalsByOutcome
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -22,6 +23,12 @@ _MINIMUM = (3, 51, 3)  # older versions can corrupt a WAL file when it is reset 
 _NUMBERS_RESERVED = 10_000
 _DISK = (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError, apsw.BusyError, apsw.NoMemError)
 """What a store that is full, gone or taken answers; no fault of the work, which can run again later."""
+
+_LAST_SERIAL = {
+    "lane": "SELECT coalesce(max(id), 0) FROM lane",
+    # Groups of a discarded batch are still remembered under its number.
+    "batch": "SELECT max(coalesce((SELECT max(id) FROM batch), 0), coalesce((SELECT max(batch) FROM gathering), 0))",
+}
 
 
 def no_effect(_label: str) -> None:
@@ -51,6 +58,8 @@ class Store:
         effect: called around every commit.
     """
 
+    shared = False
+
     def __init__(self, path: Path | None, *, effect: EffectHook = no_effect) -> None:
         version = tuple(int(n) for n in apsw.sqlite_lib_version().split("."))
         if version < _MINIMUM:
@@ -63,6 +72,7 @@ class Store:
         self._local = threading.local()
         self._readers: list[apsw.Connection] = []
         self._next_number, self._last_reserved = 0, 0
+        self._serials: dict[str, int] = {}
         self._lock_file = _take_lock(path) if path else None
         self._connection = _open(path, readonly=False)
         try:
@@ -161,6 +171,23 @@ class Store:
         first = self._next_number
         self._next_number += count
         return first
+
+    def lock(self, tx: apsw.Connection, names: Iterable[str], *, share: bool = False) -> None:
+        """Nothing to do: there is one writer."""
+
+    def serial(self, tx: apsw.Connection, table: str) -> int:
+        """A row number that was never used by this process: somebody may still remember one that is gone."""
+        (last,) = tx.execute(_LAST_SERIAL[table]).fetchall()[0]
+        self._serials[table] = max(int(str(last)), self._serials.get(table, 0)) + 1
+        return self._serials[table]
+
+    def add_tally(self, tx: apsw.Connection, place: str, now: int, tally: MoneyTotalsByOutcome) -> None:
+        """Add to the running totals of a place; SQLite has no exact decimals, so the sums are made here."""
+        history.add_tally(tx, place, now, tally)
+
+    def time(self, tx: apsw.Connection) -> int:
+        """The time of this machine."""
+        return int(str(tx.execute("SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)").fetchall()[0][0]))
 
     def close(self) -> None:
         """Close all connections and give the writer lock back."""

@@ -25,7 +25,11 @@ def load_version(read: Any, number: int) -> tuple[str, str, dict[str, str]] | No
 
 def set_route_state(tx: Any, route: str, state: str, now: int) -> None:
     """Remember running, paused or draining over restarts."""
-    tx.execute("INSERT OR REPLACE INTO route_state VALUES (?, ?, ?)", (route, state, now))
+    tx.execute(
+        "INSERT INTO route_state VALUES (?, ?, ?) ON CONFLICT (route) DO UPDATE SET state = excluded.state, "
+        "at = excluded.at",
+        (route, state, now),
+    )
 
 
 def route_states(read: Any) -> dict[str, str]:
@@ -35,5 +39,4 @@ def route_states(read: Any) -> dict[str, str]:
 
 def next_epoch(tx: Any) -> int:
     """A number for this owner of the store; grows with every start, so that its stage files can be told apart."""
-    tx.execute("UPDATE meta SET value = value + 1 WHERE key = 'epoch'")
-    return int(tx.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()[0])
+    return int(tx.execute("UPDATE meta SET value = value + 1 WHERE key = 'epoch' RETURNING value").fetchone()[0])

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import random
 
+from bus.errors import BusError
 from bus.spec import BackoffSpec
+
+SETTLED_ELSEWHERE = "SYS122"
+STORE_REFUSES = frozenset({"SYS111", "SYS122", "SYS123", "SYS124"})
+"""Codes of commits that the store refused, whatever was in them: the unit is untouched and taken again, uncounted."""
+
+
+def code_of(error: Exception) -> str:
+    """The code of an error of ours, else nothing."""
+    return error.code if isinstance(error, BusError) else ""
 
 
 def next_wait(backoff: BackoffSpec, attempt: int, chance: random.Random) -> int:

@@ -26,7 +26,7 @@ from bus.message import (
 from bus.ports import Broker, CaseNote, Delivery, Event, Reader, Settlement
 from bus.runtime import splitting
 from bus.runtime.pipeline import CompiledRoute, End, Segment, Split, Trace, primary
-from bus.runtime.retry import next_wait
+from bus.runtime.retry import SETTLED_ELSEWHERE, STORE_REFUSES, code_of, next_wait
 from bus.runtime.stores import Stores
 from bus.runtime.worth import still_worth, worth_of
 
@@ -99,6 +99,8 @@ class Worker:
         try:
             self._broker.settle(done, settlement, "segment")
         except Exception as error:  # noqa: BLE001 - whatever one unit's commit raises must not stop the others
+            if code_of(error) == SETTLED_ELSEWHERE:
+                return len(done)  # what is left of them comes again
             if len(done) == 1:
                 self._settle_failure(route, channel, done[0], error)
             else:
@@ -162,8 +164,8 @@ class Worker:
 
     def _settle_failure(self, route: CompiledRoute, channel: str, delivery: Delivery, error: Exception) -> None:
         """The commit of this one unit was refused: commit its failure instead."""
-        if isinstance(error, BusError) and error.code == "SYS111":
-            raise error  # the disk: nothing can be committed, not even the failure
+        if code_of(error) in STORE_REFUSES:
+            raise error  # the store, not the unit: it stays where it is and is taken again
         settlement = Settlement(channel, route.version)
         self._fail(route, channel, delivery.message, error, "", settlement)
         self._broker.settle([delivery], settlement, "failure")

@@ -1,0 +1,116 @@
+"""Durable channels in a database that several processes share: they compete for messages, none is settled twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from bus.channels.store import SHIFT, Book, Channel, StoreBroker, lane_range
+from bus.errors import Retryable
+from bus.ports import Delivery, Settlement, Store, Transaction
+
+
+class Holdings(Protocol):
+    """The leases of this process; see :class:`bus.ledger.leases.Holdings`."""
+
+    def mine(self, name: str) -> bool:
+        """Whether this process may do it now."""
+
+    def guard(self, tx: Any, name: str) -> None:
+        """Refuse the transaction unless it still may."""
+
+
+class SharedBroker(StoreBroker):
+    """As :class:`StoreBroker`, for a store that other processes write too (PostgreSQL).
+
+    Whoever removes the rows has settled them: a settlement that does not find all its rows changes nothing. That alone
+    keeps everything right. So that processes do not do the same work in vain, each writes down what it has taken
+    (table ``claim``); the claims of a process whose lease is over count no more. Outlets have an effect outside the
+    database: only the process that holds the outlet's lease takes from their channels.
+
+    Args:
+        store: the transactions.
+        book: the ledger.
+        holdings: the leases of this process.
+        owner: number of this process that no other process ever had.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        book: Book,
+        holdings: Holdings,
+        owner: int,
+        ready: Callable[[set[str]], None] = lambda _names: None,
+    ) -> None:
+        self._holdings = holdings
+        self._owner = owner
+        self._reserved: frozenset[str] = frozenset()
+        self._alone = False
+        super().__init__(store, book, ready)
+
+    def reserve(self, channels: Iterable[str]) -> None:
+        """Name the channels that one process at a time may take from: the outlets."""
+        self._reserved = frozenset(channels)
+
+    def look_around(self) -> None:
+        """Wake up for messages that other processes have sent."""
+        sql = "SELECT count(*) FROM lease WHERE name LIKE 'process %' AND name <> ? AND until > now_ms()"
+        self._alone = self._store.read(sql, (f"process {self._owner}",))[0][0] == 0
+        found = self.channels()
+        if found:
+            self.ready(set(found))
+
+    def take(self, channel: str, most: int) -> list[Delivery]:
+        """The oldest messages of a lane that no other live process has taken."""
+        if channel in self._reserved and not self._holdings.mine(f"outlet {channel}"):
+            return []
+        self.refresh(channel)  # lanes are opened by others too
+        return super().take(channel, most)
+
+    def _begin(self, tx: Transaction, settlement: Settlement) -> None:
+        """Only the holder of an outlet's lease settles what it sends; who was frozen too long gets a ``SYS122``."""
+        if settlement.place in self._reserved:
+            self._holdings.guard(tx, f"outlet {settlement.place}")
+
+    def _rows(self, lane: int, most: int) -> list[tuple[int, bytes]]:
+        """Take and write down what was taken; a claim need not survive a crash, so nobody waits for the disk."""
+        if self._alone:
+            return super()._rows(lane, most)
+
+        def work(tx: Any) -> list[tuple[int, bytes]]:
+            tx.execute("SET LOCAL synchronous_commit = off")
+            self._store.lock(tx, [f"claims {lane}"])
+            sql = (
+                "SELECT id, payload FROM queued WHERE id >= ? AND id < ? AND NOT EXISTS (SELECT 1 FROM claim "
+                "JOIN lease ON lease.name = 'process ' || claim.owner WHERE claim.lane = ? AND claim.owner <> ? "
+                "AND queued.id BETWEEN claim.first AND claim.last "
+                "AND lease.until > now_ms()) ORDER BY id LIMIT ?"
+            )
+            bindings = (*lane_range(lane), lane, self._owner, most)
+            rows: list[tuple[int, bytes]] = tx.execute(sql, bindings).fetchall()
+            if rows:
+                tx.execute(
+                    "INSERT INTO claim VALUES (?, ?, ?, ?) ON CONFLICT (lane, owner) DO UPDATE SET "
+                    "first = excluded.first, last = excluded.last",
+                    (lane, self._owner, rows[0][0], rows[-1][0]),
+                )
+            return rows
+
+        return self._store.commit("take", work)
+
+    def _remove(self, tx: Transaction, deliveries: list[Delivery]) -> None:
+        """Only what was taken: another process may have sent something in between, under a number got earlier."""
+        ids = [delivery.position for delivery in deliveries]
+        gone = tx.execute("DELETE FROM queued WHERE id = ANY(CAST(? AS BIGINT[])) RETURNING 1", (ids,)).fetchall()
+        if len(gone) != len(ids):
+            raise Retryable("SYS122", "another process has settled this already", hint="nothing: it is done")
+
+    def _append(self, tx: Transaction, rows: list[tuple[Channel, bytes]]) -> None:
+        """Positions come from the database, one after the other for all processes."""
+        lanes, payloads = [state.main for state, _ in rows], [payload for _, payload in rows]
+        tx.execute(
+            f"INSERT INTO queued SELECT (lane << {SHIFT}) + nextval('queue_position'), payload "  # noqa: S608 - a constant
+            "FROM unnest(CAST(? AS BIGINT[]), CAST(? AS BYTEA[])) AS sent (lane, payload)",
+            (lanes, payloads),
+        )
