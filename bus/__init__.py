@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from bus.errors import Rejected as Rejected
     from bus.errors import Retryable as Retryable
     from bus.errors import Unavailable as Unavailable
+    from bus.expressions import Expression as Expression
+    from bus.expressions import NamedFunction as NamedFunction
+    from bus.expressions import Simple as Simple
+    from bus.expressions import named_functions as named_functions
+    from bus.expressions import path_text as path_text
+    from bus.expressions import simple as simple
     from bus.folder import DropSpec as DropSpec
     from bus.folder import Folder as Folder
     from bus.folder import FolderEntry as FolderEntry
@@ -77,6 +83,7 @@ if TYPE_CHECKING:
     from bus.spec import FieldPath as FieldPath
     from bus.spec import Flow as Flow
     from bus.spec import FormatSpec as FormatSpec
+    from bus.spec import FormulaText as FormulaText
     from bus.spec import Glob as Glob
     from bus.spec import PollSpec as PollSpec
     from bus.spec import SecretRef as SecretRef
@@ -93,8 +100,8 @@ _HOME = {
     "bus.ports": "BlobStore BlobWriter Clock Document EffectHook EndpointResources Format Inbound InspectedDocument "
     "InspectedTotal Inspection Part Reader Receipt Sink Source Step StepResources Verdict WriteContext",
     "bus.spec": "AnyConnection AnyEndpoint AnyFormat AnyStep ConnectionSpec Duration EndpointSpec ExpressionText "
-    "FieldPath Flow FormatSpec Glob PollSpec SecretRef Size Spec StepSpec",
-    "bus.expressions": "Expression",
+    "FieldPath Flow FormatSpec FormulaText Glob PollSpec SecretRef Size Spec StepSpec",
+    "bus.expressions": "Expression NamedFunction Simple named_functions path_text simple",
     "bus.folder": "Folder FolderEntry FolderSink FolderSource PickupSpec DropSpec",
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names.split()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import packages_distributions
@@ -15,7 +15,7 @@ from typing import Any
 from bus.channels.store import StoreBroker
 from bus.config import Landscape, LoadedRoute, landscape_from_sources, load_landscape, route_hash, sources
 from bus.errors import ConfigError
-from bus.expressions import compile_expression
+from bus.expressions import NamedFunction, compile_expression
 from bus.ledger.blobs import FileBlobs
 from bus.ledger.decisions import Decisions
 from bus.ledger.ledger import Ledger
@@ -222,17 +222,18 @@ class StepSurroundings:
 
     def expression(self, text: str) -> Callable[[Any], Any]:
         """Compile an expression with the landscape's value tables bound."""
-        return compile_expression(text, tables=self._tables(), clock=self.clock).run
+        return self._formula(text)
 
-    def mapping(self, name: str) -> Callable[[Any], Any]:
-        """A mapping by name."""
-        loaded = self._landscape.mappings.get(name)
-        if loaded is None:
-            raise ConfigError("CFG163", f"there is no mapping `{name}`", hint="add NAME.mapping.yaml")
-        mapping: Callable[[Any], Any] = mapping_support().compile_mapping(
-            loaded.spec, expression=self.expression, tables=self._tables()
+    def mapping(self, name: str, *, reverse: bool = False) -> Callable[[Any], Any]:
+        """A mapping by name, from source to target or the other way."""
+        mappings = {known: loaded.spec for known, loaded in self._landscape.mappings.items()}
+        compiled: Callable[[Any], Any] = mapping_support().compile_named(
+            name, mappings=mappings, expression=self._formula, tables=self._tables(), reverse=reverse
         )
-        return mapping
+        return compiled
+
+    def _formula(self, text: str, *, functions: Mapping[str, NamedFunction] | None = None) -> Callable[[Any], Any]:
+        return compile_expression(text, tables=self._tables(), clock=self.clock, functions=functions).run
 
     def format(self, spec: Any) -> Format:
         """Build a format from its spec."""

@@ -237,8 +237,8 @@ class StepResources(Protocol):
     def expression(self, text: str) -> Callable[[Any], Any]:
         """Compile an expression (with this route's value tables bound)."""
 
-    def mapping(self, name: str) -> Callable[[Any], Any]:
-        """A mapping by name: source body -> target body; it raises Rejected with a MAP code."""
+    def mapping(self, name: str, *, reverse: bool = False) -> Callable[[Any], Any]:
+        """A mapping by name: source body -> target body, or the reverse; it raises Rejected with a MAP code."""
 
     def format(self, spec: Any) -> Format:
         """Build a format from its spec."""

@@ -91,6 +91,10 @@ class FormatSpec(PlugInSpec):
         del source
         return {}
 
+    def record_fields(self) -> dict[str, str]:
+        """Fields of a record that is read, each ``text``, ``number`` or ``date``; empty where the options do not say."""
+        return {}
+
     def build(self, resources: StepResources | None = None) -> Format:
         """Make the reader and writer."""
         raise NotImplementedError
@@ -142,9 +146,17 @@ def _field_path(value: Any) -> Any:
 
 
 def _expression(value: Any) -> Any:
+    return _checked(value, named=False)
+
+
+def _formula(value: Any) -> Any:
+    return _checked(value, named=True)
+
+
+def _checked(value: Any, *, named: bool) -> Any:
     from bus.expressions import check  # noqa: PLC0415 - keeps `bus --help` from loading the parser
 
-    problem = check(str(value))
+    problem = check(str(value), named=named)
     if problem is not None:
         raise PydanticCustomError("CFG121", "{why}", {"why": problem})
     return str(value)
@@ -160,6 +172,8 @@ Glob = Annotated[str, BeforeValidator(_glob)]
 """A file name pattern with ``*``, ``?`` and ``[…]``, case-sensitive, without folders."""
 ExpressionText = Annotated[str, BeforeValidator(_expression)]
 """A JMESPath expression, compiled when the file is checked."""
+FormulaText = Annotated[str, BeforeValidator(_formula)]
+"""A JMESPath expression in a file that may name functions of its own."""
 
 
 class Secret:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bus.config.comparisons import mixed_comparisons
-from bus.config.fields import Loc, expressions, has, specs
+from bus.config.fields import Loc, has, specs
 from bus.config.flow import END, RouteFlow, Way, connections_used, is_reader
+from bus.config.mappings import mapping_problems
 from bus.config.problems import Problem, listed, nearest
 from bus.config.secrets import literal_secrets
 from bus.config.wording import expression_problem
-from bus.registry import mapping_support, models
+from bus.registry import models
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,17 +61,16 @@ class _Checks:
         yield from self._nobody_sends(sent)
         yield from self._cycles()
         yield from self._outlet_connections()
-        yield from self._mapping_problems()
+        yield from mapping_problems(self._landscape, self._raw_names("table"))
         yield from self._secrets()
 
     # ------------------------------------------------------------ names
 
     def _raw_keys(self, path: str, key: str) -> set[str]:
         file = self._landscape.files.get(path)
-        if file is None or file.root is None or not isinstance(file.root.value, dict) or key not in file.root.value:
+        if file is None or file.root is None:
             return set()
-        value = file.root.value[key].value
-        return set(value) if isinstance(value, dict) else set()
+        return _keys(file.root, key)
 
     def _raw_channels(self) -> set[str]:
         found = set()
@@ -85,8 +85,11 @@ class _Checks:
         """Names of all mappings, tables or canonical models, those with mistakes too."""
         if kind == "model":
             return set(models())
-        files = (f for f in self._landscape.files.values() if f.path.endswith(f".{kind}.yaml") and f.root is not None)
-        return {_under(file.root, (kind,)) for file in files if file.root is not None} - {""}
+        roots = [
+            f.root for f in self._landscape.files.values() if f.path.endswith(f".{kind}.yaml") and f.root is not None
+        ]
+        several = (name for root in roots for name in _keys(root, f"{kind}s"))
+        return {*(_under(root, (kind,)) for root in roots), *several} - {""}
 
     def _reserved(self) -> Iterator[Problem]:
         for name in sorted(self._outlets):
@@ -178,22 +181,6 @@ class _Checks:
             if problem:
                 yield file.root.find(loc)[0].problem("CFG164", BUS_FILE, problem[0], hint=problem[1])
 
-    def _mapping_problems(self) -> Iterator[Problem]:
-        """What ``transforms.mapping`` finds, such as required target fields without a source."""
-        if not self._landscape.mappings:
-            return
-        support = mapping_support()
-        tables = {name: support.ValueTable.of(loaded.spec) for name, loaded in self._landscape.tables.items()}
-        # A table whose file has a mistake is told there; here its name counts as known.
-        tables = {name: {} for name in self._raw_names("table")} | tables
-        for loaded in self._landscape.mappings.values():
-            for code, place, message in support.problems(loaded.spec, tables=tables):
-                node, key = loaded.root.find(place)
-                yield (key or node).problem(code, loaded.path, message)
-            for where, text, _ in expressions(specs(loaded.spec)):
-                if "lookup" in text:
-                    yield from self._lookup(loaded, where, text, {**tables, **loaded.spec.tables})
-
     # ------------------------------------------------------------ routes as a graph
 
     def _cycles(self) -> Iterator[Problem]:
@@ -247,6 +234,12 @@ def _reachable(start: str, after: dict[str, set[str]]) -> set[str]:
             found.add(name)
             todo += after[name]
     return found
+
+
+def _keys(root: Node, key: str) -> set[str]:
+    """The keys of the mapping under a key of a file."""
+    under = root.value.get(key) if isinstance(root.value, dict) else None
+    return set(under.value) if under is not None and isinstance(under.value, dict) else set()
 
 
 def _under(root: Node, loc: Loc) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast, get_args
 
 from pydantic import BaseModel
 
-from bus.spec import Catalogue, ChannelSource, ExpressionText, Kind, PlugInSpec, StepSpec
+from bus.spec import Catalogue, ChannelSource, ExpressionText, FormulaText, Kind, PlugInSpec, StepSpec
 from bus.spec import _Slot as Slot
 
 if TYPE_CHECKING:
@@ -182,9 +182,9 @@ def is_expression(kind: Any) -> bool:
     """Whether a type holds expressions: one, a list of them or a mapping to them."""
     if get_origin(kind) is Annotated:
         marks = get_args(kind)[1:]
-        return _EXPRESSION in marks or is_expression(get_args(kind)[0])
+        return any(mark in _EXPRESSIONS for mark in marks) or is_expression(get_args(kind)[0])
     return any(is_expression(option) for option in get_args(kind))
 
 
-_EXPRESSION = get_args(ExpressionText)[1]
-"""The validator that makes text an expression; :class:`pydantic.BeforeValidator` values compare by their function."""
+_EXPRESSIONS = (get_args(ExpressionText)[1], get_args(FormulaText)[1])
+"""The validators that make text an expression; :class:`pydantic.BeforeValidator` values compare by their function."""

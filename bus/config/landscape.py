@@ -122,8 +122,8 @@ class _Loader:
         model = _model(kind)
         spec, problems = validate(model, root, path, self.catalogue)
         self.problems += problems
-        if spec is not None:
-            self._keep(kind, Loaded(str(getattr(spec, kind, "")), spec, path, text, root))
+        for part in () if spec is None else spec.parts() if kind == "table" else (spec,):
+            self._keep(kind, Loaded(str(getattr(part, kind, "")), part, path, text, root))
 
     def _keep(self, kind: str, loaded: Loaded[Any]) -> None:
         if kind == "bus":
@@ -133,7 +133,11 @@ class _Loader:
         else:
             first = self._named[kind].setdefault(loaded.name, loaded)
             if first is not loaded:
-                node, _ = loaded.root.find((kind,))
+                node = (
+                    loaded.root.find((kind,))[0]
+                    if kind in loaded.root.keys
+                    else loaded.root.find(("tables", loaded.name))[0]
+                )
                 message = f"the {kind} `{loaded.name}` has two files"
                 hint = f"the other is {first.path}; rename one"
                 self.problems.append(node.problem("CFG153", loaded.path, message, hint=hint))

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from bus.config.fields import specs
 from bus.config.landscape import assemble
 from bus.errors import ConfigError
+from bus.registry import mapping_support
 from bus.spec import Catalogue, PlugInSpec, Secret
 
 if TYPE_CHECKING:
@@ -62,8 +63,10 @@ def landscape_from_sources(texts: dict[str, str], catalogue: Catalogue | None = 
 
 def used(landscape: Landscape, route: LoadedRoute) -> tuple[list[Loaded[Any]], list[Loaded[Any]]]:
     """The mappings and the value tables that a route's outcome depends on, sorted by name."""
-    names = {name for _, spec in specs(route.spec) if isinstance(name := getattr(spec, "mapping", None), str)}
-    mappings = [landscape.mappings[name] for name in sorted(names) if name in landscape.mappings]
+    named = {name for _, spec in specs(route.spec) if isinstance(name := getattr(spec, "mapping", None), str)}
+    known = {name: loaded.spec for name, loaded in landscape.mappings.items()}
+    names = mapping_support().used(named, known) if named else ()
+    mappings = [landscape.mappings[name] for name in sorted(names)]
     tables = [loaded for name, loaded in sorted(landscape.tables.items()) if _names(name, [route, *mappings])]
     return mappings, tables
 

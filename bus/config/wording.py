@@ -16,6 +16,7 @@ from bus.expressions import compile_expression
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bus.expressions import NamedFunction
     from bus.spec import Catalogue
 
 _OUR_CODE = re.compile(r"[A-Z]{3}\d{3}")
@@ -181,10 +182,15 @@ class Wording:
         return expression_problem(node, self._path) or node.problem("CFG121", self._path, text)
 
 
-def expression_problem(node: Node, path: str, tables: Mapping[str, Any] | None = None) -> Problem | None:
-    """What is wrong with the expression that a node holds; ``tables`` are the value tables known."""
+def expression_problem(
+    node: Node,
+    path: str,
+    tables: Mapping[str, Any] | None = None,
+    functions: Mapping[str, NamedFunction] | None = None,
+) -> Problem | None:
+    """What is wrong with the expression that a node holds; ``tables`` and ``functions`` are those known."""
     try:
-        compile_expression(str(node.value), tables=tables)
+        compile_expression(str(node.value), tables=tables, functions=functions)
     except ConfigError as error:
         shift = shift_inside(node, error.column - 1)
         length = {} if shift is None else {"length": 1}

@@ -2,5 +2,18 @@
 
 from bus.expressions.expression import Expression, check, compile_expression, explain
 from bus.expressions.function_table import function_table
+from bus.expressions.named import NamedFunction, named_functions
+from bus.expressions.simple import Simple, path_text, simple
 
-__all__ = ["Expression", "check", "compile_expression", "explain", "function_table"]
+__all__ = [
+    "Expression",
+    "NamedFunction",
+    "Simple",
+    "check",
+    "compile_expression",
+    "explain",
+    "function_table",
+    "named_functions",
+    "path_text",
+    "simple",
+]

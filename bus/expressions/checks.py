@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from bus.errors import ConfigError, Rejected
 from bus.expressions.function_table import FUNCTIONS, Function
+from bus.expressions.named import NamedFunction
 from bus.expressions.syntax import Node
 from bus.expressions.values import T, names, type_of
 
@@ -30,10 +31,11 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Checker:
-    """Walks a tree; ``tables`` are the value tables known, None when they are not known yet."""
+    """Walks a tree; ``tables`` and ``functions`` are those known, None when they are not known yet."""
 
     text: str
     tables: Mapping[str, Any] | None = None
+    functions: Mapping[str, NamedFunction] | None = field(default_factory=dict)
 
     def types(self, node: Node) -> int:
         """The types that ``node`` can have.
@@ -94,8 +96,10 @@ class Checker:
 
     def _call(self, node: Node) -> int:
         function = FUNCTIONS.get(node.value)
+        if function is None and (self.functions is None or node.value in self.functions):
+            return self._named(node)
         if function is None:
-            close = get_close_matches(node.value, FUNCTIONS, 1)
+            close = get_close_matches(node.value, [*FUNCTIONS, *(self.functions or ())], 1)
             hint = f"did you mean {close[0]}()?" if close else "docs/expressions.md lists all functions"
             self._fail("CFG122", node, f"unknown function {node.value}()", hint)
         self._count(node, function)
@@ -113,6 +117,21 @@ class Checker:
         if node.value == "if":
             return found[1] | found[2]
         return _union(found) if node.value in {"coalesce", "not_null"} else function.result
+
+    def _named(self, node: Node) -> int:
+        """A call of a function that the file itself names: its own text is checked where it is declared."""
+        for child in node.children:
+            self.types(child)
+        if self.functions is None:
+            return T.ANY
+        function = self.functions[node.value]
+        wanted, given = len(function.parameters), len(node.children)
+        if given != wanted:
+            plural = "" if wanted == 1 else "s"
+            self._fail(
+                "CFG123", node, f"{node.value}() takes {wanted} argument{plural}, not {given}", function.signature
+            )
+        return Checker(function.text, self.tables, self.functions).types(function.node)
 
     def _count(self, node: Node, function: Function) -> None:
         given, least, most = len(node.children), function.least, function.most

@@ -6,11 +6,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bus.errors import Rejected
 from bus.expressions.values import NUMBERS, equal
 from bus.ports import Clock
+
+if TYPE_CHECKING:
+    from bus.expressions.named import NamedFunction
 
 
 class _SystemClock:
@@ -20,10 +23,11 @@ class _SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What an expression may ask of the outside: value tables by name, and the time."""
+    """What an expression may ask of the outside: value tables and functions by name, and the time."""
 
     tables: Mapping[str, Any] = field(default_factory=dict)
     clock: Clock = field(default_factory=_SystemClock)
+    functions: Mapping[str, NamedFunction] = field(default_factory=dict)
 
 
 def today(around: Surroundings) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -21,11 +21,11 @@ _CALL_COST = 4
 def compiled(node: Node, text: str, around: Surroundings) -> Run:
     """The closure of a whole expression; under the budget when any part of it can multiply work."""
     run = _Compiler(text, around).run(node)
-    parts = _parts(node)
+    parts = list(_parts(node, around))
     kinds = {part.kind for part in parts}
     calls = {part.value for part in parts if part.kind == "call"}
     selects = bool(kinds & _SELECTS)
-    repeats = bool(kinds & _REPEATS) or any(FUNCTIONS[name].grows for name in calls)
+    repeats = bool(kinds & _REPEATS) or any(FUNCTIONS[name].grows for name in calls if name in FUNCTIONS)
     if repeats or selects:
         run = measured(run)
     # Comparing what a selection made of one value many times over is work without end, too.
@@ -33,17 +33,22 @@ def compiled(node: Node, text: str, around: Surroundings) -> Run:
     return bounded(run) if repeats or compares else run
 
 
-def _parts(node: Node) -> list[Node]:
-    found = [node]
+def _parts(node: Node, around: Surroundings) -> Iterator[Node]:
+    """All parts, those of the named functions that are called included: what they cost counts where they are called."""
+    yield node
     for child in node.children:
-        found += _parts(child)
-    return found
+        yield from _parts(child, around)
+    if node.kind == "call" and node.value in around.functions:
+        yield from _parts(around.functions[node.value].node, around)
 
 
-def _cost(node: Node) -> int:
+def _cost(node: Node, around: Surroundings) -> int:
     """Steps that one evaluation counts; what a projection repeats is counted when it runs."""
     own = _CALL_COST if node.kind == "call" else 1
-    return own + sum(_cost(child) for child in node.children if node.kind not in {"project", "values", "filter", "ref"})
+    if node.kind == "call" and node.value in around.functions:
+        own += _cost(around.functions[node.value].node, around)
+    inner = () if node.kind in {"project", "values", "filter", "ref"} else node.children
+    return own + sum(_cost(child, around) for child in inner)
 
 
 class _Compiler:
@@ -116,7 +121,7 @@ class _Compiler:
         return closures.flattened
 
     def _project(self, node: Node) -> Run:
-        inner, cost = self.run(node.children[0]), _cost(node.children[0])
+        inner, cost = self.run(node.children[0]), _cost(node.children[0], self._around)
 
         def run(value: Any) -> Any:
             if not isinstance(value, list):
@@ -127,7 +132,7 @@ class _Compiler:
         return run
 
     def _values(self, node: Node) -> Run:
-        inner, cost = self.run(node.children[0]), _cost(node.children[0])
+        inner, cost = self.run(node.children[0]), _cost(node.children[0], self._around)
 
         def run(value: Any) -> Any:
             if not isinstance(value, dict):
@@ -139,7 +144,7 @@ class _Compiler:
 
     def _filter(self, node: Node) -> Run:
         inner, condition = self.run(node.children[0]), self.run(node.children[1])
-        cost = _cost(node.children[0]) + _cost(node.children[1])
+        cost = _cost(node.children[0], self._around) + _cost(node.children[1], self._around)
 
         def run(value: Any) -> Any:
             if not isinstance(value, list):
@@ -219,6 +224,8 @@ class _Compiler:
     # ------------------------------------------------------------ functions
 
     def _call(self, node: Node) -> Run:
+        if node.value in self._around.functions:
+            return self._named(node)
         function = FUNCTIONS[node.value]
         if node.value == "if":
             return closures.choice(*(self.run(child) for child in node.children))
@@ -230,11 +237,17 @@ class _Compiler:
         arguments = [self._argument(node, function, number) for number in range(len(node.children))]
         return closures.applied(node.value, call, arguments)
 
+    def _named(self, node: Node) -> Run:
+        function = self._around.functions[node.value]
+        run = _Compiler(function.text, self._around).run(function.node)
+        arguments = [(name, self.run(child)) for name, child in zip(function.parameters, node.children, strict=True)]
+        return lambda value: run({name: argument(value) for name, argument in arguments})
+
     def _argument(self, node: Node, function: Function, number: int) -> Run:
         child, wanted = node.children[number], function.parameter(number).types
         if child.kind == "ref":
             inner = child.children[0]
-            reference = Reference(self.run(inner), _cost(inner))
+            reference = Reference(self.run(inner), _cost(inner, self._around))
             return lambda _value: reference
         run = self.run(child)
         if wanted == T.ANY or child.kind == "literal":

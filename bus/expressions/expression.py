@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +11,7 @@ from bus.errors import ConfigError, Rejected
 from bus.expressions.checks import Checker
 from bus.expressions.choices import Surroundings
 from bus.expressions.compiler import compiled
+from bus.expressions.named import NamedFunction
 from bus.expressions.paths import Path, paths
 from bus.expressions.syntax import Node, parse
 from bus.expressions.values import Run, is_true
@@ -49,7 +50,13 @@ class Expression:
         return f"Expression({self.text!r})"
 
 
-def compile_expression(text: str, *, tables: Mapping[str, Any] | None = None, clock: Clock | None = None) -> Expression:
+def compile_expression(
+    text: str,
+    *,
+    tables: Mapping[str, Any] | None = None,
+    clock: Clock | None = None,
+    functions: Mapping[str, NamedFunction] | None = None,
+) -> Expression:
     """Parse, check and compile ``text`` once.
 
     Args:
@@ -57,24 +64,33 @@ def compile_expression(text: str, *, tables: Mapping[str, Any] | None = None, cl
         tables: value tables for lookup(): mappings, or objects with ``get(key, on_date=None)``. None = not known yet,
             then a lookup is only checked when it runs.
         clock: what today() asks; None = the machine's clock.
+        functions: what may be called besides the functions of every expression, see :func:`named_functions`.
 
     Raises:
         ConfigError: ``CFG121`` to ``CFG129``; ``column`` is the 1-based place in ``text``.
     """
     node = parse(text)
-    Checker(text, tables).types(node)
-    return Expression(text, node, compiled(node, text, _around(tables, clock)))
+    Checker(text, tables, functions or {}).types(node)
+    return Expression(text, node, compiled(node, text, _around(tables, clock, functions)))
 
 
-def _around(tables: Mapping[str, Any] | None, clock: Clock | None) -> Surroundings:
-    return Surroundings(tables or {}) if clock is None else Surroundings(tables or {}, clock)
+def _around(
+    tables: Mapping[str, Any] | None, clock: Clock | None, functions: Mapping[str, NamedFunction] | None = None
+) -> Surroundings:
+    around = Surroundings(tables or {}, functions=functions or {})
+    return around if clock is None else replace(around, clock=clock)
 
 
 @lru_cache(maxsize=4096)
-def check(text: str) -> str | None:
-    """What is wrong with ``text``, as a sentence with its column, or None; tables are not looked at."""
+def check(text: str, *, named: bool = False) -> str | None:
+    """What is wrong with ``text``, as a sentence with its column, or None; tables are not looked at.
+
+    Args:
+        text: the expression.
+        named: the file may name functions of its own, so an unknown function is no finding yet.
+    """
     try:
-        Checker(text).types(parse(text))
+        Checker(text, functions=None if named else {}).types(parse(text))
     except ConfigError as error:
         return f"column {error.column}: {error.message}" + (f"; {error.hint}" if error.hint else "")
     return None

@@ -51,6 +51,8 @@ class TranslatorSpec(StepSpec):
 
     mapping: str = ""
     """Name of a mapping file."""
+    reverse: bool = False
+    """Use the mapping from its target back to its source."""
     profile: str = ""
     """Rule book of a bank or scheme, for formats that have one."""
     to: AnyFormat | None = None
@@ -73,13 +75,15 @@ class TranslatorSpec(StepSpec):
             raise PydanticCustomError("CFG501", "write either `mapping: NAME` or `to: FORMAT`")
         if self.profile and self.to is None:
             raise PydanticCustomError("CFG502", "`profile` belongs to a format: write `to: FORMAT` with it")
+        if self.reverse and not self.mapping:
+            raise PydanticCustomError("CFG501", "`reverse` belongs to a mapping: write `mapping: NAME` with it")
         return self
 
     def build(self, resources: StepResources) -> Step:
         """See the class."""
         if self.to is not None:
             return _writing(self.to, resources)
-        return _mapping(resources.mapping(self.mapping))
+        return _mapping(resources.mapping(self.mapping, reverse=self.reverse))
 
 
 def _mapping(convert: Callable[[Any], Any]) -> Step:

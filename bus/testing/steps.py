@@ -188,9 +188,9 @@ class StepBench:
 
         return compile_expression(text, tables=self.tables, clock=self.clock)
 
-    def mapping(self, name: str) -> Callable[[Any], Any]:
-        """A mapping of the bench."""
-        return self.mappings[name]
+    def mapping(self, name: str, *, reverse: bool = False) -> Callable[[Any], Any]:
+        """A mapping of the bench; its reverse is the one called ``NAME reversed``."""
+        return self.mappings[f"{name} reversed" if reverse else name]
 
     def format(self, spec: Any) -> Format:
         """Build a format."""

@@ -148,6 +148,10 @@ class CsvSpec(FormatSpec):
 
         return guessed(source)
 
+    def record_fields(self) -> dict[str, str]:
+        """The declared columns; all of them are text."""
+        return dict.fromkeys(self.columns, "text") if isinstance(self.columns, tuple) else {}
+
     def build(self, resources: StepResources | None = None) -> Format:
         """The reader and writer."""
         del resources

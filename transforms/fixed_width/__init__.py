@@ -221,6 +221,13 @@ class FixedWidthSpec(FormatSpec):
         """Line lengths, and how many records begin with which two characters; fields are unknown without a layout."""
         return _inspect(source)
 
+    def record_fields(self) -> dict[str, str]:
+        """The named fields of all data records, and ``record``, the kind of record."""
+        kinds = {"text": "text", "number": "number", "amount": "number", "date": "date"}
+        details = [record for record in self.records.values() if record.role == "detail"]
+        fields = {field.name: kinds[field.type] for record in details for field in record.fields if field.name}
+        return {"record": "text", **fields}
+
     def build(self, resources: StepResources | None = None) -> Format:
         """The reader and writer."""
         del resources

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class RowSpec(Spec):
     """One row: ``{key: DE, value: Germany, region: EU, from: 2026-01-01, to: 2026-12-31}``."""
 
-    key: str
-    """What is looked up."""
+    key: str | tuple[str, ...]
+    """What is looked up; a list for a key of several parts, such as company and cost centre."""
     value: str
     """What is found."""
     region: str = ""
@@ -34,6 +34,11 @@ class RowSpec(Spec):
         if self.from_ and self.to and self.to < self.from_:
             raise PydanticCustomError("MAP121", "`to` is a day before `from`")
         return self
+
+    @property
+    def lookup_key(self) -> str:
+        """The key as one text."""
+        return joined(self.key)
 
     @property
     def dated(self) -> bool:
@@ -51,8 +56,17 @@ class RowSpec(Spec):
         return self.to or date.max
 
 
+class PartSpec(Spec):
+    """One of several tables in a file."""
+
+    summary: str = ""
+    """One sentence for people."""
+    rows: tuple[RowSpec, ...] = ()
+    """The rows; for one key and region they are valid at different times."""
+
+
 class TableSpec(Spec):
-    """A value table, ``NAME.table.yaml``: codes of one system in the words of another.
+    """Value tables, ``NAME.table.yaml``: codes of one system in the words of another. One table, or several.
 
     ```yaml
     table: country-codes
@@ -60,24 +74,49 @@ class TableSpec(Spec):
       - {key: D, value: DE}
       - {key: GB, value: XI, region: northern-ireland, from: 2021-01-01}
     ```
+
+    ```yaml
+    tables:
+      legal-entities: {rows: [{key: "1000", value: DE01}]}
+      cost-centres: {rows: [{key: ["1000", "4711"], value: CC-SALES}]}
+    ```
     """
 
-    table: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
-    """Name of the table."""
+    table: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9-]{0,62})?$")
+    """Name of the table …"""
     summary: str = ""
-    """One sentence for people."""
+    """… one sentence about it for people …"""
     rows: tuple[RowSpec, ...] = ()
-    """The rows; for one key and region they are valid at different times."""
+    """… and its rows; for one key and region they are valid at different times."""
+    tables: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")], PartSpec] = Field(default_factory=dict)
+    """Instead: several tables by name, for codes that belong together."""
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> TableSpec:
+        if bool(self.table) == bool(self.tables) or (self.tables and self.rows):
+            raise PydanticCustomError("MAP127", "write either `table` with its `rows`, or several `tables`")
+        return self
 
     @model_validator(mode="after")
     def _one_value_at_a_time(self) -> TableSpec:
-        seen: dict[tuple[str, str, bool], list[RowSpec]] = {}
-        for row in self.rows:
-            others = seen.setdefault((row.key, row.region, row.dated), [])
-            if any(row.first <= other.last and other.first <= row.last for other in others):
-                raise PydanticCustomError("MAP120", "two rows for `{key}` are valid at the same time", {"key": row.key})
-            others.append(row)
+        for table in self.parts():
+            seen: dict[tuple[str, str, bool], list[RowSpec]] = {}
+            widths = {1 if isinstance(row.key, str) else len(row.key) for row in table.rows}
+            if len(widths) > 1:
+                message = "the keys of one table have the same number of parts"
+                raise PydanticCustomError("MAP128", message)
+            for row in table.rows:
+                others = seen.setdefault((row.lookup_key, row.region, row.dated), [])
+                if any(overlap(row, other) for other in others):
+                    key = row.lookup_key.replace(_BETWEEN, ", ")
+                    raise PydanticCustomError("MAP120", "two rows for `{key}` are valid at the same time", {"key": key})
+                others.append(row)
         return self
+
+    def parts(self) -> tuple[TableSpec, ...]:
+        """The single tables of the file."""
+        build = TableSpec.model_construct  # the rows have been checked
+        return tuple(build(table=n, summary=p.summary, rows=p.rows) for n, p in self.tables.items()) or (self,)
 
     @cached_property
     def values(self) -> ValueTable:
@@ -91,16 +130,20 @@ class ValueTable:
     Attributes:
         dated: whether any row is valid on some days only.
         regional: whether any row is for one region only.
+        width: of how many parts a key is made.
     """
 
     def __init__(self, rows: Iterable[RowSpec]) -> None:
         self._rows: dict[tuple[str, str], list[RowSpec]] = {}
         # Most tables have neither dates nor regions; then a lookup is one step.
         self._plain: dict[str, str] = {}
+        self.width = 1
         for row in rows:
-            self._rows.setdefault((row.key, row.region), []).append(row)
+            key = row.lookup_key
+            self.width = 1 if isinstance(row.key, str) else len(row.key)
+            self._rows.setdefault((key, row.region), []).append(row)
             if not row.dated and not row.region:
-                self._plain[row.key] = row.value
+                self._plain[key] = row.value
         self.dated = any(row.dated for found in self._rows.values() for row in found)
         self.regional = any(region for _, region in self._rows)
 
@@ -113,7 +156,7 @@ class ValueTable:
         """The value for ``key``, or None.
 
         Args:
-            key: what is looked up, exactly as in the row.
+            key: what is looked up, exactly as in the row; the parts of a key of several as :func:`joined` makes them.
             on_date: ISO day; a row valid on that day goes before one without dates. None finds rows without dates only.
             region: rows of this region go before those for all regions.
 
@@ -130,10 +173,55 @@ class ValueTable:
                 return max(valid, key=lambda row: row.dated).value
         return None
 
+    @cached_property
+    def reversed(self) -> ValueTable:
+        """The same table from value to key; of use where :attr:`doubled` is empty and keys have one part."""
+        rows = (row for found in self._rows.values() for row in found)
+        return ValueTable([row.model_copy(update={"key": row.value, "value": row.lookup_key}) for row in rows])
+
+    @cached_property
+    def doubled(self) -> str:
+        """A value that two keys have on the same day in the same region, so that it has no one key; or nothing."""
+        seen: dict[tuple[str, str], list[RowSpec]] = {}
+        for found in self._rows.values():
+            for row in found:
+                others = seen.setdefault((row.value, row.region), [])
+                if any(overlap(row, other) and row.key != other.key for other in others):
+                    return row.value
+                others.append(row)
+        return ""
+
+
+_BETWEEN = "\x1f"
+"""Between the parts of a key (the unit separator of ASCII, which stands in no code)."""
+
+
+def joined(parts: str | Iterable[str]) -> str:
+    """A key of several parts as one text."""
+    return parts if isinstance(parts, str) else _BETWEEN.join(parts)
+
+
+def overlap(row: RowSpec, other: RowSpec) -> bool:
+    """Whether two rows are valid on a day together."""
+    return row.first <= other.last and other.first <= row.last
+
 
 def indexed(table: Any) -> Any:
     """A table ready for looking up: specs are indexed, what is a table already stays as it is."""
     return table.values if isinstance(table, TableSpec) else table
+
+
+def turned(table: Any) -> Any:
+    """A table from value to key, ready for looking up."""
+    return table.reversed if isinstance(table, ValueTable) else {value: key for key, value in table.items()}
+
+
+def doubled(table: Any) -> str:
+    """A value that more than one key has, or nothing."""
+    if isinstance(table, ValueTable):
+        return table.doubled
+    values = list(table.values())
+    return next((value for value in values if values.count(value) > 1), "")
 
 
 def _day(text: str | None) -> date | None:
