@@ -92,7 +92,7 @@ class FormatSpec(PlugInSpec):
         return {}
 
     def record_fields(self) -> dict[str, str]:
-        """Fields of a record that is read, each ``text``, ``number`` or ``date``; empty where the options do not say."""
+        """Fields of a record read, each ``text``, ``number`` or ``date``; empty where the options do not say."""
         return {}
 
     def build(self, resources: StepResources | None = None) -> Format:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bus.config.fields import Loc, expressions, specs
@@ -137,7 +138,11 @@ class _Checks:
             self._field(choice, (*loc, "choose", number), shapes)
         found = self._source(field, loc, source, target)
         if found is not None:
-            self._fits(found, target, (*loc, "value") if field.value else loc, with_default=field.default is not None)
+            self._fits(found, target, (*loc, "value") if field.value else loc)
+        if field.default is not None:
+            self._fits(
+                Shape(T.TEXT, values=frozenset({field.default}), meaning=target.meaning), target, (*loc, "default")
+            )
         if field.otherwise:
             self._fits(self._text(field.otherwise, (*loc, "otherwise"), source), target, (*loc, "otherwise"))
 
@@ -202,13 +207,11 @@ class _Checks:
 
         return inferred(part, source, self._functions, note)
 
-    def _fits(self, found: Shape, target: Shape, loc: Loc, *, with_default: bool = False) -> None:
+    def _fits(self, found: Shape, target: Shape, loc: Loc) -> None:
         wrong = _clash(found, target)
         if wrong is None:
             return
         code, message, hint = wrong
-        if with_default and code == "MAP141" and target.types & T.TEXT:
-            return
         node, key = self._loaded.root.find(loc)
         severity = "warning" if code == "MAP142" else "error"
         place = node if node.value != "" or key is None else key
@@ -232,7 +235,7 @@ def _with_parent(item: Shape, source: Shape) -> Shape:
     """An item of a list as the fields made from it see it."""
     if item.fields is None:
         return item
-    return Shape(item.types, {"parent": source, **item.fields}, item.item, item.meaning)
+    return replace(item, fields={"parent": source, **item.fields})
 
 
 def _clash(found: Shape, target: Shape) -> tuple[str, str, str] | None:

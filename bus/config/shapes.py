@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,29 @@ def read_json(file: Path) -> Any:
         raise ValueError("is not JSON in UTF-8") from None
 
 
+class _Fields(Mapping[str, Shape]):
+    """The fields of an object, each made when it is asked for: models refer to each other in circles."""
+
+    def __init__(self, reader: _SchemaReader, properties: dict[str, Any]) -> None:
+        self._reader = reader
+        self._properties = properties
+        self._made: dict[str, Shape] = {}
+
+    def __getitem__(self, name: str) -> Shape:
+        if name not in self._made:
+            self._made[name] = self._reader.shape(self._properties[name], _MOST_DEPTH)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._properties)
+
+    def __len__(self) -> int:
+        return len(self._properties)
+
+
 class _SchemaReader:
+    """Makes shapes of parts of one schema."""
+
     def __init__(self, root: dict[str, Any], *, exact: bool) -> None:
         self._root = root
         self._exact = exact
@@ -121,12 +143,12 @@ class _SchemaReader:
         texts = frozenset(values) if values and all(isinstance(value, str) for value in values) else None
         fields = None
         if isinstance(schema.get("properties"), dict) and schema.get("additionalProperties") is not True:
-            fields = {name: self.shape(inner, depth - 1) for name, inner in schema["properties"].items()}
+            fields = _Fields(self, schema["properties"])
         item = self.shape(schema["items"], depth - 1) if "items" in schema else None
         return Shape(types, fields, item, _meaning(schema, fields), texts if types & T.TEXT or texts else None)
 
 
-def _meaning(schema: dict[str, Any], fields: dict[str, Shape] | None) -> str:
+def _meaning(schema: dict[str, Any], fields: Mapping[str, Shape] | None) -> str:
     if fields is not None and set(fields) == {"value", "currency"}:
         return "amount"
     if schema.get("format") == "date" or schema.get("pattern") == _DAY_PATTERN:

@@ -23,6 +23,7 @@ class Shape:
         item: of a list, its items.
         meaning: ``amount`` ({value, currency}), ``date`` (ISO text), ``float`` (a binary float), or nothing special.
         values: of a text, all values that it can have; None when they are not known.
+        more: of an object, whether it can have other fields than ``fields``.
     """
 
     types: int = T.ANY
@@ -30,6 +31,7 @@ class Shape:
     item: Shape | None = None
     meaning: str = ""
     values: frozenset[str] | None = None
+    more: bool = False
 
     @property
     def called(self) -> str:
@@ -80,7 +82,7 @@ def union(first: Shape, second: Shape) -> Shape:
     item = union(first.item, second.item) if first.item and second.item else None
     values = None if first.values is None or second.values is None else first.values | second.values
     meaning = first.meaning if first.meaning == second.meaning else ""
-    return Shape(first.types | second.types, fields, item, meaning, values)
+    return Shape(first.types | second.types, fields, item, meaning, values, first.more or second.more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,8 @@ class _Inference:
         name = str(node.value)
         if source.fields is not None and name in source.fields:
             return source.fields[name]
+        if source.more:
+            return ANYTHING
         if source.fields is not None and not source.types & T.LIST:
             near = get_close_matches(name, list(source.fields), 1)
             hint = f"did you mean `{near[0]}`?" if near else f"known: {_listed(sorted(source.fields))}"
