@@ -444,7 +444,7 @@ def test_a_mapping_and_its_reverse_give_what_came_in() -> None:
     known = {"forth": FORTH, "side": SIDE}
     source = {
         "no": "1", "sum": Decimal("1.50"), "currency": "EUR", "due": "2026-11-24", "kind": "B", "text": "hello",
-        "payer": "P", "payer_iban": "DE1", 
+        "payer": "P", "payer_iban": "DE1",
         "items": [{"n": "1", "parts": [{"q": "x"}, {"q": "y"}]}, {"n": "2", "parts": []}],
     }  # fmt: skip
     forth = compile_named("forth", mappings=known, expression=compile_expression, tables={})
