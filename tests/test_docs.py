@@ -187,7 +187,8 @@ def as_file(text: str) -> tuple[Any, str]:
     """(model, YAML of a whole file) for a part of one."""
     keys = re.findall(r"^([\w-]+):", text, re.MULTILINE)
     support = mapping_support()
-    wholes = {"route": RouteSpec, "mapping": support.MappingSpec, "table": support.TableSpec}
+    wholes = {"route": RouteSpec, "mapping": support.MappingSpec}
+    wholes |= {"table": support.TableSpec, "tables": support.TableSpec}
     wholes |= {"connections": ConnectionsSpec, "name": LandscapeSpec, "outlets": LandscapeSpec}
     if keys and keys[0] in wholes:
         return RouteTests if {"route", "cases"} <= set(keys) else wholes[keys[0]], text
