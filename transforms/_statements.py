@@ -426,7 +426,8 @@ def _lenient(events: Iterable[Event], findings: Findings) -> Iterator[Event]:
     try:
         yield from events
     except BusError as error:
-        findings.add(error.code, "error", getattr(error, "place", ""), error.message)
+        place = getattr(error, "place", "")
+        findings.add(error.code, "error", place, error.message.removeprefix(f"{place}: "))
 
 
 def _about(part: Part, findings: Findings) -> None:

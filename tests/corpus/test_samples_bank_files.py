@@ -1,4 +1,4 @@
-"""Bank-published files of MT940 and MT942: counts and sums equal to those of a plain search through their text."""
+"""Bank-published files of MT940, MT942 and CFONB 120: counts and sums equal to those of a plain search through their text."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from bus import FormatSpec, Rejected
+from transforms.cfonb120 import Cfonb120Spec
 from transforms.mt940 import Mt940Spec
 
 SAMPLES = Path(os.environ.get("GIROBUS_SAMPLES", "/nonexistent"))
 MT940 = sorted(path for path in SAMPLES.glob("mt940-*/*") if "LICENSE" not in path.name)
+CFONB = sorted(SAMPLES.glob("cfonb-*/*.txt"))
 
 pytestmark = pytest.mark.skipif(not MT940, reason="GIROBUS_SAMPLES is not set: sample files are not part of a checkout")
 
@@ -105,3 +107,25 @@ def test_mt940_counts_and_sums_are_exact(path: Path) -> None:
 def test_mt940_is_recognised(path: Path) -> None:
     content = path.read_bytes()
     assert (Mt940Spec.detect(content[:4096], path.name) > 0.8) == (b":" in content)
+
+
+# ---------------------------------------------------------------- CFONB 120
+
+
+def counted_cfonb(content: bytes) -> Rows:
+    rows = []
+    for found_entry in re.finditer(rb"^04.{14}(...)2.{70}(\d{13})([^ ])", content, re.MULTILINE):
+        last = found_entry[3].decode()
+        digit = "{ABCDEFGHI}JKLMNOPQR".index(last)
+        value = Decimal(f"{found_entry[2].decode()}{digit % 10}") / 100
+        rows.append((found_entry[1].decode(), value if digit < 10 else -value))
+    return found(rows)
+
+
+@pytest.mark.parametrize("path", CFONB, ids=lambda p: p.name)
+def test_cfonb_counts_and_sums_are_exact(path: Path) -> None:
+    content = path.read_bytes()
+    assert content.count(b"\n04") + content.startswith(b"04") == sum(n for n, _ in counted_cfonb(content).values())
+    check(Cfonb120Spec(), content, counted_cfonb(content))
+    assert isinstance(read(Cfonb120Spec(), content), Rejected) == (path.name != "example.txt")
+    assert Cfonb120Spec.detect(content[:4096], path.name) > 0.9
