@@ -1,4 +1,4 @@
-"""Bank-published files of MT940, MT942 and CFONB 120: counts and sums equal to those of a plain search through their text."""
+"""Bank-published files of older formats: counts and sums equal to those of a plain search through their text."""
 
 from __future__ import annotations
 
