@@ -29,9 +29,8 @@ def available(message: str) -> bool:
     return (_FOLDER / f"{message}.xsd").is_file()
 
 
-@cache
-def schema(message: str) -> etree.XMLSchema:
-    """The compiled schema of a message such as ``pain.001.001.09``.
+def source(message: str) -> etree._Element:
+    """The schema of a message such as ``pain.001.001.09`` as it was built.
 
     Raises:
         ConfigError: ``VAL406`` when girobus has no schema of it.
@@ -41,7 +40,13 @@ def schema(message: str) -> etree.XMLSchema:
         built = any(_FOLDER.glob("*.xsd"))
         hint = "set `validate: off` for it" if built else "build them: `python transforms/iso20022/generate.py`"
         raise ConfigError("VAL406", f"there is no XML Schema for `{message}`", hint=hint)
-    return etree.XMLSchema(etree.parse(str(path), parser()))
+    return etree.parse(str(path), parser()).getroot()
+
+
+@cache
+def schema(message: str) -> etree.XMLSchema:
+    """The compiled schema of a message; see :func:`source`."""
+    return etree.XMLSchema(source(message))
 
 
 def violations(segment: Segment, message: str) -> Iterator[Finding]:
@@ -54,10 +59,10 @@ def violations(segment: Segment, message: str) -> Iterator[Finding]:
         for entry in log:
             if entry.line >= segment.own_from:
                 line = entry.line + segment.line_offset
-                yield Finding("VAL405", "error", f"line {line}", _without_values(entry.message))
+                yield Finding("VAL405", "error", f"line {line}", without_values(entry.message))
 
 
-def _without_values(text: str) -> str:
+def without_values(text: str) -> str:
     """The words of libxml2 without the content of the document that it quotes."""
     text = _NAMESPACE.sub("", text)
     text = _VALUE_AFTER.sub("The value ", text)

@@ -1,0 +1,138 @@
+"""What stands around a ``Document``: the envelope of a network or bank, and the business application header (head.001)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+from lxml import etree
+
+from bus import Rejected
+from transforms.iso20022.generic import ElementReader, ElementWriter, WrongValue, xml_of
+from transforms.iso20022.model import model
+from transforms.iso20022.names import message_of
+from transforms.iso20022.schemas import available
+from transforms.iso20022.xml import local, parse, parser
+
+HEADER, DOCUMENT = "AppHdr", "Document"
+
+ENVELOPES = {
+    "BusMsg": "<BusMsg><AppHdr/><Document/></BusMsg>",
+    "DataPDU": '<Saa:DataPDU xmlns:Saa="urn:swift:saa:xsd:saa.2.0"><Saa:Revision>2.0.13</Saa:Revision>'
+    "<Saa:Body><AppHdr/><Document/></Saa:Body></Saa:DataPDU>",
+    "Envelope": '<Envelope xmlns="urn:swift:xsd:envelope"><AppHdr/><Document/></Envelope>',
+    "RequestPayload": "<RequestPayload><AppHdr/><Document/></RequestPayload>",
+    "SOAP": '<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/">'
+    "<soap:Body><AppHdr/><Document/></soap:Body></soap:Envelope>",
+}
+"""Envelopes that are written when nothing is known of the one that was read; header and document stand in for their own."""
+
+_MARKS = {HEADER: "girobus header", DOCUMENT: "girobus document"}
+
+
+def header_data(header: etree._Element, reader: ElementReader) -> dict[str, Any]:
+    """A header as plain data: by its schema when it is a head.001, else as XML."""
+    message, is_iso = message_of(str(etree.QName(header).namespace or ""))
+    if not (is_iso and message.startswith("head.001") and available(message)):
+        return {"xml": xml_of(header)}
+    return {"message": message, HEADER: reader.read(header, model(message).root.type)}
+
+
+def envelope_data(document: etree._Element) -> dict[str, str] | None:
+    """Name and XML of the envelope around a document, which stands in it as an empty element, as does the header.
+
+    None when the document is the root of the file.
+    """
+    chain = [document, *document.iterancestors()]
+    if len(chain) == 1:
+        return None
+    inner: etree._Element | None = None
+    for element, outer in zip(chain, chain[1:], strict=False):
+        hull = etree.Element(outer.tag, attrib=dict(outer.attrib), nsmap=outer.nsmap)
+        for child in outer:
+            if child is element:
+                hull.append(_empty(document) if inner is None else inner)
+            else:
+                hull.append(_empty(child) if local(child) == HEADER else deepcopy(child))
+        inner = hull
+    assert inner is not None  # noqa: S101 - the chain has two links at least
+    return {"name": local(inner), "xml": xml_of(inner)}
+
+
+def _empty(element: etree._Element) -> etree._Element:
+    return etree.Element(local(element))
+
+
+def hull(body: dict[str, Any], wanted: str) -> tuple[str, str]:
+    """What to write before and after a ``Document``: the envelope ``wanted``, or with ``keep`` that of the body.
+
+    Raises:
+        Rejected: ``VAL612``: an envelope that cannot be written; ``VAL604`` …: a header against its schema.
+    """
+    if wanted == "none":
+        return "", ""
+    envelope, header = body.get("envelope"), body.get("header")
+    if wanted != "keep" and not (isinstance(envelope, dict) and envelope.get("name") == wanted):
+        xml = ENVELOPES[wanted]
+    elif envelope is None:
+        if header is not None:
+            raise _no_envelope("the body has a header and no envelope", f"name one: {', '.join(ENVELOPES)}, or `none`")
+        return "", ""
+    else:
+        xml = envelope.get("xml") if isinstance(envelope, dict) else None
+        if not isinstance(xml, str):
+            raise _no_envelope("`envelope.xml` is no text", "keep what was read, or name an envelope in the options")
+    before, after = _around(xml, _header_xml(header))
+    return before, after
+
+
+def _around(xml: str, header: str) -> tuple[str, str]:
+    try:
+        root = parse(xml.encode(), parser())
+    except (Rejected, UnicodeEncodeError):
+        raise _no_envelope("`envelope.xml` is no XML", "keep what was read, or name an envelope") from None
+    for name, mark in _MARKS.items():
+        places = list(_named(root, name))
+        if len(places) > 1 or any(place is root for place in places):
+            raise _no_envelope(f"`envelope.xml` does not have one place for `{name}`", f"it stands there as <{name}/>")
+        for place in places:
+            parent = place.getparent()
+            if parent is not None:
+                parent.replace(place, etree.Comment(mark))
+    before, mark, after = xml_of(root).partition(f"<!--{_MARKS[DOCUMENT]}-->")
+    if not mark:
+        raise _no_envelope("`envelope.xml` has no place for the document", "it stands there as <Document/>")
+    place = f"<!--{_MARKS[HEADER]}-->"
+    if header and place not in before:
+        raise _no_envelope("`envelope.xml` has no place for the header", "it stands there as <AppHdr/>")
+    return before.replace(place, header), after
+
+
+def _named(root: etree._Element, name: str) -> Iterator[etree._Element]:
+    return root.iter(name, f"{{*}}{name}")
+
+
+def _header_xml(header: Any) -> str:
+    if header is None:
+        return ""
+    if not isinstance(header, dict):
+        raise _no_envelope("`header` is no object", "a header is `{message: head.001.001.02, AppHdr: {…}}`")
+    if "xml" in header:
+        try:
+            return xml_of(parse(str(header["xml"]).encode(), parser()))
+        except (Rejected, UnicodeEncodeError):
+            raise _no_envelope("`header.xml` is no XML", "write one element of XML") from None
+    message = header.get("message")
+    if not (isinstance(message, str) and message.startswith("head.001") and available(message)):
+        raise _no_envelope("`header.message` is no version of head.001", "write for instance `head.001.001.02`")
+    of = model(message)
+    try:
+        content = ElementWriter().content(header.get(HEADER), of.root.type)
+    except WrongValue as problem:
+        raise problem.refused("header", HEADER) from None
+    return f'<{HEADER} xmlns="{of.namespace}">{content}</{HEADER}>'
+
+
+def _no_envelope(problem: str, hint: str) -> Rejected:
+    return Rejected("VAL612", problem, hint=hint)
