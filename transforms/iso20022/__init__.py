@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from bus import Document, Format, FormatSpec, Inspection, Size, StepResources, WriteContext
-from transforms.iso20022.names import FAMILIES, USUAL, WRITABLE, known
+from transforms.iso20022.names import FAMILIES, MESSAGES, USUAL, WRITABLE, known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from transforms.iso20022.document import ReadOptions
+    from transforms.iso20022.generic_writing import GenericOptions
     from transforms.iso20022.write import WriteOptions
 
 
@@ -47,6 +48,9 @@ class Iso20022Spec(FormatSpec):
     shorthand: ClassVar[str] = "message"
     each_default: ClassVar[str] = USUAL
 
+    as_: Literal["canonical", "json"] = Field("canonical", alias="as")
+    """What records are as plain data: of the canonical shapes, or ``json``: any message element by element, as its XML
+    Schema has it. Then ``each`` is ``documents`` or any element that repeats, such as ``Ntry`` or ``CdtTrfTxInf``."""
     message: str = ""
     """``pain.001.001.09`` (this version), ``camt.053`` (any version) or empty (any known message)."""
     schema_: Annotated[Literal["auto", "off", "report", "strict"], BeforeValidator(_validate)] = Field(
@@ -64,6 +68,8 @@ class Iso20022Spec(FormatSpec):
     """Rule book that written payments have to keep, such as ``sepa-sct``."""
     initiating_party: str = ""
     """Name in the header of written files; empty = name of the first debtor."""
+    envelope: Literal["keep", "none", "BusMsg", "DataPDU", "Envelope", "RequestPayload", "SOAP"] = "keep"
+    """Written from ``json``: what stands around header and ``Document``; ``keep``: what the body has."""
 
     @field_validator("message")
     @classmethod
@@ -72,7 +78,7 @@ class Iso20022Spec(FormatSpec):
             raise PydanticCustomError(
                 "VAL408",
                 "no message that girobus knows; write one of {families}, with or without version (`camt.053.001.08`)",
-                {"families": ", ".join(FAMILIES)},
+                {"families": ", ".join(MESSAGES)},
             )
         return value
 
@@ -84,6 +90,13 @@ class Iso20022Spec(FormatSpec):
         if value and value not in PROFILES:
             raise PydanticCustomError("VAL408", "unknown profile; write one of {all}", {"all": ", ".join(PROFILES)})
         return value
+
+    @model_validator(mode="after")
+    def _has_a_canonical_shape(self) -> Iso20022Spec:
+        if self.message and self.as_ == "canonical" and self.message[:8] not in FAMILIES:
+            why = "{message} has no canonical shape; write `iso20022: {{message: {message}, as: json}}`"
+            raise PydanticCustomError("VAL408", why, {"message": self.message})
+        return self
 
     @classmethod
     def from_name(cls, name: str) -> dict[str, Any] | None:
@@ -127,6 +140,10 @@ class Iso20022Spec(FormatSpec):
             profile=PROFILES.get(self.profile),
             initiating_party=self.initiating_party,
         )
+        if self.as_ == "json":
+            from transforms.iso20022.generic_writing import GenericOptions  # noqa: PLC0415 - as above
+
+            return _AnyMessage(reading, GenericOptions(self.message, self.schema_ != "off", self.envelope))
         return _Iso20022(reading, writing)
 
 
@@ -147,6 +164,26 @@ class _Iso20022:
         from transforms.iso20022.write import write  # noqa: PLC0415 - lxml is heavy
 
         write(parts, target, context, self._writing)
+
+
+class _AnyMessage:
+    """The format at work on plain data that follows the XML Schema."""
+
+    content_type = "application/xml"
+
+    def __init__(self, reading: ReadOptions, writing: GenericOptions) -> None:
+        self._reading, self._writing = reading, writing
+
+    def read(self, source: BinaryIO) -> Document:
+        from transforms.iso20022.generic_document import GenericDocument  # noqa: PLC0415 - lxml is heavy
+
+        return GenericDocument(source, self._reading)
+
+    def write(self, parts: Iterable[Any], target: BinaryIO, context: WriteContext) -> None:
+        from transforms.iso20022.generic_writing import write  # noqa: PLC0415 - lxml is heavy
+
+        del context
+        write(parts, target, self._writing)
 
 
 __all__ = ["WRITABLE", "Iso20022Spec"]

@@ -1,19 +1,20 @@
-"""What stands around a ``Document``: the envelope of a network or bank, and the business application header (head.001)."""
+"""What stands around a ``Document``: envelope of a network or bank, business application header (head.001)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 from lxml import etree
 
 from bus import Rejected
+from transforms._xml import local, parse, parser
 from transforms.iso20022.generic import ElementReader, ElementWriter, WrongValue, xml_of
 from transforms.iso20022.model import model
 from transforms.iso20022.names import message_of
 from transforms.iso20022.schemas import available
-from transforms.iso20022.xml import local, parse, parser
 
 HEADER, DOCUMENT = "AppHdr", "Document"
 
@@ -26,7 +27,7 @@ ENVELOPES = {
     "SOAP": '<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/">'
     "<soap:Body><AppHdr/><Document/></soap:Body></soap:Envelope>",
 }
-"""Envelopes that are written when nothing is known of the one that was read; header and document stand in for their own."""
+"""Envelopes that are written when none was read; header and document stand in for their own."""
 
 _MARKS = {HEADER: "girobus header", DOCUMENT: "girobus document"}
 
@@ -48,16 +49,24 @@ def envelope_data(document: etree._Element) -> dict[str, str] | None:
     if len(chain) == 1:
         return None
     inner: etree._Element | None = None
-    for element, outer in zip(chain, chain[1:], strict=False):
-        hull = etree.Element(outer.tag, attrib=dict(outer.attrib), nsmap=outer.nsmap)
+    for element, outer in pairwise(chain):
+        around = _empty_copy(outer)
         for child in outer:
             if child is element:
-                hull.append(_empty(document) if inner is None else inner)
+                around.append(_empty(document) if inner is None else inner)
             else:
-                hull.append(_empty(child) if local(child) == HEADER else deepcopy(child))
-        inner = hull
+                around.append(_empty(child) if local(child) == HEADER else deepcopy(child))
+        inner = around
     assert inner is not None  # noqa: S101 - the chain has two links at least
     return {"name": local(inner), "xml": xml_of(inner)}
+
+
+def _empty_copy(element: etree._Element) -> etree._Element:
+    spaces: Any = element.nsmap  # the stubs do not know that None stands for no prefix
+    copy = etree.Element(element.tag, nsmap=spaces)
+    for name, value in element.attrib.items():
+        copy.set(name, value)
+    return copy
 
 
 def _empty(element: etree._Element) -> etree._Element:
@@ -80,8 +89,8 @@ def hull(body: dict[str, Any], wanted: str) -> tuple[str, str]:
             raise _no_envelope("the body has a header and no envelope", f"name one: {', '.join(ENVELOPES)}, or `none`")
         return "", ""
     else:
-        xml = envelope.get("xml") if isinstance(envelope, dict) else None
-        if not isinstance(xml, str):
+        xml = str(envelope.get("xml", "")) if isinstance(envelope, dict) else ""
+        if not xml:
             raise _no_envelope("`envelope.xml` is no text", "keep what was read, or name an envelope in the options")
     before, after = _around(xml, _header_xml(header))
     return before, after
@@ -100,13 +109,13 @@ def _around(xml: str, header: str) -> tuple[str, str]:
             parent = place.getparent()
             if parent is not None:
                 parent.replace(place, etree.Comment(mark))
-    before, mark, after = xml_of(root).partition(f"<!--{_MARKS[DOCUMENT]}-->")
-    if not mark:
+    before, found, after = xml_of(root).partition(f"<!--{_MARKS[DOCUMENT]}-->")
+    if not found:
         raise _no_envelope("`envelope.xml` has no place for the document", "it stands there as <Document/>")
-    place = f"<!--{_MARKS[HEADER]}-->"
-    if header and place not in before:
+    gap = f"<!--{_MARKS[HEADER]}-->"
+    if header and gap not in before:
         raise _no_envelope("`envelope.xml` has no place for the header", "it stands there as <AppHdr/>")
-    return before.replace(place, header), after
+    return before.replace(gap, header), after
 
 
 def _named(root: etree._Element, name: str) -> Iterator[etree._Element]:

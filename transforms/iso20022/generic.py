@@ -25,8 +25,8 @@ from xml.sax.saxutils import escape, quoteattr
 from lxml import etree
 
 from bus import Finding, Rejected
+from transforms._xml import line_of, local, parse, parser
 from transforms.iso20022.model import Element, Type
-from transforms.iso20022.xml import line_of, local, parse, parser
 
 VALUE = "value"
 """Key of the text of an element that has attributes."""
@@ -187,9 +187,7 @@ class ElementWriter:
 
     def content(self, value: Any, of: Type) -> str:
         """What stands inside an element of a sequence or choice."""
-        if type(value) is not dict:
-            raise WrongValue("VAL606", f"an object with {_some(of)} is wanted, this is {_kind_of(value)}")
-        given = {key: one for key, one in value.items() if one is not None and one != []}
+        given = present(value, of)
         out = [self.one(one, given[one.name]) for one in of.elements.values() if one.name in given]
         self.complete(given, of)
         return "".join(out)
@@ -278,6 +276,13 @@ class ElementWriter:
             raise WrongValue("VAL615", f"one element of XML is wanted ({error.code})") from None
         except UnicodeEncodeError:
             raise WrongValue("VAL615", "a character that cannot stand in XML") from None
+
+
+def present(value: Any, of: Type) -> dict[str, Any]:
+    """The keys of an object that say something: null and an empty list mean that the element is not there."""
+    if type(value) is not dict:
+        raise WrongValue("VAL606", f"an object with {_some(of)} is wanted, this is {_kind_of(value)}")
+    return {key: one for key, one in value.items() if one is not None and one != []}
 
 
 def _listed(value: Any, most: int) -> list[Any]:

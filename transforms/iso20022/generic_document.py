@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bus import Finding, Part, Rejected
+from transforms._plain_xml import plain
 from transforms.iso20022.envelope import envelope_data
 from transforms.iso20022.generic import ElementReader
 from transforms.iso20022.names import USUAL
 from transforms.iso20022.passage import Beginning, Passage, Piece, beginning
-from transforms.iso20022.plain import plain
 from transforms.iso20022.validation import violations
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ class GenericDocument:
                 :meth:`transforms.iso20022.passage.Passage.pieces` raises, perhaps only at the end.
         """
         if each in ("", USUAL, DOCUMENTS):
-            for part in self._documents(Passage(self._file, self.begun, (), self._reader)):
-                yield part
+            yield from self._documents(Passage(self._file, self.begun, (), self._reader))
             return
         path = self.begun.model.path(each)
         if not path:
@@ -64,11 +63,13 @@ class GenericDocument:
             raise Rejected("VAL609", text, hint=f"write for instance {known}")
         self._validate()
         names = tuple(element.name for element in path)
-        for piece in Passage(self._file, self.begun, path, self._reader).pieces():
+        passage = Passage(self._file, self.begun, path, self._reader)
+        for piece in passage.pieces():
             if piece.error is not None:
                 yield Part(None, piece.place, piece.raw, piece.error)
             elif piece.record is not None:
                 yield Part({**self.head, **along(names, piece)}, piece.place)
+        self._tell_what_is_behind(passage)
 
     def pieces(self, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         """All of the message along a path, containers without records included, for writing it again.
@@ -85,10 +86,12 @@ class GenericDocument:
             return
         self._validate()
         chain = tuple(element.name for element in path)
-        for piece in Passage(self._file, self.begun, path, self._reader).pieces():
+        passage = Passage(self._file, self.begun, path, self._reader)
+        for piece in passage.pieces():
             if piece.error is not None:
                 raise piece.error
             yield {**self.head, **along(chain, piece)}
+        self._tell_what_is_behind(passage)
 
     def whole(self) -> Any:
         """The only document of the file, with all of its envelope.
@@ -107,6 +110,11 @@ class GenericDocument:
         if "envelope" in body and passage.outermost is not None:
             body["envelope"] = envelope_data(passage.outermost)
         return body
+
+    def _tell_what_is_behind(self, passage: Passage) -> None:
+        if passage.outermost is not None and envelope_data(passage.outermost) != self.head.get("envelope"):
+            text = "the envelope has elements behind the document, which records do not carry"
+            self.findings.append(Finding("VAL613", "warning", "envelope", text))
 
     def _documents(self, passage: Passage) -> Iterator[Part]:
         self._validate()

@@ -5,20 +5,18 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterable
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from dataclasses import dataclass
+from typing import IO, Any, BinaryIO
 from xml.sax.saxutils import quoteattr
 
 from bus import Rejected
+from transforms._plain_xml import Plain
 from transforms.iso20022.envelope import hull
-from transforms.iso20022.generic import ElementWriter, WrongValue
+from transforms.iso20022.generic import ElementWriter, WrongValue, present
 from transforms.iso20022.model import Element, Model, model
 from transforms.iso20022.names import namespace
-from transforms.iso20022.plain import Plain
 from transforms.iso20022.schemas import available
 from transforms.iso20022.validation import violations
-
-if TYPE_CHECKING:
-    from transforms.iso20022.write import WriteOptions
 
 _DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 _IN_MEMORY = 4 << 20
@@ -27,7 +25,16 @@ OUTSIDE = ("message", "namespace", "schema_location", "envelope", "header", "doc
 """Keys of a body that are no elements."""
 
 
-def write(bodies: Iterable[Any], target: BinaryIO, options: WriteOptions) -> None:
+@dataclass(frozen=True, slots=True)
+class GenericOptions:
+    """How to write: see the fields of :class:`transforms.iso20022.Iso20022Spec` of the same names."""
+
+    message: str = ""
+    validate: bool = True
+    envelope: str = "keep"
+
+
+def write(bodies: Iterable[Any], target: BinaryIO, options: GenericOptions) -> None:
     """Write one message: a body with a ``document``, or records that follow each other with the heads around them.
 
     Raises:
@@ -40,7 +47,7 @@ def write(bodies: Iterable[Any], target: BinaryIO, options: WriteOptions) -> Non
             composer.add(body, number)
         made = composer.finish()
         if options.validate and not composer.is_variant:
-            file = Plain(document, len(_DECLARATION), 2)  # type: ignore[arg-type]  # it has all of BinaryIO
+            file = Plain(document, len(_DECLARATION), 2)  # type: ignore[arg-type]  # it has all that is used
             for found in violations(file, made, {})[:1]:
                 text = f"{found.place}: the written file would break its XML Schema: {found.message}"
                 raise Rejected("VAL614", text, reason="FF01", place=found.place, hint="correct the data or its mapping")
@@ -60,7 +67,7 @@ class _Open:
 class Composer:
     """Puts records together; those that follow each other with equal heads share their containers."""
 
-    def __init__(self, out: IO[bytes], options: WriteOptions) -> None:
+    def __init__(self, out: IO[bytes], options: GenericOptions) -> None:
         self._out, self._options = out, options
         self._write = ElementWriter(checked=options.validate)
         self._model: Model | None = None
@@ -166,7 +173,8 @@ class Composer:
     def _path(self, given: dict[str, Any]) -> tuple[Element, ...]:
         """The elements of a record body from the outside in; the order of its keys says nothing."""
         assert self._model is not None  # noqa: S101 - _begin() ran
-        left, of, path = dict(given), self._model.root.type, []
+        path: list[Element] = []
+        left, of = dict(given), self._model.root.type
         while left:
             inside = [of.elements[key] for key in left if key in of.elements]
             if len(inside) != 1:
@@ -184,9 +192,7 @@ class Composer:
     def _start(self, element: Element, head: Any, inner: Element) -> None:
         of = element.type
         try:
-            if not isinstance(head, dict):
-                raise WrongValue("VAL606", "an object is wanted")
-            given = {key: value for key, value in head.items() if value is not None and value != []}
+            given = present(head, of)
             names = list(of.elements)
             split = names.index(inner.name)
             inside = "".join(self._write.one(of.elements[n], given[n]) for n in names[: split + 1] if n in given)

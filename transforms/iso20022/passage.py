@@ -11,17 +11,19 @@ from typing import Any, NamedTuple
 from lxml import etree
 
 from bus import Rejected
+from transforms._plain_xml import Plain
+from transforms._xml import hardened, line_of, local, refusal, spelled
 from transforms.iso20022.envelope import DOCUMENT, HEADER, envelope_data, header_data
 from transforms.iso20022.generic import ElementReader, xml_of
 from transforms.iso20022.model import Element, Model, model
 from transforms.iso20022.names import message_of
-from transforms.iso20022.plain import Plain
 from transforms.iso20022.schemas import available
-from transforms.iso20022.xml import hardened, line_of, local, refusal, spelled
 
 _BLOCK = 64 * 1024
+_FIRST = 4 * 1024
 _LONGEST_HEAD = 8 << 20
 _OPEN, _CLOSE = b"<_>", b"</_>"
+_BEGINS_WITH_HEADER = re.compile(rb"\s*<(?:[\w.-]+:)?AppHdr[\s/>]")
 _SCHEMA_LOCATION = "{http://www.w3.org/2001/XMLSchema-instance}schemaLocation"
 
 
@@ -57,28 +59,18 @@ def beginning(file: Plain, reader: ElementReader) -> Beginning:
     """Read up to the first element of the message.
 
     Raises:
-        Rejected: what :func:`transforms.iso20022.xml.parse` raises; ``VAL403`` (no ISO 20022 message), ``VAL600`` (a
+        Rejected: what :func:`transforms._xml.parse` raises; ``VAL403`` (no ISO 20022 message), ``VAL600`` (a
             message that girobus has no schema of), ``SEC106`` (nothing of that within 8 MB).
     """
-    is_pair = False
+    file.file.seek(file.start)
+    is_pair = bool(_BEGINS_WITH_HEADER.match(file.file.read(_FIRST)))
     header: etree._Element | None = None
-    for element in _starts(file):
-        name = local(element)
-        if name == HEADER:
-            if element.getparent() is None:
-                is_pair = True
-                break
+    for element in _starts(file, _OPEN if is_pair else b""):
+        if local(element) == HEADER:
             header = element
         parent = element.getparent()
         if parent is not None and local(parent) == DOCUMENT:
-            return _begun(parent, header, reader, is_pair=False)
-    if is_pair:
-        for element in _starts(file, _OPEN):
-            if local(element) == HEADER:
-                header = element
-            parent = element.getparent()
-            if parent is not None and local(parent) == DOCUMENT:
-                return _begun(parent, header, reader, is_pair=True)
+            return _begun(parent, header, reader, is_pair=is_pair)
     text = "no element `Document` with a message in it"
     raise Rejected("VAL403", text, reason="FF01", hint="this is no message of ISO 20022")
 
@@ -125,7 +117,7 @@ def _blocks(file: Plain, before: bytes = b"") -> Iterator[bytes]:
     file.file.seek(file.start)
     if before:
         yield before
-    size = 4_096
+    size = _FIRST
     while block := file.file.read(size):
         yield block
         size = _BLOCK
@@ -210,7 +202,9 @@ class Passage:
     def _may_have_tails(self) -> bool:
         """Whether any start tag but the next of its kind follows an end tag of the path; more may be found than is."""
         names = [re.escape(self._begun.prefix + e.name).encode() for e in self._path]
-        pattern = re.compile(b"|".join(rb"</%b\s*>\s*<(?!/|%b[\s/>])" % (name, name) for name in names))
+        pattern = re.compile(
+            b"|".join(rb"(?:</%b\s*>|<%b(?:\s[^<>]*)?/>)\s*<(?!/|%b[\s/>])" % (name, name, name) for name in names)
+        )
         kept = b""
         for block in _blocks(self._file):
             kept += block
@@ -240,12 +234,11 @@ class Passage:
                 return
             if self.outermost is None:
                 self.outermost = element
-        elif depth >= len(self._tags) or element.tag != self._tags[depth]:
-            return
-        elif element.getparent() is not self._open[-1].element:
-            return
         else:
-            self._take_head(self._open[-1], depth - 1)
+            outer = self._open[-1]
+            if depth >= len(self._tags) or element.tag != self._tags[depth] or element.getparent() is not outer.element:
+                return
+            self._take_head(outer, depth - 1)
         self._counts[depth] += 1
         self._open.append(_Level(element, self._counts[depth]))
 
@@ -303,7 +296,7 @@ class Passage:
             return Piece(heads, None, level.number, place, error, xml_of(element).encode())
 
     def _forget(self) -> None:
-        """Take finished elements out of the tree; the last child stays, because the parser may still write behind it."""
+        """Take finished elements out of the tree, but for last children: the parser may still write behind them."""
         opened = [level.element for level in self._open]
         kept = []
         for element in self._done:
@@ -327,4 +320,3 @@ def _merged(head: dict[str, Any], tail: dict[str, Any]) -> dict[str, Any]:
         else:
             raise Rejected("VAL602", f"{name}: it stands twice where the schema has it once", place=name, reason="FF01")
     return merged
-

@@ -10,9 +10,9 @@ from xml.sax.saxutils import quoteattr
 from lxml import etree
 
 from bus import Finding
-from transforms.iso20022.plain import Plain
+from transforms._plain_xml import Plain
+from transforms._xml import hardened
 from transforms.iso20022.schemas import schema, without_values
-from transforms.iso20022.xml import hardened
 
 _BLOCK = 64 * 1024
 _MOST_FINDINGS = 1_000
@@ -70,7 +70,8 @@ class _Validation:
                     kept = self._started(kept[begin.start() :], begin.end() - begin.start())
                 end = self._end.search(kept)
                 cut = end.end() if end else max(kept.rfind(b"<"), 0)
-                yield from self._feed(kept[:cut], line, last=end is not None)
+                if cut:
+                    yield from self._feed(kept[:cut], line, last=end is not None)
                 kept = kept[cut:]
                 if end is None:
                     break
@@ -89,7 +90,10 @@ class _Validation:
 
     def _feed(self, data: bytes, line: int, *, last: bool) -> Iterator[tuple[int, str]]:
         pull = self._pull
-        pull.feed(data)
+        try:
+            pull.feed(data)
+        except etree.XMLSyntaxError:  # whoever reads the file tells where it is not well-formed
+            return
         for _, element in pull.read_events():
             self._root = element
         log = pull.feed_error_log
@@ -107,6 +111,6 @@ def _prune(root: etree._Element) -> None:
     element = root
     while len(element):
         last = element[-1]
-        for child in element[:-1]:
+        for child in list(element)[:-1]:
             element.remove(child)
         element = last
