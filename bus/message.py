@@ -2,7 +2,8 @@
 
 A body is plain data (``dict``, ``list``, ``str``, ``int``, ``Decimal``, ``bool``, ``None``), ``bytes``, a :class:`Blob`
 (content too big for memory) or a :class:`Group` (the members an aggregator collected). Dates are ISO 8601 strings,
-amounts ``{"value": Decimal, "currency": "EUR"}``. Nobody changes a body in place: steps make new ones.
+amounts ``{"value": Decimal, "currency": "EUR"}``. Nobody changes a body in place: steps make new ones. Plain data holds
+no circles, so the garbage collector need not follow messages (``gc=False``).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bus.errors import Rejected
 ENVELOPE_VERSION = 1
 
 
-class Sequence(msgspec.Struct, frozen=True, array_like=True):
+class Sequence(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """EIP Message Sequence: this message is part ``index`` (from 0) of the batch with ledger number ``batch``.
 
     ``reported`` is true once the batch knows this child's outcome; what happens later belongs to a late group.
@@ -30,7 +31,7 @@ class Sequence(msgspec.Struct, frozen=True, array_like=True):
     reported: bool = False
 
 
-class Headers(msgspec.Struct, frozen=True, array_like=True, omit_defaults=False):
+class Headers(msgspec.Struct, frozen=True, array_like=True, omit_defaults=False, gc=False):
     """What the bus itself knows of a message. Nothing that comes from outside can set these.
 
     Attributes:
@@ -85,7 +86,7 @@ class Group(msgspec.Struct, frozen=True, array_like=True):
     key: tuple[Any, ...] = ()
 
 
-class Message(msgspec.Struct, frozen=True, array_like=True):
+class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """EIP Message: ``headers`` for the bus, ``properties`` for the user (plain data), ``body``."""
 
     headers: Headers
@@ -95,9 +96,9 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     def with_body(self, body: Any, *, content_type: str | None = None) -> Message:
         """The same message (same id) with another body, as a translator returns it."""
         headers = self.headers
-        if content_type is not None and content_type != headers.content_type:
-            headers = msgspec.structs.replace(headers, content_type=content_type)
-        return Message(headers, body, self.properties)
+        if content_type is None or content_type == headers.content_type:
+            return Message(headers, body, self.properties)
+        return Message(msgspec.structs.replace(headers, content_type=content_type), body, self.properties)
 
     def with_properties(self, **properties: Any) -> Message:
         """The same message with further user properties."""
@@ -118,14 +119,14 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
         return Message(changed, self.body, self.properties)
 
 
-class Send(msgspec.Struct, frozen=True):
+class Send(msgspec.Struct, frozen=True, gc=False):
     """A step's wish: put ``message`` on ``channel`` when the unit commits."""
 
     channel: str
     message: Message
 
 
-class Branch(msgspec.Struct, frozen=True):
+class Branch(msgspec.Struct, frozen=True, gc=False):
     """A container step's wish: let ``message`` run through its branch ``label`` (a key of ``StepSpec.flows()``)."""
 
     label: str
@@ -322,9 +323,10 @@ def with_field(body: Any, path: tuple[str, ...], value: Any) -> Any:
 
 
 _PLAIN, _BYTES, _BLOB, _GROUP = 0, 1, 2, 3
+_KINDS: dict[type, int] = {dict: _PLAIN, bytes: _BYTES, Blob: _BLOB, Group: _GROUP}
 
 
-class _Envelope(msgspec.Struct, frozen=True, array_like=True):
+class _Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The stored form: version, kind of body, message."""
 
     version: int
@@ -342,13 +344,9 @@ _decoder = msgspec.json.Decoder(_Envelope, float_hook=Decimal)
 def encode(message: Message) -> bytes:
     """Store a message as versioned JSON; Decimals keep every digit."""
     body = message.body
-    kind = _PLAIN
-    if isinstance(body, bytes):
-        kind = _BYTES
-    elif isinstance(body, Blob):
-        kind = _BLOB
-    elif isinstance(body, Group):
-        kind = _GROUP
+    kind = _KINDS.get(type(body))
+    if kind is None:
+        kind = _BYTES if isinstance(body, bytes) else _PLAIN
     return _encoder.encode(_Envelope(ENVELOPE_VERSION, kind, message))
 
 
@@ -365,7 +363,7 @@ def decode(raw: bytes) -> Message:
     if envelope.version != ENVELOPE_VERSION:
         raise Rejected("INT101", f"envelope version {envelope.version} is not known here", hint="upgrade girobus")
     message = envelope.message
-    if envelope.kind == _PLAIN:
+    if not envelope.kind:
         return message
     kinds: dict[int, type[Any]] = {_BYTES: bytes, _BLOB: Blob, _GROUP: Group}
     return Message(message.headers, msgspec.convert(message.body, kinds[envelope.kind]), message.properties)

@@ -307,7 +307,7 @@ class Store(Protocol):
 # ---------------------------------------------------------------- settlement
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """A message taken from a channel and the duty to settle it once (EIP Transactional Client).
 
     ``position`` is the channel's own mark of the row; the row stays until a settlement that names it commits.
@@ -329,7 +329,7 @@ class Gathering(msgspec.Struct, frozen=True):
     every: int = 0
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One line of a message's history, as the ledger packs it."""
 
     message: Message
@@ -429,13 +429,13 @@ class Settlement:
 
     def report(self, message: Message, outcome: str, *, batch: bool = True) -> None:
         """Count an outcome for the place, and for the message's batch if that is to be told and has not been."""
-        worth = message.headers.worth
-        currency, value = worth if worth is not None else ("", _ZERO)
+        headers = message.headers
+        currency, value = headers.worth or _NOTHING
         key = (outcome, currency)
-        count, total = self.tally.get(key, (0, _ZERO))
-        self.tally[key] = (count + 1, exact_sum(total, value))
-        sequence = message.headers.sequence
-        if batch and sequence is not None and not sequence.reported and not message.headers.copy:
+        known = self.tally.get(key)
+        self.tally[key] = (1, value) if known is None else (known[0] + 1, exact_sum(known[1], value))
+        sequence = headers.sequence
+        if batch and sequence is not None and not sequence.reported and not headers.copy:
             book = self.reports.setdefault(sequence.batch, {})
             count, total = book.get(key, (0, _ZERO))
             book[key] = (count + 1, exact_sum(total, value))
@@ -444,6 +444,7 @@ class Settlement:
 MoneyTotalsByOutcome = dict[tuple[str, str], tuple[int, Decimal]]
 """(outcome, currency) -> (count, exact sum)."""
 _ZERO = Decimal(0)
+_NOTHING = ("", _ZERO)
 
 
 class Broker(Protocol):

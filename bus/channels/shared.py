@@ -106,11 +106,10 @@ class SharedBroker(StoreBroker):
         if len(gone) != len(ids):
             raise Retryable("SYS122", "another process has settled this already", hint="nothing: it is done")
 
-    def _append(self, tx: Transaction, rows: list[tuple[Channel, bytes]]) -> None:
+    def _append(self, tx: Transaction, channel: Channel, payloads: list[bytes]) -> None:
         """Positions come from the database, one after the other for all processes."""
-        lanes, payloads = [state.main for state, _ in rows], [payload for _, payload in rows]
         tx.execute(
-            f"INSERT INTO queued SELECT (lane << {SHIFT}) + nextval('queue_position'), payload "  # noqa: S608 - a constant
-            "FROM unnest(CAST(? AS BIGINT[]), CAST(? AS BYTEA[])) AS sent (lane, payload)",
-            (lanes, payloads),
+            "INSERT INTO queued SELECT ? + nextval('queue_position'), payload "
+            "FROM unnest(CAST(? AS BYTEA[])) AS sent (payload)",
+            (channel.main << SHIFT, payloads),
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from bus.errors import Rejected
-from bus.message import NULL_ID, Message, Sequence, encode, salvage
+from bus.message import NULL_ID, Message, Sequence, decode, encode, salvage
 from bus.ports import Chunk, Cursor, Delivery, Settlement, Store, Transaction
 
 SHIFT = 35  # 34 billion positions a lane, 268 million lanes
@@ -107,7 +107,10 @@ class StoreBroker:
             rows = self._rows(lane, most)
             if rows:
                 state.last = lane
-                return [Delivery(channel, position, self._read(lane, payload)) for position, payload in rows]
+                try:
+                    return [Delivery(channel, position, decode(payload)) for position, payload in rows]
+                except Rejected:  # one of them is damaged
+                    return [Delivery(channel, position, self._read(lane, payload)) for position, payload in rows]
         return []
 
     def _rows(self, lane: int, most: int) -> list[tuple[int, bytes]]:
@@ -184,26 +187,25 @@ class StoreBroker:
         """Insert messages at the end of their channels; returns the names of the channels."""
         if not puts:
             return set()
-        rows: list[tuple[Channel, bytes]] = []
-        names: set[str] = set()
+        payloads: dict[str, list[bytes]] = {}
         for name, message in puts:
-            name = self._alias.get(name, name)  # noqa: PLW2901 - the real name
+            real = self._alias.get(name, name)
+            if real not in payloads:
+                payloads[real] = []
+            payloads[real].append(encode(message))
+        for name, rows in payloads.items():
             state = self._channels.get(name)
             if state is None:
                 raise Rejected("INT111", f"channel `{name}` was never declared", hint="report this")
-            rows.append((state, encode(message)))
-            names.add(name)
-        self._append(tx, rows)
-        return names
+            self._append(tx, state, rows)
+        return set(payloads)
 
-    def _append(self, tx: Transaction, rows: list[tuple[Channel, bytes]]) -> None:
-        """Payloads to the end of the main lanes of their channels."""
-        placed: list[tuple[int, bytes]] = []
+    def _append(self, tx: Transaction, channel: Channel, payloads: list[bytes]) -> None:
+        """Payloads to the end of the main lane of a channel."""
         with self._lock:
-            for state, payload in rows:
-                placed.append((state.next, payload))
-                state.next += 1
-        tx.executemany("INSERT INTO queued VALUES (?, ?)", placed)
+            first = channel.next
+            channel.next += len(payloads)
+        insert(tx, first, payloads)
 
     # ------------------------------------------------------------ batches
 
@@ -212,9 +214,8 @@ class StoreBroker:
 
         def work(tx: Transaction) -> Cursor:
             at = cursor or self._book.begin_batch(tx, chunk, self._new_lane(tx, chunk.channel, "hidden"))
-            base = (at.lane << SHIFT) + at.next_index
             children = self._book.add_children(tx, chunk, at)
-            tx.executemany("INSERT INTO queued VALUES (?, ?)", ((base + n, encode(m)) for n, m in enumerate(children)))
+            insert(tx, (at.lane << SHIFT) + at.next_index, [encode(child) for child in children])
             return Cursor(at.batch, at.lane, at.next_index + chunk.count)
 
         return self._store.commit("stage-batch", work)
@@ -290,3 +291,8 @@ class StoreBroker:
 def lane_range(lane: int) -> tuple[int, int]:
     """The positions of a lane: from the first on, below the second."""
     return lane << SHIFT, (lane + 1) << SHIFT
+
+
+def insert(tx: Transaction, first: int, payloads: list[bytes]) -> None:
+    """Store messages under consecutive positions."""
+    tx.executemany("INSERT INTO queued VALUES (?, ?)", zip(range(first, first + len(payloads)), payloads, strict=True))

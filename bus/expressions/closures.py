@@ -189,6 +189,16 @@ def equals_text(one: Run, text: str) -> Run:
     return run
 
 
+def differs_from_text(one: Run, text: str) -> Run:
+    """``!=`` with a text literal."""
+
+    def run(value: Any) -> bool:
+        found = one(value)
+        return found != text if type(found) is str else found is None or not equal(found, text)
+
+    return run
+
+
 def equals(one: Run, other: Run) -> Run:
     """``==`` of any two parts."""
 

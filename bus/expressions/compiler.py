@@ -216,9 +216,8 @@ class _Compiler:
                 return closures.order_against(operator, one, right.value)
             return closures.order(operator, one, other)
         if right.kind == "literal" and type(right.value) is str:
-            found = closures.equals_text(one, right.value)
-        else:
-            found = closures.equals(one, other)
+            return (closures.equals_text if operator == "eq" else closures.differs_from_text)(one, right.value)
+        found = closures.equals(one, other)
         return found if operator == "eq" else lambda value: not found(value)
 
     # ------------------------------------------------------------ functions

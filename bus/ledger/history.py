@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from bus.message import Headers, Message
+from bus.message import Message
 from bus.money import exact_sum
 from bus.ports import Event, MoneyTotalsByOutcome
 
@@ -27,12 +27,12 @@ _unpack = msgspec.msgpack.Decoder()
 
 def write(tx: Any, place: str, version: int, now: int, events: list[Event], joined: Joined = NOBODY) -> None:
     """Store the events of one commit; numbers must be assigned. ``joined``: message id -> gatherings it went into."""
-    _store(tx, (place, version, now), [_item(event, joined) for event in events])
+    _store(tx, (place, version, now), _items(events, joined))
 
 
 def write_births(tx: Any, place: str, version: int, now: int, events: list[Event], joined: Joined = NOBODY) -> None:
     """As :func:`write`, for first events: with what must still be known when the message itself is long gone."""
-    items = [_item(event, joined) for event in events]
+    items = _items(events, joined)
     for item, event in zip(items, events, strict=True):
         headers = event.message.headers
         currency, amount = headers.worth or ("", "")
@@ -41,29 +41,41 @@ def write_births(tx: Any, place: str, version: int, now: int, events: list[Event
     _store(tx, (place, version, now), items)
 
 
-def _item(event: Event, joined: Joined) -> list[Any]:
-    headers = event.message.headers
-    item = [
-        headers.number,
-        bytes.fromhex(headers.id),
-        bytes.fromhex(headers.parent_id),
-        bytes.fromhex(headers.correlation_id),
-        event.outcome,
-        event.step,
-        headers.attempt,
-        event.code,
-        event.reason,
-        [_output(channel, m, headers) for channel, m in event.outputs],
-    ]
-    if joined and headers.id in joined:
-        item.append(joined[headers.id])
-    return item
+def _items(events: list[Event], joined: Joined) -> list[list[Any]]:
+    raw = bytes.fromhex
+    above = {"": b""}  # most messages of a commit come from the same few
+    items: list[list[Any]] = []
+    for event in events:
+        headers = event.message.headers
+        identity, parent, correlation = headers.id, headers.parent_id, headers.correlation_id
+        if parent not in above:
+            above[parent] = raw(parent)
+        if correlation not in above:
+            above[correlation] = raw(correlation)
+        outputs: list[list[Any]] = []
+        for channel, message in event.outputs:
+            outputs.append([channel] if message.headers.id == identity else _output(channel, message))
+        item = [
+            headers.number,
+            raw(identity),
+            above[parent],
+            above[correlation],
+            event.outcome,
+            event.step,
+            headers.attempt,
+            event.code,
+            event.reason,
+            outputs,
+        ]
+        if joined and identity in joined:
+            item.append(joined[identity])
+        items.append(item)
+    return items
 
 
-def _output(channel: str, message: Message, came: Headers) -> list[Any]:
-    """Where a message went; the same message is not written twice."""
-    headers = message.headers
-    return [channel] if headers.id == came.id else [channel, headers.number, bytes.fromhex(headers.id)]
+def _output(channel: str, message: Message) -> list[Any]:
+    """Where another message than the one that came went; the same message is not written twice."""
+    return [channel, message.headers.number, bytes.fromhex(message.headers.id)]
 
 
 def _store(tx: Any, row: tuple[str, int, int], items: list[list[Any]]) -> None:

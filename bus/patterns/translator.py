@@ -89,13 +89,18 @@ class TranslatorSpec(StepSpec):
 def _mapping(convert: Callable[[Any], Any]) -> Step:
     def step(message: Message) -> Iterable[Message | Effect]:
         body = message.body
-        if isinstance(body, bytes | Blob):
-            raise Rejected("VAL504", "a mapping needs plain data, the body is bytes", hint="put `parse` before")
-        if isinstance(body, Group):
-            raise Rejected("VAL505", "a mapping takes one message, not a group", hint="map before `aggregate`")
+        if type(body) is not dict:
+            _refuse_unless_plain(body)
         return (message.with_body(convert(body), content_type="application/json"),)
 
     return step
+
+
+def _refuse_unless_plain(body: Any) -> None:
+    if isinstance(body, bytes | Blob):
+        raise Rejected("VAL504", "a mapping needs plain data, the body is bytes", hint="put `parse` before")
+    if isinstance(body, Group):
+        raise Rejected("VAL505", "a mapping takes one message, not a group", hint="map before `aggregate`")
 
 
 def _writing(to: Any, resources: StepResources) -> Step:

@@ -31,9 +31,10 @@ class End(msgspec.Struct, frozen=True):
 
 
 class Trace(list[tuple[str, Any]]):
-    """(step id, effect) in order of appearance; ``at`` is the step being run, for errors."""
+    """(step id, effect) in order of appearance; ``at`` is the step being run, for errors; set it before running."""
 
-    at = ""
+    __slots__ = ("at",)
+    at: str
 
 
 Node = Callable[[Message, Trace], None]
@@ -284,8 +285,6 @@ def primary(out: Trace, came: Message) -> tuple[str, str]:
     Raises:
         Rejected: ``INT133`` when a step made several messages of one without saying which are copies.
     """
-    if len(out) == 1 and type(out[0][1]) is Send and not out[0][1].message.headers.copy:
-        return "sent", out[0][0]
     found: list[tuple[str, str]] = []
     for step, effect in out:
         outcome = _OUTCOMES.get(type(effect))

@@ -12,6 +12,7 @@ from bus.message import (
     NULL_ID,
     Converted,
     Group,
+    Headers,
     Hold,
     Join,
     Message,
@@ -64,12 +65,7 @@ class Worker:
             return 0
         name = channel.partition("#")[0]
         route = self._routes.pinned(name, deliveries[0].message.headers.version)
-        same = 1
-        while (
-            same < len(deliveries) and deliveries[same].message.headers.version == deliveries[0].message.headers.version
-        ):
-            same += 1
-        return self._handle(route, channel, deliveries[:same])
+        return self._handle(route, channel, _of_one_version(deliveries))
 
     def holds_true(self, channel: str, predicate: str, message: Message) -> bool:
         """Whether the predicate of a held message lets it go now; an error in it keeps holding.
@@ -88,9 +84,10 @@ class Worker:
 
     def _handle(self, route: CompiledRoute, channel: str, deliveries: list[Delivery]) -> int:
         settlement = Settlement(channel, route.version)
+        segment = route.segments.get(channel) or Segment(channel, _no_segment)
         done: list[Delivery] = []
         for delivery in deliveries:
-            splits = self._run_one(route, channel, delivery.message, settlement, first=not done)
+            splits = self._run_one(route, segment, delivery.message, settlement, first=not done)
             if splits and done:
                 break  # a split is a unit of its own: settle what is ready, it comes first next time
             done.append(delivery)
@@ -108,25 +105,34 @@ class Worker:
                     self._handle(route, channel, [delivery])
         return len(done)
 
-    def _run_one(self, route: CompiledRoute, channel: str, message: Message, into: Settlement, *, first: bool) -> bool:
+    def _run_one(
+        self, route: CompiledRoute, segment: Segment, message: Message, into: Settlement, *, first: bool
+    ) -> bool:
         """Run one message and book its effects; true when it ended in a split (booked only when ``first``)."""
         out = Trace()
+        out.at = ""
+        headers = message.headers
         try:
-            self._check_in(message)
-            _segment(route, channel).run(message, out)
+            if headers.expires_at or headers.id == NULL_ID:
+                self._check_in(headers)
+            segment.run(message, out)
+            if len(out) == 1 and type(out[0][1]) is Send and type(message.body) is not Group:
+                step, effect = out[0]
+                if not effect.message.headers.copy:
+                    _book_one(route, message, effect, step, into)
+                    return False
             verdict = primary(out, message)
-            if any(type(effect) is Split for _, effect in out):
+            if route.splitters and any(type(effect) is Split for _, effect in out):
                 if first:
-                    self._split(route, (message, channel), out, verdict, into)
+                    self._split(route, (message, segment.channel), out, verdict, into)
                 return True
             _book(route, message, out, verdict, into)
         except Exception as error:  # noqa: BLE001 - whatever a step raises is the verdict on its message alone
             into.open_batches.clear()
-            self._fail(route, channel, message, error, out.at, into)
+            self._fail(route, segment.channel, message, error, out.at, into)
         return False
 
-    def _check_in(self, message: Message) -> None:
-        headers = message.headers
+    def _check_in(self, headers: Headers) -> None:
         if headers.id == NULL_ID:
             raise Rejected("INT101", "a stored message cannot be decoded", hint="its bytes are in the dead letter")
         if headers.expires_at and headers.expires_at <= self._clock.now():
@@ -153,6 +159,7 @@ class Worker:
                         parent = parent.with_headers(number=message.headers.number)
                     into.open_batches.append(book.store(step, parent))
             rest = Trace()
+            rest.at = out.at
             rest.extend((step, effect) for step, effect in out if not isinstance(effect, Split))
             _book(route, message, rest, verdict, into)
         except Exception as error:
@@ -256,11 +263,15 @@ def _late(member: Message) -> Message:
     return member.with_headers(sequence=msgspec.structs.replace(sequence, reported=True))
 
 
-def _segment(route: CompiledRoute, channel: str) -> Segment:
-    segment = route.segments.get(channel)
-    if segment is None:
-        raise Rejected("CFG167", f"this version has no segment `{channel}`", hint="bus cases retry moves it on")
-    return segment
+def _of_one_version(deliveries: list[Delivery]) -> list[Delivery]:
+    """Those at the beginning that are pinned to the same version of the route."""
+    version = deliveries[0].message.headers.version
+    others = (n for n, delivery in enumerate(deliveries) if delivery.message.headers.version != version)
+    return deliveries[: next(others, len(deliveries))]
+
+
+def _no_segment(_message: Message, _out: Trace) -> None:
+    raise Rejected("CFG167", "this version has no such segment any more", hint="bus cases retry moves it on")
 
 
 def refuse(route: CompiledRoute, message: Message, error: Rejected, into: Settlement) -> None:
@@ -304,9 +315,6 @@ def _book(route: CompiledRoute, message: Message, out: Trace, verdict: tuple[str
     What can be refused is refused before anything is booked: a unit must not be sent and be a dead letter as well.
     """
     outcome, step = verdict
-    if outcome == "sent" and len(out) == 1 and not isinstance(message.body, Group):
-        _book_one(route, message, out[0][1], step, into)
-        return
     outputs: list[tuple[str, Message]] = []
     worth = message.headers.worth
     for (at, effect), (goes, place) in zip(out, [_leaving(route, message, at, e) for at, e in out], strict=True):
@@ -337,12 +345,15 @@ def _book(route: CompiledRoute, message: Message, out: Trace, verdict: tuple[str
 
 def _book_one(route: CompiledRoute, message: Message, effect: Send, step: str, into: Settlement) -> None:
     """A message that goes one way and does nothing else: what nearly all do, so nothing here is paid for in vain."""
-    sent = _worthy(route, message, effect.message)
+    sent = effect.message
+    if sent.body is not message.body:
+        sent = _worthy(route, message, sent)
     headers = sent.headers
     if headers.attempt or headers.sequence is not None:
         sent = sent.with_headers(attempt=0, sequence=_told(headers.sequence))
-    into.puts.append((effect.channel, sent))
-    into.events.append(Event(message, "sent", step, outputs=((effect.channel, sent),)))
+    output = (effect.channel, sent)
+    into.puts.append(output)
+    into.events.append(Event(message, "sent", step, "", "", (output,)))
     if message.headers.worth is None and headers.worth is not None:
         message = message.with_headers(worth=headers.worth)
     into.report(message, "sent")
@@ -429,12 +440,12 @@ def _worthy(route: CompiledRoute, came: Message, goes: Message) -> Message:
     Raises:
         Rejected: ``INT132``.
     """
-    if goes.body is came.body or still_worth(route, goes.body, goes.headers.worth):
+    before = goes.headers.worth
+    if goes.body is came.body or still_worth(route, goes.body, before):
         return goes
     now = worth_of(route, goes.body)
     if now is None:
         return goes
-    before = goes.headers.worth
     if before is None:
         return goes.with_headers(worth=now)
     if before != now:

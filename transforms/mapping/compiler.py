@@ -107,7 +107,7 @@ class _Compiler:
             node = tree
             for parent in parents:
                 node = node.setdefault(parent, {})
-            node[key] = (self._field(field), target, field.reason)
+            node[key] = (self._field(field), field.omit_empty, target, field.reason)
         return _assembled(tree)
 
     def _field(self, field: FieldSpec) -> Compiled:
@@ -118,9 +118,7 @@ class _Compiler:
             )
         if field.default is not None:
             get = _with_default(get, field.default)
-        if field.required:
-            get = _demanded(get)
-        return _without_empty(get) if field.omit_empty else get
+        return _demanded(get) if field.required else get
 
     def _source(self, field: FieldSpec) -> Compiled:
         if field.lookup:
@@ -196,31 +194,33 @@ class _Compiler:
 
 def _assembled(tree: dict[str, Any]) -> Compiled:
     """One object of the target with all of its fields that have a value; an object within without any is left out."""
-    plan = [(key, *leaf) if isinstance(leaf, tuple) else (key, _within(leaf), "", "") for key, leaf in tree.items()]
+    plan = [(key, *(leaf if isinstance(leaf, tuple) else _within(leaf))) for key, leaf in tree.items()]
+    where = {key: (target, reason) for key, _, _, target, reason in plan}
+    plain = [(key, get, omit) for key, get, omit, _, _ in plan]
 
     def run(source: Any) -> dict[str, Any]:
         out: dict[str, Any] = {}
-        entry = plan[0]
+        key = ""
         try:
-            for entry in plan:
-                value = entry[1](source)
-                if value is None:
+            for key, get, omit in plain:
+                value = get(source)
+                if value is None or (not value and omit and value in _EMPTY):
                     continue
                 if type(value) is float:
                     _refuse_float()
-                out[entry[0]] = value
+                out[key] = value
         except Rejected as error:
-            if not entry[2]:
+            target, reason = where[key]
+            if not target:
                 raise  # an object within has said where
-            raise _at(entry[2], entry[3], error) from error
+            raise _at(target, reason, error) from error
         return out
 
     return run
 
 
-def _within(tree: dict[str, Any]) -> Compiled:
-    inner = _assembled(tree)
-    return lambda source: inner(source) or None
+def _within(tree: dict[str, Any]) -> tuple[Compiled, bool, str, str]:
+    return _assembled(tree), True, "", ""
 
 
 def _refuse_float() -> NoReturn:
@@ -231,7 +231,7 @@ def _only_when(condition: Compiled, get: Compiled, otherwise: Compiled | None = 
     def conditional(source: Any) -> Any:
         met = condition(source)
         # JMESPath truth: the number 0 is true, all that is empty is not.
-        if met is None or met is False or met in _EMPTY:
+        if not met and (met is None or met is False or met in _EMPTY):
             return otherwise(source) if otherwise is not None else None
         return get(source)
 
@@ -292,25 +292,17 @@ def _with_default(get: Compiled, default: str) -> Compiled:
 def _demanded(get: Compiled) -> Compiled:
     def demanded(source: Any) -> Any:
         value = get(source)
-        if value is None or value in _EMPTY:
+        if value is None or (not value and value in _EMPTY):
             raise Rejected("MAP110", "the source has no value for it", hint="it is required")
         return value
 
     return demanded
 
 
-def _without_empty(get: Compiled) -> Compiled:
-    def given(source: Any) -> Any:
-        value = get(source)
-        return None if value in _EMPTY else value
-
-    return given
-
-
 def _list(items: list[Compiled]) -> Compiled:
     def collected(source: Any) -> list[Any]:
         found = [get(source) for get in items]
-        return [value for value in found if value is not None and value not in _EMPTY]
+        return [value for value in found if value or (value is not None and value not in _EMPTY)]
 
     return collected
 
