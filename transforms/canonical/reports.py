@@ -175,10 +175,8 @@ class EntryTransaction(Shape):
     """Its own transaction code."""
     counterparty: Counterparty = Counterparty()
     """The other side; of a reversal, the other side of the original payment."""
-    debtor: Counterparty | None = None
-    """Who paid, with account and bank."""
-    creditor: Counterparty | None = None
-    """Who was paid, with account and bank."""
+    own: Counterparty | None = None
+    """The account's own side as the payment names it."""
     ultimate_debtor: Counterparty | None = None
     """On whose behalf it was paid."""
     ultimate_creditor: Counterparty | None = None

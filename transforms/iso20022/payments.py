@@ -7,8 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from bus import Part, Rejected
+from transforms.iso20022.fields import inner
+from transforms.iso20022.forms import Form, reader
 from transforms.iso20022.opening import Opening
 from transforms.iso20022.parties import account, account_paths, placed, remittance
+from transforms.iso20022.party_forms import PARTY
+from transforms.iso20022.payment_forms import CREDIT_TRANSFER, CREDIT_TRANSFER_BLOCK, PLAIN_CREDIT_TRANSFER
 from transforms.iso20022.shapes import Node, Values, walk
 from transforms.iso20022.stream import Event, Record
 from transforms.iso20022.values import amount, day, number
@@ -49,6 +53,22 @@ _ADDRESS = {
     "street": "StrtNm",
     "building": "BldgNb",
 }
+
+_READ_APART = {
+    *_TYPE_NAMES,
+    "instruction_id",
+    "end_to_end_id",
+    "uetr",
+    "amount",
+    "equivalent",
+    "payment_information_id",
+    "execution_date",
+    "count",
+    "total",
+}
+_REST_OF_TRANSACTION: Form = tuple(f for f in CREDIT_TRANSFER if f.key not in _READ_APART)
+_REST_OF_BLOCK: Form = tuple(f for f in CREDIT_TRANSFER_BLOCK if f.key not in _READ_APART)
+_INITIATING_PARTY: Form = (inner("initiating_party", "InitgPty", PARTY),)
 
 Build = Callable[[Values, "Block"], dict[str, Any]]
 
@@ -93,8 +113,8 @@ class Totals:
 class Block:
     """One payment information block: what its payments have in common."""
 
-    def __init__(self, head: Record, message_id: str) -> None:
-        """From the head of a ``PmtInf``.
+    def __init__(self, head: Record, message: dict[str, Any]) -> None:
+        """From the head of a ``PmtInf``; ``message`` has what its payments share with all of the message.
 
         Raises:
             Rejected: ``VAL413``: the execution date is no day.
@@ -104,11 +124,16 @@ class Block:
         name, count, total, when, debtor, iban, other, currency, bic = node.columns(*_BLOCK)(values)
         self.totals = Totals(count, total)
         self.common: dict[str, Any] = {
-            "message_id": message_id,
+            **message,
             "payment_information_id": name.strip(),
             "debtor": _party(debtor, account(iban, other, currency), bic, _address(node, "Dbtr/PstlAdr")(values)),
             "execution_date": day(when) if when.strip() else "",
         }
+        merge(self.common, _REST_OF_BLOCK, node, values)
+        if self.common.get("method") == "TRF":
+            del self.common["method"]
+        if self.common.get("initiating_party") == {"name": self.common["debtor"]["name"]}:
+            del self.common["initiating_party"]
         self.types = _types(node)(values)
 
     def read(self, record: Record) -> dict[str, Any]:
@@ -117,6 +142,20 @@ class Block:
         if plan is None:
             plan = record.node.plan = _payment(record.node)
         return plan(record.values, self)
+
+
+def merge(into: dict[str, Any], form: Form, node: Node, values: Values) -> None:
+    """Add what an element that is read once has of a form."""
+    rest = reader(form, node)
+    if rest is not None:
+        add(into, rest(values))
+
+
+def add(into: dict[str, Any], found: dict[str, Any]) -> None:
+    """Add fields; those of a party or of the remittance information to what there is of it."""
+    for name, value in found.items():
+        there = into.get(name)
+        into[name] = there | value if isinstance(there, dict) and isinstance(value, dict) else value
 
 
 def _party(name: str, of: dict[str, Any] | None, bic: str, address: dict[str, Any] | None) -> dict[str, Any]:
@@ -155,6 +194,7 @@ def _payment(node: Node) -> Build:
     pick = node.columns(*_TRANSACTION)
     types, address, texts = _types(node), _address(node, "Cdtr/PstlAdr"), remittance(node)
     invoices = [found.index("Nb|RfrdDocNb") for found in node.all("RmtInf/Strd/RfrdDocInf")]
+    rest = None if PLAIN_CREDIT_TRANSFER.issuperset(node.leaves()) else reader(_REST_OF_TRANSACTION, node)
 
     def read(values: Values, block: Block) -> dict[str, Any]:
         instruction, end_to_end, uetr, text, currency, name, iban, other, held_in, bic, purpose = pick(values)
@@ -175,6 +215,8 @@ def _payment(node: Node) -> Build:
         }
         if purpose:
             payment["purpose"] = purpose.strip()
+        if rest is not None:
+            add(payment, rest(values))
         return payment
 
     return read
@@ -182,27 +224,27 @@ def _payment(node: Node) -> Build:
 
 def value_of(record: Record) -> Decimal | None:
     """The amount of a transaction as far as it is a number, for control sums."""
-    return number(record.values[record.node.index(_TRANSACTION[3])])
+    return number(record.values[record.node.index(f"{_TRANSACTION[3]}|InstdAmt|IntrBkSttlmAmt|RtrdIntrBkSttlmAmt")])
 
 
-def payments(events: Iterable[Event]) -> Iterator[Part]:
-    """All payments of a message.
+def payments(events: Iterable[Event], kind: Callable[[Record, dict[str, Any]], Block] = Block) -> Iterator[Part]:
+    """All payments of a message, whose payment information blocks are of a ``kind``.
 
     Raises:
         Rejected: ``VAL422`` or ``VAL423``: number or control sum of a block or of the whole message is wrong.
     """
     whole: Totals | None = None
     block: Block | None = None
-    message_id = ""
+    message: dict[str, Any] = {}
     for event in events:
         if event.kind == "message":
             if whole is not None:
                 whole.prove("GrpHdr")
-            whole, message_id = group_totals(event.records[0])
+            whole, message = group_totals(event.records[0])
         elif event.kind == "container":
             head = event.records[0]
             try:
-                block = Block(head, message_id)
+                block = kind(head, message)
             except Rejected as error:
                 raise placed(error, head.place()) from None
         elif event.kind == "records" and block is not None and whole is not None:
@@ -229,8 +271,10 @@ def _parts(records: list[Record], block: Block, whole: Totals) -> Iterator[Part]
         yield part
 
 
-def group_totals(message: Record) -> tuple[Totals, str]:
-    """Declared totals and message id of a message's group header."""
+def group_totals(message: Record) -> tuple[Totals, dict[str, Any]]:
+    """Declared totals of a message's group header, and what its payments share: message id, initiating party."""
     node, values = walk(Opening.group_header(message.element))
     count, total, name = node.columns("NbOfTxs", "CtrlSum", "MsgId|GrpId")(values)
-    return Totals(count, total), name.strip()
+    shared: dict[str, Any] = {"message_id": name.strip()}
+    initiating = reader(_INITIATING_PARTY, node)
+    return Totals(count, total), shared | (initiating(values) if initiating is not None else {})

@@ -10,7 +10,7 @@ element by element.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -65,6 +65,14 @@ class Node:
                 if index != _ABSENT:
                     return index
         return _ABSENT
+
+    def leaves(self, at: str = "") -> Iterator[str]:
+        """Paths of all elements below that have a text, some more than once."""
+        for child in self.children:
+            path = f"{at}/{child.name}" if at else child.name
+            if child.text != _ABSENT:
+                yield path
+            yield from child.leaves(path)
 
     def columns(self, *paths: str) -> Callable[[Values], tuple[str, ...]]:
         """A function that picks the values of these paths (two or more) out of a record; empty text where absent."""

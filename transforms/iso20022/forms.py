@@ -1,0 +1,220 @@
+"""Tables that say where the fields of a canonical shape stand in ISO 20022; reading and writing use the same ones.
+
+A form is a tuple of :class:`Field`. Its path is what all versions of all messages call the element, ``A/B|C/D`` where
+they differ: reading takes the first that a record has, writing the first that the schema of the version has, and puts
+elements into the order of the schema. So a table holds no version and no order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from transforms.iso20022.grammar import Kind
+from transforms.iso20022.shapes import Node, Values
+
+Read = Callable[[Values], Any]
+"""The value of a field out of a record; None when it is not there."""
+Write = Callable[[Any], str]
+"""An element, or all elements of a list, as text; empty for a value that there is no element for."""
+
+
+class Pen(Protocol):
+    """How values become character data of one file."""
+
+    def text(self, value: str) -> str:
+        """A text in the characters that the bank takes, escaped."""
+        ...
+
+    def lost(self, field: str) -> None:
+        """A field has a value and the version no place for it; may raise Rejected."""
+        ...
+
+
+class Codec(Protocol):
+    """One kind of field."""
+
+    def reader(self, nodes: Sequence[Node]) -> Read | None:
+        """A reader for the elements that the path leads to; None when they hold nothing of that kind."""
+        ...
+
+    def writer(self, tag: str, kind: Kind, pen: Pen) -> Write | None:
+        """A writer of elements named ``tag``; None when the type has no room for such a value."""
+        ...
+
+
+class Field(NamedTuple):
+    """One field of a form.
+
+    Attributes:
+        key: name in the canonical object; ``a.b`` goes down, ``a.0`` is a place in a list.
+        path: where it stands below the element of the form; empty for the element itself.
+        codec: how it is read and written.
+    """
+
+    key: str
+    path: str
+    codec: Codec
+
+
+Form = tuple[Field, ...]
+
+
+def below(form: Form, *places: str, key: str = "") -> Form:
+    """The form for an element that stands at the first of ``places`` that there is; ``key`` is put before the keys."""
+    before = f"{key}." if key else ""
+    return tuple(Field(before + f.key, "|".join(_joined(p, f.path) for p in places), f.codec) for f in form)
+
+
+def _joined(place: str, path: str) -> str:
+    return "|".join("/".join(filter(None, (place, one))) for one in path.split("|"))
+
+
+def reader(form: Form, node: Node) -> Callable[[Values], dict[str, Any]] | None:
+    """A reader of all that a shape has of a form; None when it has nothing of it. Only what is there becomes a key."""
+    steps: list[tuple[str, Read]] = []
+    for key, path, codec in form:
+        for one in path.split("|"):
+            nodes = node.all(one) if one else [node]
+            read = codec.reader(nodes) if nodes else None
+            if read is not None:
+                steps.append((key, read))
+                break
+    if not steps:
+        return None
+    flat = [step for step in steps if "." not in step[0]]
+    deep = [(key.split("."), read) for key, read in steps if "." in key]
+
+    def read_all(values: Values) -> dict[str, Any]:
+        found = {key: value for key, read in flat if (value := read(values)) is not None}
+        for keys, read in deep:
+            value = read(values)
+            if value is not None:
+                _put(found, keys, value)
+        return found
+
+    return read_all
+
+
+def _put(target: Any, keys: Sequence[str], value: Any) -> None:
+    """Put a value where its key leads to; a number is a place of a list, whose empty places are left out."""
+    for key, following in zip(keys, [*keys[1:], ""], strict=True):
+        fresh: Any = value if not following else [] if following.isdigit() else {}
+        if isinstance(target, list):
+            if not following or int(key) >= len(target):
+                target.append(fresh)
+            target = target[-1]
+        elif not following:
+            target[key] = fresh
+        else:
+            target = target.setdefault(key, fresh)
+
+
+class _Place:
+    """An element in the making: the writers of its parts, by the names of the elements below."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.inner: dict[str, _Place] = {}
+        self.leaves: list[Write] = []
+
+    def at(self, path: str) -> _Place:
+        place = self
+        for name in path.split("/") if path else ():
+            if name not in place.inner:
+                place.inner[name] = _Place(place.kind.elements[name])
+            place = place.inner[name]
+        return place
+
+    def parts(self, before: str = "", after: str = "") -> list[Write]:
+        """Writers of the content in the order of the schema, of all elements before or after one if so wanted."""
+        order = list(self.kind.elements)
+        if before:
+            order = order[: order.index(before)]
+        if after:
+            order = order[order.index(after) + 1 :]
+        found: list[Write] = []
+        for name in order:
+            place = self.inner.get(name)
+            if place is None:
+                continue
+            found += place.leaves
+            below = place.parts()
+            if below:
+                found.append(_wrapped(name, below))
+        return found
+
+
+def _wrapped(tag: str, parts: list[Write]) -> Write:
+    if len(parts) == 1:
+        part = parts[0]
+        return lambda of: f"<{tag}>{inner}</{tag}>" if (inner := part(of)) else ""
+    return lambda of: f"<{tag}>{inner}</{tag}>" if (inner := "".join([part(of) for part in parts])) else ""
+
+
+def writer(form: Form, kind: Kind, pen: Pen, *, before: str = "", after: str = "") -> Write:
+    """A writer of the content of an element of this type: what stands before or after the element named so, or all.
+
+    A value for which the version has no element goes to :meth:`Pen.lost`.
+    """
+    root = _Place(kind)
+    placed = {field.key for field in form if _place(root, field, pen)}
+    lost = dict.fromkeys(field.key for field in form if field.key not in placed)
+    parts = root.parts(before, after)
+    if not after:  # told once
+        parts += [_lost(key, pen) for key in lost]
+    if len(parts) == 1:
+        return parts[0]
+    return lambda of: "".join([part(of) for part in parts])
+
+
+def _place(root: _Place, field: Field, pen: Pen) -> bool:
+    for path in field.path.split("|"):
+        kind = root.kind.below(path)
+        write = field.codec.writer(path.rpartition("/")[2], kind, pen) if kind is not None else None
+        if write is not None:
+            root.at(path).leaves.append(_of(field.key, write))
+            return True
+    return False
+
+
+def _of(key: str, write: Write) -> Write:
+    """A writer of the whole object from the writer of one field."""
+    if "." not in key:
+
+        def one(of: Any) -> str:
+            value = of.get(key)
+            return write(value) if value is not None else ""
+
+        return one
+    keys = key.split(".")
+
+    def deep(of: Any) -> str:
+        value = dig(of, keys)
+        return write(value) if value is not None else ""
+
+    return deep
+
+
+def dig(of: Any, keys: Sequence[str]) -> Any:
+    """The value where the keys lead to; None when it is not there."""
+    for key in keys:
+        if isinstance(of, dict):
+            of = of.get(key)
+        elif isinstance(of, list | tuple) and int(key) < len(of):
+            of = of[int(key)]
+        else:
+            return None
+    return of
+
+
+def _lost(key: str, pen: Pen) -> Write:
+    keys = key.split(".")
+
+    def tell(of: Any) -> str:
+        value = dig(of, keys)
+        if value is not None and value not in ("", [], {}, ()):
+            pen.lost(key)
+        return ""
+
+    return tell
