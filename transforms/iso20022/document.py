@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO, Literal
 
 from bus import Finding, Part, Rejected
 from transforms._plain_xml import Plain, plain
-from transforms.iso20022 import payments, schemas, statements, statuses
+from transforms.iso20022 import cancellations, payments, schemas, statements, statuses
+from transforms.iso20022.debits import DebitBlock
+from transforms.iso20022.interbank import InterbankMessage, ReturnMessage
 from transforms.iso20022.names import USUAL
 from transforms.iso20022.opening import Opening, opening
-from transforms.iso20022.stream import Check, Segment, events
+from transforms.iso20022.stream import Check, Event, Segment, events
 
 _MOST_FINDINGS = 1_000
+READERS: dict[str, Callable[[Iterator[Event]], Iterator[Part]]] = {
+    "pain.001": payments.payments,
+    "pain.002": statuses.statuses,
+    "pain.007": cancellations.reversals,
+    "pain.008": partial(payments.payments, kind=DebitBlock),
+    "pacs.002": statuses.statuses,
+    "pacs.004": partial(payments.payments, kind=ReturnMessage),
+    "pacs.008": partial(payments.payments, kind=InterbankMessage),
+    "camt.029": cancellations.answers,
+    "camt.055": cancellations.requests,
+    "camt.056": cancellations.requests,
+}
+"""Family -> reader of its records; statements are read with options of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +47,7 @@ class Iso20022Document:
 
     Attributes:
         head: ``message`` (such as ``camt.053.001.08``), ``message_id``, ``created`` and, where the file has one, the
-            ``application_header``; pain.002 adds ``original_message_id`` and ``original_message_name``.
+            ``application_header``; pain.002 and pacs.002 add ``original_message_id`` and ``original_message_name``.
         findings: what validation with ``schema: report`` found so far, at most 1000.
     """
 
@@ -47,38 +63,33 @@ class Iso20022Document:
         _check_message(self._begun, options)
         self.findings: list[Finding] = []
         self.head: dict[str, Any] = self._begun.facts()
-        if self._begun.family.name == "pain.002":
+        if self._begun.family.name in ("pain.002", "pacs.002"):
             report = statuses.Report(self._begun.head)
             self.head["original_message_id"] = report.original_message_id
             self.head["original_message_name"] = report.original_message_name
 
     def parts(self, each: str) -> Iterator[Part]:
-        """``entries`` or ``statements`` (camt), ``payments`` (pain.001), ``statuses`` (pain.002); ``records``: usual.
+        """The records that the message has, see :attr:`transforms.iso20022.names.Family.each`; ``records``: the usual.
 
         Raises:
             Rejected: ``VAL409`` (other names), ``VAL405`` (schema), ``VAL420`` … ``VAL423`` (balances, totals) and what
                  :func:`transforms.iso20022.stream.events` raises, perhaps only at the end.
         """
         family = self._begun.family
-        if not family.each:
-            text = f"{family.name} can be inspected but not read into records"
-            raise Rejected("VAL409", text, hint="use it as a whole file")
         wanted = family.each[0] if each in ("", USUAL) else each
         if wanted not in family.each:
             known = " or ".join(f"`{name}`" for name in family.each)
             raise Rejected("VAL409", f"{family.name} has no `{each[:40]}`", hint=f"write {known}")
         stream = events(self._file, self._begun, self._check())
-        if wanted == "payments":
-            return payments.payments(stream)
-        if wanted == "statuses":
-            return statuses.statuses(stream)
+        if family.name in READERS:
+            return READERS[family.name](stream)
         prove = self._options.prove_balances and family.name == "camt.053"
         read: Callable[..., Iterator[Part]] = statements.entries if wanted == "entries" else statements.statements
-        return read(stream, prove=prove)
+        return read(stream, prove=prove, findings=self.findings)
 
     def whole(self) -> Any:
         """``{"head": …, NAME: [all usual records]}``; a bad record refuses all of it."""
-        name = self._begun.family.each[0] if self._begun.family.each else USUAL
+        name = self._begun.family.each[0]
         records = []
         for part in self.parts(name):
             if part.error is not None:

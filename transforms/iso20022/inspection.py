@@ -3,38 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
-from bus import BusError, Finding, InspectedDocument, InspectedTotal, Inspection, Rejected
+from bus import BusError, InspectedDocument, Inspection, Rejected
 from transforms._plain_xml import plain
 from transforms.canonical.accounts import iban_problem
 from transforms.iso20022 import schemas
+from transforms.iso20022.inspection_by_records import by_records
 from transforms.iso20022.names import FAMILIES, message_of
 from transforms.iso20022.opening import Opening, opening
 from transforms.iso20022.parties import account_paths
 from transforms.iso20022.payments import Totals, group_totals
 from transforms.iso20022.shapes import Node
-from transforms.iso20022.statements import Statement
+from transforms.iso20022.statements import Statement, details_differ
 from transforms.iso20022.statuses import Report
 from transforms.iso20022.stream import Event, Record, Segment, events
+from transforms.iso20022.tallies import Findings, Severity, Sums
 from transforms.iso20022.values import amount, day, number
 
-Severity = Literal["error", "warning", "info"]
-
 _LARGEST = 1 << 62
-_MOST_OF_A_CODE = 25
 _NAMESPACE = re.compile(r"xmlns(?::[\w.-]+)?\s*=\s*[\"']([^\"']{1,200})[\"']")
 _CURRENCY = re.compile(r"[A-Z]{3}")
+_OF_A_STATUS = (
+    "OrgnlTxRef/Amt/InstdAmt|OrgnlTxRef/Amt/EqvtAmt/Amt|OrgnlTxRef/IntrBkSttlmAmt",
+    "OrgnlTxRef/Amt/InstdAmt@Ccy|OrgnlTxRef/Amt/EqvtAmt/Amt@Ccy|OrgnlTxRef/IntrBkSttlmAmt@Ccy",
+)
 _AMOUNTS = {
     "pain.001": ("Amt/InstdAmt|Amt/EqvtAmt/Amt", "Amt/InstdAmt@Ccy|Amt/EqvtAmt/Amt@Ccy"),
     "pain.008": ("InstdAmt", "InstdAmt@Ccy"),
-    "pain.002": (
-        "OrgnlTxRef/Amt/InstdAmt|OrgnlTxRef/Amt/EqvtAmt/Amt|OrgnlTxRef/IntrBkSttlmAmt",
-        "OrgnlTxRef/Amt/InstdAmt@Ccy|OrgnlTxRef/Amt/EqvtAmt/Amt@Ccy|OrgnlTxRef/IntrBkSttlmAmt@Ccy",
-    ),
+    "pacs.002": _OF_A_STATUS,
+    "pain.002": _OF_A_STATUS,
 }
 _ENTRY_AMOUNT = ("Amt", "Amt@Ccy")
 _ENTRY = ("CdtDbtInd", "RvslInd", "Sts/Cd|Sts/Prtry|Sts")
@@ -57,12 +57,14 @@ def detect(head: bytes) -> float:
 def inspect(source: BinaryIO) -> Inspection:
     """Read the whole file leniently.
 
-    ``kind`` is ``statement`` (camt.053), ``report`` (camt.052), ``notification`` (camt.054), ``payments`` (pain.001 and
-    pain.008) or ``status`` (pain.002). A document is a statement, a payment information block or the report on one
-    original message; its totals count entries, transactions or transaction statuses. Credit and debit follow CdtDbtInd
-    alone; a reversal is told as a finding. Validation against the XML Schema is part of it where there is a schema.
+    ``kind`` is ``statement`` (camt.053), ``report`` (camt.052), ``notification`` (camt.054), ``payments`` (pain.001,
+    pain.008, pacs.008), ``status`` (pain.002, pacs.002, camt.029), ``cancellation`` (camt.055, camt.056, pain.007) or
+    ``returns`` (pacs.004). A document is a statement, a payment information block, a message between banks or what is
+    said of one original message; its totals count entries, transactions, statuses or requests. Credit and debit
+    follow CdtDbtInd alone; a reversal is told as a finding. Validation against the XML Schema is part of it where
+    there is a schema.
     """
-    findings = _Findings()
+    findings = Findings()
     begun: Opening | None = None
     documents: list[InspectedDocument] = []
     try:
@@ -75,17 +77,21 @@ def inspect(source: BinaryIO) -> Inspection:
             findings.extend(schemas.violations(segment, message))
 
         with_schema = begun.is_iso and schemas.available(message)
-        looker = _LOOKERS[begun.family.name](begun.family.name, findings)
-        for event in events(file, begun, check if with_schema else None):
-            documents.extend(looker.see(event))
-        documents.extend(looker.ended())
+        stream = events(file, begun, check if with_schema else None)
+        if begun.family.name in _LOOKERS:
+            looker = _LOOKERS[begun.family.name](begun.family.name, findings)
+            for event in stream:
+                documents.extend(looker.see(event))
+            documents.extend(looker.ended())
+        else:
+            documents.extend(by_records(begun, stream, findings))
     except BusError as error:
         findings.add(error.code, "error", getattr(error, "place", ""), error.message)
     name = (begun.message or begun.family.name) if begun else "iso20022"
     return Inspection(name, begun.family.kind if begun else None, tuple(documents), findings.told())
 
 
-def _about_the_namespace(begun: Opening, findings: _Findings) -> None:
+def _about_the_namespace(begun: Opening, findings: Findings) -> None:
     if not begun.message:
         findings.add("VAL403", "error", begun.family.message, "the namespace is not one of ISO 20022")
     elif not begun.is_iso:
@@ -95,60 +101,10 @@ def _about_the_namespace(begun: Opening, findings: _Findings) -> None:
         findings.add("VAL462", "info", "Document", "the message stands inside another element")
 
 
-class _Findings:
-    """Findings of a file, at most some of each code; the rest is counted."""
-
-    def __init__(self) -> None:
-        self._told: list[Finding] = []
-        self._counts: Counter[str] = Counter()
-
-    def add(self, code: str, severity: Severity, place: str, message: str) -> None:
-        self.extend((Finding(code, severity, place, message),))
-
-    def refused(self, error: Rejected, place: str) -> None:
-        """A refusal as a finding."""
-        reason = f" ({error.reason})" if error.reason else ""
-        self.add(error.code, "error", place, f"{error.message.removeprefix(f'{place}: ')}{reason}")
-
-    def extend(self, findings: Iterable[Finding]) -> None:
-        for finding in findings:
-            self._counts[finding.code] += 1
-            if self._counts[finding.code] <= _MOST_OF_A_CODE:
-                self._told.append(finding)
-
-    def told(self) -> tuple[Finding, ...]:
-        rest = [(code, n - _MOST_OF_A_CODE) for code, n in self._counts.items() if n > _MOST_OF_A_CODE]
-        more = [Finding("VAL463", "info", "", f"and {n} more of {code}") for code, n in rest]
-        return (*self._told, *more)
-
-
-class _Sums:
-    """Count and sums per currency of one document."""
-
-    def __init__(self, *, signed: bool) -> None:
-        self._signed = signed
-        self._rows: dict[str, list[Any]] = {}
-
-    def add(self, currency: str, value: Decimal, sign: str = "") -> None:
-        row = self._rows.setdefault(currency, [0, Decimal(0), Decimal(0), Decimal(0)])
-        row[0] += 1
-        row[1] += value
-        if sign == "CRDT":
-            row[2] += value
-        elif sign == "DBIT":
-            row[3] += value
-
-    def totals(self) -> tuple[InspectedTotal, ...]:
-        return tuple(
-            InspectedTotal(currency, n, total, credit if self._signed else None, debit if self._signed else None)
-            for currency, (n, total, credit, debit) in sorted(self._rows.items())
-        )
-
-
 class _Looker:
     """What all kinds of messages have in common: amounts and account numbers of records."""
 
-    def __init__(self, family: str, findings: _Findings) -> None:
+    def __init__(self, family: str, findings: Findings) -> None:
         self._paths = _AMOUNTS.get(family, _ENTRY_AMOUNT)
         # A wrong account number is the sender's fault in an order and anybody's in what a bank reports.
         self._severity: Severity = "error" if family in ("pain.001", "pain.008") else "warning"
@@ -201,12 +157,12 @@ def _ibans(node: Node) -> list[int]:
 class _Entries(_Looker):
     """Statements, reports and notifications."""
 
-    def __init__(self, family: str, findings: _Findings) -> None:
+    def __init__(self, family: str, findings: Findings) -> None:
         super().__init__(family, findings)
         self._proves = family == "camt.053"
         self._statement: Statement | None = None
         self._head: Record | None = None
-        self._sums = _Sums(signed=True)
+        self._sums = Sums(signed=True)
 
     def see(self, event: Event) -> Iterable[InspectedDocument]:
         if event.kind == "container":
@@ -218,7 +174,7 @@ class _Entries(_Looker):
             yield self._document()
 
     def _begin(self, head: Record) -> None:
-        self._head, self._sums, self._statement = head, _Sums(signed=True), None
+        self._head, self._sums, self._statement = head, Sums(signed=True), None
         try:
             self._statement = Statement(head)
         except Rejected as error:
@@ -243,7 +199,10 @@ class _Entries(_Looker):
                 self.findings.refused(error, record.place())
         self.numbers(record, ibans)
         self._sums.add(currency, value or Decimal(0), sign)
+        if value is not None and (wrong := details_differ(record, value, currency, sign)):
+            self.findings.extend((wrong,))
         if self._statement is not None:
+            self._statement.count(value, sign)
             if value is None or sign not in ("CRDT", "DBIT"):
                 self._statement.leave_unproved()
             elif status == "BOOK":
@@ -251,6 +210,8 @@ class _Entries(_Looker):
 
     def _document(self) -> InspectedDocument:
         head, statement = self._head, self._statement
+        if statement is not None:
+            self.findings.extend(statement.summary_findings())
         assert head is not None  # noqa: S101 - an end follows a beginning
         if statement is not None and self._proves:
             try:
@@ -273,13 +234,13 @@ def _balance(balance: dict[str, Any] | None) -> dict[str, Any] | None:
 class _Payments(_Looker):
     """Credit transfer and direct debit initiations."""
 
-    def __init__(self, family: str, findings: _Findings) -> None:
+    def __init__(self, family: str, findings: Findings) -> None:
         super().__init__(family, findings)
         self._own_account = account_paths("CdtrAcct" if family == "pain.008" else "DbtrAcct")
         self._whole: Totals | None = None
         self._totals = Totals("", "")
         self._head: Record | None = None
-        self._sums = _Sums(signed=False)
+        self._sums = Sums(signed=False)
 
     def see(self, event: Event) -> Iterable[InspectedDocument]:
         if event.kind == "message":
@@ -300,7 +261,7 @@ class _Payments(_Looker):
         return ()
 
     def _begin(self, head: Record) -> None:
-        self._head, self._sums = head, _Sums(signed=False)
+        self._head, self._sums = head, Sums(signed=False)
         count, total, date = head.node.columns(
             "NbOfTxs", "CtrlSum", "ReqdExctnDt/Dt|ReqdExctnDt/DtTm|ReqdExctnDt|ReqdColltnDt"
         )(head.values)
@@ -333,15 +294,15 @@ class _Payments(_Looker):
 class _Statuses(_Looker):
     """Payment status reports."""
 
-    def __init__(self, family: str, findings: _Findings) -> None:
+    def __init__(self, family: str, findings: Findings) -> None:
         super().__init__(family, findings)
         self._report: Report | None = None
-        self._sums = _Sums(signed=False)
+        self._sums = Sums(signed=False)
 
     def see(self, event: Event) -> Iterable[InspectedDocument]:
         if event.kind == "message":
             yield from self.ended()
-            self._report, self._sums = Report(event.records[0].element), _Sums(signed=False)
+            self._report, self._sums = Report(event.records[0].element), Sums(signed=False)
         elif event.kind == "records":
             for record in event.records:
                 pick, ibans = self.plan(record)
@@ -363,6 +324,7 @@ _LOOKERS: dict[str, type[_Looker]] = {
     "camt.052": _Entries,
     "camt.053": _Entries,
     "camt.054": _Entries,
+    "pacs.002": _Statuses,
     "pain.001": _Payments,
     "pain.002": _Statuses,
     "pain.008": _Payments,

@@ -13,7 +13,8 @@ class Family:
     Attributes:
         name: the first two parts of the message name, such as ``camt.053``.
         message: element below ``Document``.
-        container: element that groups the records: a statement, a payment information block.
+        container: element that groups the records: a statement, a payment information block; empty when they stand
+            in the message element.
         record: element that is counted: an entry, a transaction.
         detail: element of which one record may have thousands; empty for none.
         kind: what ``bus inspect`` calls such a file.
@@ -38,7 +39,14 @@ FAMILIES: dict[str, Family] = {
         Family("camt.054", "BkToCstmrDbtCdtNtfctn", "Ntfctn", "Ntry", "TxDtls", "notification", _ACCOUNT),
         Family("pain.001", "CstmrCdtTrfInitn", "PmtInf", "CdtTrfTxInf", "", "payments", ("payments",)),
         Family("pain.002", "CstmrPmtStsRpt", "OrgnlPmtInfAndSts", "TxInfAndSts", "", "status", ("statuses",)),
-        Family("pain.008", "CstmrDrctDbtInitn", "PmtInf", "DrctDbtTxInf", "", "payments", ()),
+        Family("pain.008", "CstmrDrctDbtInitn", "PmtInf", "DrctDbtTxInf", "", "payments", ("payments",)),
+        Family("pain.007", "CstmrPmtRvsl", "", "OrgnlPmtInfAndRvsl", "", "cancellation", ("cancellations",)),
+        Family("pacs.002", "FIToFIPmtStsRpt", "", "TxInfAndSts", "", "status", ("statuses",)),
+        Family("pacs.004", "PmtRtr", "", "TxInf", "", "returns", ("returns",)),
+        Family("pacs.008", "FIToFICstmrCdtTrf", "", "CdtTrfTxInf", "", "payments", ("payments",)),
+        Family("camt.029", "RsltnOfInvstgtn", "", "CxlDtls", "", "status", ("statuses",)),
+        Family("camt.055", "CstmrPmtCxlReq", "", "Undrlyg", "", "cancellation", ("cancellations",)),
+        Family("camt.056", "FIToFIPmtCxlReq", "", "Undrlyg", "", "cancellation", ("cancellations",)),
     )
 }
 BY_ELEMENT: dict[str, Family] = {f.message: f for f in FAMILIES.values()}

@@ -58,7 +58,7 @@ class Opening:
         node, values = walk(self.group_header(self.head))
         facts: dict[str, Any] = {
             "message": self.message or self.family.name,
-            "message_id": values[node.index("MsgId|GrpId")].strip(),
+            "message_id": values[node.index("MsgId|GrpId|Id")].strip(),
             "created": values[node.index("CreDtTm")].strip(),
         }
         if self.application_header is not None:
@@ -67,8 +67,9 @@ class Opening:
 
     @staticmethod
     def group_header(message: etree._Element) -> etree._Element:
-        """The ``GrpHdr`` of a message; an empty element when it has none."""
-        return next(children(message, "GrpHdr"), etree.Element("GrpHdr"))
+        """The ``GrpHdr`` of a message, or its ``Assgnmt``; an empty element when it has neither."""
+        found = next(children(message, "GrpHdr"), None)
+        return found if found is not None else next(children(message, "Assgnmt"), etree.Element("GrpHdr"))
 
 
 def opening(file: Plain) -> Opening:
@@ -118,7 +119,7 @@ class _Search:
             if name == self._family.container:
                 return self._opening(element, has_container=True)
             if name == self._family.record:
-                if self._family.name != "pain.002":
+                if self._family.container and self._family.name != "pain.002":
                     raise outside(self._family, line_of(element))
                 return self._opening(self._message, has_container=False)
         return None

@@ -54,6 +54,7 @@ _ADDRESS = {
     "building": "BldgNb",
 }
 
+_VALUE = "RtrdIntrBkSttlmAmt|IntrBkSttlmAmt|Amt/InstdAmt|Amt/EqvtAmt/Amt|InstdAmt"
 _READ_APART = {
     *_TYPE_NAMES,
     "instruction_id",
@@ -224,7 +225,7 @@ def _payment(node: Node) -> Build:
 
 def value_of(record: Record) -> Decimal | None:
     """The amount of a transaction as far as it is a number, for control sums."""
-    return number(record.values[record.node.index(f"{_TRANSACTION[3]}|InstdAmt|IntrBkSttlmAmt|RtrdIntrBkSttlmAmt")])
+    return number(record.values[record.node.index(_VALUE)])
 
 
 def payments(events: Iterable[Event], kind: Callable[[Record, dict[str, Any]], Block] = Block) -> Iterator[Part]:
@@ -264,7 +265,7 @@ def _parts(records: list[Record], block: Block, whole: Totals) -> Iterator[Part]
             value = value_of(record)
             part = Part(None, place, record.raw(), placed(error, place))
         else:
-            value = payment["amount"]["value"]
+            value = (payment.get("settled") or payment["amount"])["value"]
             part = Part(payment, place)
         block.totals.add(value)
         whole.add(value)

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from bus import Part, Rejected
+from bus import Finding, Part, Rejected
+from transforms.iso20022.forms import reader
+from transforms.iso20022.opening import Opening
 from transforms.iso20022.parties import account, account_paths, placed, remittance
-from transforms.iso20022.shapes import Node, Values
+from transforms.iso20022.shapes import Node, Values, walk
+from transforms.iso20022.statement_forms import ENTRY, SIDES, STATEMENT, TRANSACTION
 from transforms.iso20022.stream import Event, Record
 from transforms.iso20022.values import amount, day, direction, flag, moment, number
 
@@ -22,7 +25,15 @@ _STATEMENT = (
     "Acct/Ccy",
     "Acct/Ownr/Nm|Acct/Ownr/Pty/Nm|Acct/Nm",
 )
-_BALANCE = ("Tp/CdOrPrtry/Cd|Tp/Cd", "Amt", "Amt@Ccy", "CdtDbtInd", "Dt/Dt|Dt/DtTm|Dt")
+_BALANCE = (
+    "Tp/CdOrPrtry/Cd|Tp/CdOrPrtry/Prtry|Tp/Cd|Tp/Prtry",
+    "Amt",
+    "Amt@Ccy",
+    "CdtDbtInd",
+    "Dt/Dt|Dt/DtTm|Dt",
+    "Tp/SubTp/Cd|Tp/SubTp/Prtry",
+)
+_KINDS = {"Stmt": "statement", "Rpt": "report", "Ntfctn": "notification"}
 _ENTRY = (
     "NtryRef",
     "Amt",
@@ -44,6 +55,9 @@ _TRANSACTION = (
     "CdtDbtInd",
     "RtrInf/Rsn/Cd|RtrInf/Rsn/Prtry|RtrInf/RtrRsn/Cd|RtrInf/RtrRsn/Prtry",
 )
+_SIDES = {"Dbtr": "debtor", "Cdtr": "creditor"}
+_NAMES = {"all": "entries", "credits": "credits", "debits": "debits"}
+_MOST_FINDINGS = 1_000
 _OPENING = ("OPBD", "PRCD")
 _CLOSING = ("CLBD",)
 
@@ -57,6 +71,7 @@ class Statement:
     Attributes:
         body: the canonical statement; ``entries`` is their number so far.
         account: its account, shared by its entries.
+        findings: what is odd about it so far, but no reason to refuse it.
     """
 
     def __init__(self, head: Record) -> None:
@@ -68,16 +83,20 @@ class Statement:
         self.place = head.place()
         self._booked: dict[str, Decimal] = {}
         self._provable = True
+        self.findings: list[Finding] = []
+        self._counted: dict[str, list[Any]] = {name: [0, Decimal(0)] for name in _NAMES}
         node, values = head.node, head.values
         pick = node.columns(*_STATEMENT)
         name, number_text, created, begins, ends, iban, other, currency, owner = (v.strip() for v in pick(values))
-        balances = [found for bal in node.all("Bal") if (found := _balance(bal, values))]
-        currency = currency or (balances[0]["amount"]["currency"] if balances else "")
+        every = [found for bal in node.all("Bal") if (found := _balance(bal, values))]
+        balances = [balance for balance in every if balance["type"] in (*_OPENING, *_CLOSING)]
+        currency = currency or (every[0]["amount"]["currency"] if every else "")
         self.account: dict[str, Any] = account(iban, other) or {}
         self.account["currency"] = currency
         opening = _first(balances, _OPENING, "")
         self.body: dict[str, Any] = {
             "type": "statement",
+            "kind": _KINDS.get(node.name, ""),
             "id": name,
             "sequence_number": int(number_text) if number_text.isascii() and number_text.isdigit() else None,
             "account": {**self.account, "owner": owner} if owner else self.account,
@@ -86,8 +105,13 @@ class Statement:
             "created": moment(created),
             "opening": opening,
             "closing": _first(balances, _CLOSING, opening["amount"]["currency"] if opening else ""),
+            "balances": every,
             "entries": 0,
         }
+        rest = reader(STATEMENT, node)
+        if rest is not None:
+            self.body |= _signed_summary(rest(values))
+        self._declared: dict[str, Any] | None = self.body.get("summary")
 
     def read(self, record: Record) -> dict[str, Any]:
         """One canonical entry.
@@ -109,6 +133,38 @@ class Statement:
     def book(self, currency: str, signed: Decimal) -> None:
         """Count an entry's amount towards the closing balance."""
         self._booked[currency] = self._booked.get(currency, Decimal(0)) + signed
+
+    def count(self, value: Decimal | None, sign: str) -> None:
+        """Count an entry towards the totals that the bank declares, where it does."""
+        if self._declared is None:
+            return
+        for name in ("all", "credits" if sign == "CRDT" else "debits"):
+            counted = self._counted[name]
+            counted[0] += 1
+            counted[1] += value or Decimal(0)
+
+    def compare(self, entry: dict[str, Any], record: Record) -> None:
+        """Note when the transactions of an entry tell amounts that do not sum up to the entry's."""
+        total = Decimal(0)
+        for one in entry["transactions"]:
+            worth = one["amount"]
+            if worth is None or worth["currency"] != entry["amount"]["currency"]:
+                return
+            total += worth["value"] if "direction" not in one else -worth["value"]
+        found = _difference(entry["amount"]["value"], total, entry["amount"]["currency"], record)
+        if found is not None:
+            self.findings.append(found)
+
+    def summary_findings(self) -> Iterator[Finding]:
+        """What of the declared totals (``TxsSummry``) is not so."""
+        for name, (entries, total) in self._counted.items() if self._declared else ():
+            told = (self._declared or {}).get(name, {})
+            if told.get("entries", entries) != entries:
+                text = f"TxsSummry declares {told['entries']} {_NAMES[name]}, there are {entries}"
+                yield Finding("VAL643", "warning", self.place, text)
+            if told.get("total", total) != total:
+                text = f"TxsSummry: the sum of {_NAMES[name]} differs by {told['total'] - total:f}"
+                yield Finding("VAL643", "warning", self.place, text)
 
     def leave_unproved(self) -> None:
         """An entry has no readable amount, so the balances cannot be proved any more."""
@@ -164,12 +220,26 @@ class Statement:
 
 
 def _balance(node: Node, values: Values) -> dict[str, Any] | None:
-    kind, text, currency, sign, when = (v.strip() for v in node.columns(*_BALANCE)(values))
-    if kind not in (*_OPENING, *_CLOSING):
+    """A balance; one that nothing is proved by is left out when it cannot be read."""
+    kind, text, currency, sign, when, sub = (v.strip() for v in node.columns(*_BALANCE)(values))
+    try:
+        value = amount(text, currency)
+        signed = value if direction(sign) == "credit" else -value
+        date = day(when) if when else ""
+    except Rejected:
+        if kind in (*_OPENING, *_CLOSING):
+            raise
         return None
-    value = amount(text, currency)
-    signed = value if direction(sign) == "credit" else -value
-    return {"amount": {"value": signed, "currency": currency}, "date": day(when) if when else "", "type": kind}
+    balance = {"amount": {"value": signed, "currency": currency}, "date": date, "type": kind}
+    return balance | {"sub_type": sub} if sub else balance
+
+
+def _signed_summary(found: dict[str, Any]) -> dict[str, Any]:
+    """Declared totals with the net amount as one signed number."""
+    summary = found.get("summary", {})
+    if summary.pop("sign", "credit") == "debit" and "net" in summary:
+        summary["net"] = -summary["net"]
+    return found
 
 
 def _first(balances: list[dict[str, Any]], kinds: tuple[str, ...], currency: str) -> dict[str, Any] | None:
@@ -185,6 +255,7 @@ def _first(balances: list[dict[str, Any]], kinds: tuple[str, ...], currency: str
 def _entry(node: Node) -> Entry:
     pick = node.columns(*_ENTRY)
     bank_code = _bank_code(node)
+    rest = _rest_of_entry(node)
     inside = [_transaction(detail) for detail in node.all("NtryDtls/TxDtls") or node.all("TxDtls")]
 
     def read(record: Record, statement: Statement) -> dict[str, Any]:
@@ -218,11 +289,41 @@ def _entry(node: Node) -> Entry:
             "bank_transaction_code": bank_code(values),
             "transactions": transactions,
         }
+        if rest is not None:
+            entry |= rest(values)
+        if transactions and (alone is None or transactions[0]["amount"] is not unsigned):
+            statement.compare(entry, record)
         if status == "BOOK":
             statement.book(currency, signed)
+        statement.count(value, sign)
         return entry
 
     return read
+
+
+def _rest_of_entry(node: Node) -> Callable[[Values], dict[str, Any]] | None:
+    """Reader of what few entries have; the transaction code apart where the bank tells its own beside ISO's."""
+    has_own = node.index("BkTxCd/Prtry/Cd") >= 0
+    form = tuple(f for f in ENTRY if f.key != "code" or has_own)
+    read = reader(form, node)
+    if read is None:
+        return None
+
+    def rest(values: Values) -> dict[str, Any]:
+        found = read(values)
+        code = found.pop("code", None)
+        if code and code.get("own") and (code.get("issuer") or code.get("domain")):
+            found["bank_code"] = _code(code)
+        return found
+
+    return rest
+
+
+def _code(found: dict[str, Any]) -> dict[str, Any]:
+    """A bank transaction code as ISO's and the bank's own."""
+    iso = "/".join(found.get(name, "") for name in ("domain", "family", "sub_family")) if found.get("domain") else ""
+    code: dict[str, Any] = {"iso": iso} if iso else {}
+    return code | {name: found[name] for name in ("own", "issuer") if name in found}
 
 
 def _bank_code(node: Node) -> Callable[[Values], str]:
@@ -247,76 +348,156 @@ def _transaction(node: Node) -> Transaction:
     """Reader of a ``TxDtls``: from values, amount for one that tells none, direction and reversal of the entry."""
     pick = node.columns(*_TRANSACTION)
     sides = {True: _party(node, "Dbtr"), False: _party(node, "Cdtr")}
+    has_own_side = {tag: bool(node.all(f"RltdPties/{tag}") + node.all(f"RltdPties/{tag}Acct")) for tag in _SIDES}
     texts = remittance(node)
+    rest = _rest_of_transaction(node)
 
     def read(values: Values, worth: dict[str, Any] | None, flow: str, reversal: bool) -> dict[str, Any]:  # noqa: FBT001 - positional on the hot path
         end_to_end, instruction, transaction, text, currency, sign, reason = pick(values)
         if text:
             worth = {"value": amount(text, currency), "currency": currency}
-        flow = direction(sign) if sign else flow
+        own_flow = direction(sign) if sign else flow
         # Debtor and creditor stay those of the original payment when a bank takes it back.
-        return {
+        of_debtor = (own_flow == "credit") != reversal
+        found = {
             "end_to_end_id": end_to_end.strip(),
             "instruction_id": instruction.strip(),
             "transaction_id": transaction.strip(),
             "amount": worth,
-            "counterparty": sides[(flow == "credit") != reversal](values),
+            "counterparty": sides[of_debtor](values),
             "remittance": texts(values),
             "return_reason": reason.strip(),
         }
+        if own_flow != flow:
+            found["direction"] = own_flow
+        if has_own_side["Cdtr" if of_debtor else "Dbtr"]:
+            found["own"] = sides[not of_debtor](values)
+        if rest is not None:
+            found |= rest(values)
+        return found
 
     return read
+
+
+def _rest_of_transaction(node: Node) -> Callable[[Values], dict[str, Any]] | None:
+    read = reader(TRANSACTION, node)
+    if read is None:
+        return None
+    says_amount = node.index("Amt") >= 0
+
+    def rest(values: Values) -> dict[str, Any]:
+        found = read(values)
+        for name, to in (("code", "bank_code"), ("return_code", "return_original_code")):
+            if name in found:
+                found[to] = _code(found.pop(name))
+        amounts = found.get("amounts", {})
+        if not says_amount and "exchange" not in amounts.get("transaction", {"exchange": None}):
+            # In old versions this is where the amount itself stands.
+            del amounts["transaction"]
+            if not amounts:
+                del found["amounts"]
+        return found
+
+    return rest
+
+
+_PLAIN_SIDE = frozenset({"Nm", "Pty/Nm", "Acct/Id/IBAN", "Acct/Id/Othr/Id"})
 
 
 def _party(node: Node, side: str) -> Callable[[Values], dict[str, Any]]:
     at = f"RltdPties/{side}"
     pick = node.columns(f"{at}/Nm|{at}/Pty/Nm|{at}/Agt/FinInstnId/Nm", *account_paths(f"{at}Acct"))
+    there = {path.removeprefix(at).removeprefix("/") for path in node.leaves() if path.startswith(at)}
+    rich = reader(tuple(f for f in SIDES if f.key.startswith(_SIDES[side])), node)
+    has_more = not there <= _PLAIN_SIDE or bool(node.all(f"RltdAgts/{side}Agt"))
 
     def read(values: Values) -> dict[str, Any]:
         name, iban, other = pick(values)
         return {"name": name.strip(), "account": account(iban, other)}
 
-    return read
+    def read_all(values: Values) -> dict[str, Any]:
+        found: dict[str, Any] = rich(values).get(_SIDES[side], {}) if rich is not None else {}
+        return {"name": "", "account": None} | found
+
+    return read_all if has_more else read
 
 
-def entries(events: Iterable[Event], *, prove: bool) -> Iterator[Part]:
+def details_differ(record: Record, value: Decimal, currency: str, sign: str) -> Finding | None:
+    """A finding when all transactions of an entry tell their amounts and the sum is another than the entry's."""
+    total = Decimal(0)
+    inside = [(node, record.values) for node in record.node.all("NtryDtls/TxDtls") or record.node.all("TxDtls")]
+    inside += record.details
+    for node, values in inside:
+        text, held_in, own = node.columns(_TRANSACTION[3], _TRANSACTION[4], "CdtDbtInd")(values)
+        worth = number(text)
+        if worth is None or held_in.strip() != currency:
+            return None
+        total += worth if own.strip() in ("", sign) else -worth
+    return _difference(value, total, currency, record) if inside else None
+
+
+def _difference(value: Decimal, total: Decimal, currency: str, record: Record) -> Finding | None:
+    if total == value:
+        return None
+    text = f"the transactions sum up to {total - value:f} {currency} more than the entry"
+    return Finding("VAL642", "warning", record.place(), text)
+
+
+class _Run:
+    """The statements of a message one after the other, and their findings."""
+
+    def __init__(self, findings: list[Finding], *, prove: bool) -> None:
+        self.statement: Statement | None = None
+        self._findings, self._prove = findings, prove
+        self._message_id = ""
+
+    def see(self, event: Event) -> Statement | None:
+        """Take an event; the statement that it ended, proved where that is wanted."""
+        if event.kind == "message":
+            node, values = walk(Opening.group_header(event.records[0].element))
+            self._message_id = values[node.index("MsgId|GrpId")].strip()
+        elif event.kind == "container":
+            head = event.records[0]
+            try:
+                self.statement = Statement(head)
+            except Rejected as error:
+                raise placed(error, head.place()) from None
+            if self._message_id:
+                self.statement.body["message_id"] = self._message_id
+        elif event.kind == "end" and self.statement is not None:
+            statement = self.statement
+            room = _MOST_FINDINGS - len(self._findings)
+            self._findings += [*statement.findings, *statement.summary_findings()][: max(room, 0)]
+            if self._prove:
+                statement.prove()
+            return statement
+        return None
+
+
+def entries(events: Iterable[Event], findings: list[Finding], *, prove: bool) -> Iterator[Part]:
     """All entries of all statements of a message."""
-    statement: Statement | None = None
+    run = _Run(findings, prove=prove)
     for event in events:
-        if event.kind == "container":
-            statement = _begun(event)
-        elif statement is not None and event.kind == "records":
+        run.see(event)
+        if run.statement is not None and event.kind == "records":
             for record in event.records:
                 try:
-                    yield Part(statement.read(record), record.place())
+                    yield Part(run.statement.read(record), record.place())
                 except Rejected as error:
                     yield Part(None, record.place(), record.raw(), error)
-        elif statement is not None and event.kind == "end" and prove:
-            statement.prove()
 
 
-def statements(events: Iterable[Event], *, prove: bool) -> Iterator[Part]:
+def statements(events: Iterable[Event], findings: list[Finding], *, prove: bool) -> Iterator[Part]:
     """All statements of a message, each when its last entry went by."""
-    statement: Statement | None = None
+    run = _Run(findings, prove=prove)
     for event in events:
-        if event.kind == "container":
-            statement = _begun(event)
-        elif statement is not None and event.kind == "records":
+        ended = run.see(event)
+        if run.statement is not None and event.kind == "records":
             for record in event.records:
                 try:
-                    statement.read(record)
+                    run.statement.read(record)
                 except Rejected:
                     if prove:
                         raise
-        elif statement is not None and event.kind == "end":
-            if prove:
-                statement.prove()
-            yield Part(statement.body, statement.place)
-
-
-def _begun(event: Event) -> Statement:
-    head = event.records[0]
-    try:
-        return Statement(head)
-    except Rejected as error:
-        raise placed(error, head.place()) from None
+        if ended is not None:
+            yield Part(ended.body, ended.place)

@@ -112,7 +112,7 @@ def test_a_truncated_file_gives_parts_before_it_is_refused(monkeypatch: pytest.M
         (GOOD + b"<", "VAL400"),
         (b'\n<?xml version="1.0" encoding="UTF-8"?>' + BODY, "VAL400"),
         (b"<html><body>404</body></html>", "VAL403"),
-        (GOOD.replace(b"camt.053.001.08", b"pacs.008.001.08").replace(b"BkToCstmrStmt", b"FIToFICstmr"), "VAL403"),
+        (GOOD.replace(b"camt.053.001.08", b"pacs.009.001.08").replace(b"BkToCstmrStmt", b"FICdtTrf"), "VAL403"),
         (GOOD.replace(b"urn:iso:std:iso:20022:tech:xsd:camt.053.001.08", b"urn:other"), "VAL403"),
     ],
 )

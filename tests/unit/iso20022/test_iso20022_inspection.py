@@ -222,7 +222,7 @@ def test_a_large_file_is_counted_and_validated_across_its_pieces(monkeypatch: py
         (b"\xef\xbb\xbf" + camt053(statement([])), 0.99, 1.0),
         (b'<p:Document xmlns:p="http://www.six-interbank-clearing.com/de/pain.001.001.03.ch.02.xsd">', 0.9, 0.98),
         (b'<BusMsg><AppHdr xmlns="urn:iso:std:iso:20022:tech:xsd:head.001.001.02">', 0.2, 0.5),
-        (b'<Document xmlns="urn:iso:std:iso:20022:tech:xsd:pacs.008.001.08">', 0.0, 0.5),
+        (b'<Document xmlns="urn:iso:std:iso:20022:tech:xsd:pacs.009.001.08">', 0.0, 0.5),
         (b"<html>", 0.0, 0.1),
         (b"a;b;c\n", 0.0, 0.0),
         (b"{1:F01", 0.0, 0.0),

@@ -43,6 +43,7 @@ def test_an_entry_has_every_field_of_the_canonical_model() -> None:
                 "counterparty": {"name": "Payer & Co", "account": {"iban": OTHER_IBAN}},
                 "remittance": {"unstructured": ["Invoice 1"], "structured": []},
                 "return_reason": "",
+                "own": {"name": "Payee", "account": {"other": "4711"}},
             }
         ],
     }
@@ -60,6 +61,8 @@ def test_a_statement_has_every_field_of_the_canonical_model() -> None:
     (part,) = read(text.replace(b"<Ccy>EUR</Ccy></Acct>", b"<Ownr><Nm>ACME</Nm></Ownr></Acct>"), "statements")
     assert part.body == {
         "type": "statement",
+        "kind": "statement",
+        "message_id": "M1",
         "id": "S1",
         "sequence_number": 7,
         "account": {"iban": IBAN, "currency": "EUR", "owner": "ACME"},
@@ -68,6 +71,7 @@ def test_a_statement_has_every_field_of_the_canonical_model() -> None:
         "created": "2026-11-20T18:00:00",
         "opening": {"amount": {"value": Decimal("100.00"), **EUR}, "date": "2026-11-20", "type": "OPBD"},
         "closing": {"amount": {"value": Decimal("110.00"), **EUR}, "date": "2026-11-20", "type": "CLBD"},
+        "balances": [part.body["opening"], part.body["closing"]],
         "entries": 2,
     }
     assert MODELS["statement"](part.body) == ()
