@@ -17,10 +17,11 @@ from transforms.iso20022.opening import Opening, opening
 from transforms.iso20022.parties import account_paths
 from transforms.iso20022.payments import Totals, group_totals
 from transforms.iso20022.shapes import Node
-from transforms.iso20022.statements import Statement, details_differ
+from transforms.iso20022.statements import Statement
 from transforms.iso20022.statuses import Report
 from transforms.iso20022.stream import Event, Record, Segment, events
 from transforms.iso20022.tallies import Findings, Severity, Sums
+from transforms.iso20022.transactions import details_differ
 from transforms.iso20022.values import amount, day, number
 
 _LARGEST = 1 << 62
