@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Any
 
 from bus import Rejected, minor_units
-from transforms.iso20022.forms import Field, Form, Pen, Read, Write, reader, writer
-from transforms.iso20022.grammar import Kind
+from transforms.iso20022.forms import Field, Form, Pen, Read, Write, reader, type_at, writer
+from transforms.iso20022.model import Type
 from transforms.iso20022.shapes import Node
 from transforms.iso20022.values import day, direction, flag, moment, number
 
@@ -36,7 +36,7 @@ class Text:
         index = _index(nodes)
         return (lambda values: values[index].strip() or None) if index >= 0 else None
 
-    def writer(self, tag: str, kind: Kind, pen: Pen) -> Write | None:
+    def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
         if kind.elements:
             return None
@@ -53,7 +53,7 @@ class Texts:
         indices = [node.text for node in nodes if node.text >= 0]
         return (lambda values: [t for i in indices if (t := values[i].strip())] or None) if indices else None
 
-    def writer(self, tag: str, kind: Kind, pen: Pen) -> Write | None:
+    def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
         if kind.elements:
             return None
@@ -74,23 +74,33 @@ class Code:
         index = first.text if index < 0 else index
         return (lambda values: values[index].strip() or None) if index >= 0 else None
 
-    def writer(self, tag: str, kind: Kind, pen: Pen) -> Write | None:
+    def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
         text = pen.text
         if not kind.elements:
             return lambda value: f"<{tag}>{text(value)}</{tag}>" if value else ""
-        code, own = kind.below("Cd"), kind.below(self.own)
+        code, own = type_at(kind, "Cd"), type_at(kind, self.own)
         names = self.own.split("/")
         opening, closing = "".join(f"<{n}>" for n in names), "".join(f"</{n}>" for n in reversed(names))
 
         def write(value: str) -> str:
             if not value:
                 return ""
-            if code is not None and code.takes(value) and (own is None or code.codes or _CODE.fullmatch(value)):
+            if (
+                code is not None
+                and _takes(code, value)
+                and (own is None or code.simple.codes or _CODE.fullmatch(value))
+            ):
                 return f"<{tag}><Cd>{text(value)}</Cd></{tag}>"
             return f"<{tag}>{opening}{text(value)}{closing}</{tag}>"
 
         return write if code is not None or own is not None else None
+
+
+def _takes(kind: Type, code: str) -> bool:
+    """Whether a text can be one of the schema's codes."""
+    rules = kind.simple
+    return code in rules.codes if rules.codes else len(code) <= (rules.longest or len(code))
 
 
 @lru_cache
@@ -134,7 +144,7 @@ class Money:
 
         return read
 
-    def writer(self, tag: str, kind: Kind, pen: Pen) -> Write | None:
+    def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
         del pen
         if kind.elements:
@@ -153,7 +163,7 @@ class Number:
             return None
         return lambda values: Decimal(found) if _RATE.fullmatch(found := values[index].strip()) else None
 
-    def writer(self, tag: str, kind: Kind, pen: Pen) -> Write | None:
+    def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
         del pen
         return None if kind.elements else lambda value: f"<{tag}>{Decimal(value):f}</{tag}>"
@@ -170,7 +180,7 @@ class Count:
             return None
         return lambda values: int(found) if (found := values[index].strip()).isascii() and found.isdigit() else None
 
-    def writer(self, tag: str, kind: Kind, pen: Pen) -> Write | None:
+    def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
         del pen
         return None if kind.elements else lambda value: f"<{tag}>{int(value)}</{tag}>"
@@ -185,7 +195,7 @@ class Flag:
         index = _index(nodes)
         return (lambda values: flag(values[index]) if values[index].strip() else None) if index >= 0 else None
 
-    def writer(self, tag: str, kind: Kind, pen: Pen) -> Write | None:
+    def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
         del pen
         return None if kind.elements else lambda value: f"<{tag}>{_FLAGS[bool(value)]}</{tag}>"
@@ -200,7 +210,7 @@ class Present:
         del nodes
         return None
 
-    def writer(self, tag: str, kind: Kind, pen: Pen) -> Write | None:
+    def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
         del kind, pen
         return lambda value: f"<{tag}>true</{tag}>" if value else ""
@@ -215,7 +225,7 @@ class Direction:
         index = _index(nodes)
         return (lambda values: direction(values[index]) if values[index].strip() else None) if index >= 0 else None
 
-    def writer(self, tag: str, kind: Kind, pen: Pen) -> Write | None:
+    def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
         del pen
         return None if kind.elements else lambda value: f"<{tag}>{_SIGNS[value]}</{tag}>" if value else ""
@@ -241,7 +251,7 @@ class Day:
             return lambda values: moment(values[index]) or None
         return lambda values: day(values[index]) if values[index].strip() else None
 
-    def writer(self, tag: str, kind: Kind, pen: Pen) -> Write | None:
+    def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
         text, inside = pen.text, kind.elements
         if "Dt" in inside:
@@ -254,7 +264,7 @@ class Day:
             return choose
         if inside:
             return None
-        after = "T00:00:00" if kind.base == "dateTime" else ""
+        after = "T00:00:00" if kind.simple.base == "dateTime" else ""
         return lambda value: f"<{tag}>{text(value if 'T' in value else value + after)}</{tag}>" if value else ""
 
 
@@ -269,7 +279,7 @@ class Inner:
         read = reader(self.form, nodes[0])
         return (lambda values: read(values) or None) if read is not None else None
 
-    def writer(self, tag: str, kind: Kind, pen: Pen) -> Write | None:
+    def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
         write = writer(self.form, kind, pen)
         return lambda value: f"<{tag}>{inner}</{tag}>" if value and (inner := write(value)) else ""
@@ -286,7 +296,7 @@ class Each:
         reads = [read for node in nodes if (read := reader(self.form, node)) is not None]
         return (lambda values: [one for read in reads if (one := read(values))] or None) if reads else None
 
-    def writer(self, tag: str, kind: Kind, pen: Pen) -> Write | None:
+    def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
         write = writer(self.form, kind, pen)
         return lambda value: "".join([f"<{tag}>{inner}</{tag}>" for one in value if (inner := write(one))])

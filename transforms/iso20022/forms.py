@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from transforms.iso20022.grammar import Kind
+from transforms.iso20022.model import Type
 from transforms.iso20022.shapes import Node, Values
 
 Read = Callable[[Values], Any]
@@ -38,7 +38,7 @@ class Codec(Protocol):
         """A reader for the elements that the path leads to; None when they hold nothing of that kind."""
         ...
 
-    def writer(self, tag: str, kind: Kind, pen: Pen) -> Write | None:
+    def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """A writer of elements named ``tag``; None when the type has no room for such a value."""
         ...
 
@@ -110,10 +110,20 @@ def _put(target: Any, keys: Sequence[str], value: Any) -> None:
             target = target.setdefault(key, fresh)
 
 
+def type_at(kind: Type, path: str) -> Type | None:
+    """The type at ``A/B`` below another; None when the version has no such element."""
+    for name in path.split("/") if path else ():
+        element = kind.elements.get(name)
+        if element is None:
+            return None
+        kind = element.type
+    return kind
+
+
 class _Place:
     """An element in the making: the writers of its parts, by the names of the elements below."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Type) -> None:
         self.kind = kind
         self.inner: dict[str, _Place] = {}
         self.leaves: list[Write] = []
@@ -122,7 +132,7 @@ class _Place:
         place = self
         for name in path.split("/") if path else ():
             if name not in place.inner:
-                place.inner[name] = _Place(place.kind.elements[name])
+                place.inner[name] = _Place(place.kind.elements[name].type)
             place = place.inner[name]
         return place
 
@@ -152,7 +162,7 @@ def _wrapped(tag: str, parts: list[Write]) -> Write:
     return lambda of: f"<{tag}>{inner}</{tag}>" if (inner := "".join([part(of) for part in parts])) else ""
 
 
-def writer(form: Form, kind: Kind, pen: Pen, *, before: str = "", after: str = "") -> Write:
+def writer(form: Form, kind: Type, pen: Pen, *, before: str = "", after: str = "") -> Write:
     """A writer of the content of an element of this type: what stands before or after the element named so, or all.
 
     A value for which the version has no element goes to :meth:`Pen.lost`.
@@ -170,7 +180,7 @@ def writer(form: Form, kind: Kind, pen: Pen, *, before: str = "", after: str = "
 
 def _place(root: _Place, field: Field, pen: Pen) -> bool:
     for path in field.path.split("|"):
-        kind = root.kind.below(path)
+        kind = type_at(root.kind, path)
         write = field.codec.writer(path.rpartition("/")[2], kind, pen) if kind is not None else None
         if write is not None:
             root.at(path).leaves.append(_of(field.key, write))

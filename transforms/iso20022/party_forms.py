@@ -24,8 +24,8 @@ from transforms.iso20022.fields import (
     texts,
     time,
 )
-from transforms.iso20022.forms import Field, Form, Pen, Read, Write, below, reader, writer
-from transforms.iso20022.grammar import Kind
+from transforms.iso20022.forms import Field, Form, Pen, Read, Write, below, reader, type_at, writer
+from transforms.iso20022.model import Type
 from transforms.iso20022.shapes import Node
 
 IDENTIFIER: Form = (text("id", "Id"), code("scheme", "SchmeNm"), text("issuer", "Issr"))
@@ -103,7 +103,7 @@ class Bank:
 
         return known
 
-    def writer(self, tag: str, kind: Kind, pen: Pen) -> Write | None:
+    def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
         return Inner(AGENT).writer(tag, kind, pen)
 
@@ -226,7 +226,7 @@ class Adjustments:
         reads = [read for n in nodes if (read := reader(plain if n.text >= 0 else form, n)) is not None]
         return (lambda values: [one for read in reads if (one := read(values))] or None) if reads else None
 
-    def writer(self, tag: str, kind: Kind, pen: Pen) -> Write | None:
+    def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
         if kind.elements:
             return Each(_ADJUSTMENT).writer(tag, kind, pen)
@@ -259,9 +259,9 @@ class References:
 
         return read
 
-    def writer(self, tag: str, kind: Kind, pen: Pen) -> Write | None:
+    def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
-        reference = kind.below("CdtrRefInf")
+        reference = type_at(kind, "CdtrRefInf")
         if reference is None:
             return None
         whole = writer(
@@ -269,8 +269,8 @@ class References:
             kind,
             pen,
         )
-        listed = kind.below("RfrdDocInf/Tp/CdOrPrtry/Cd")
-        documents = listed.codes if listed is not None else frozenset()
+        listed = type_at(kind, "RfrdDocInf/Tp/CdOrPrtry/Cd")
+        documents = frozenset(listed.simple.codes if listed is not None else ())
 
         def write(items: Any) -> str:
             return "".join([f"<{tag}>{whole(block)}</{tag}>" for block in _blocks(items, documents)])
