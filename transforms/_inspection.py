@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from decimal import Decimal
 from typing import Literal
@@ -10,6 +11,10 @@ from bus import Finding, InspectedTotal, Rejected
 from transforms._totals import EXACT
 
 Severity = Literal["error", "warning", "info"]
+AMOUNT_NAMES = re.compile(r"(?i)amount|betrag|umsatz|montant|importe|importo|bedrag|sum|value")
+"""Headings of columns that probably hold amounts."""
+CURRENCY_NAMES = re.compile(r"(?i)currency|curr|ccy|währung|waehrung|wkz|devise|moneda|valuta")
+"""Headings of columns that probably hold currencies."""
 _MOST_OF_A_CODE = 25
 
 

@@ -63,7 +63,7 @@ def plain(source: BinaryIO, max_size: int) -> Plain:
     return Plain(_copied(_Cleaner().clean(_as_utf8(_blocks(file, max_size), codec, skip))), 0, 1)
 
 
-class _Copy(tempfile.SpooledTemporaryFile[bytes]):
+class Copy(tempfile.SpooledTemporaryFile[bytes]):
     """A temporary copy that is gone when its reader is: documents are not closed by those who read them."""
 
     def __del__(self) -> None:
@@ -71,7 +71,7 @@ class _Copy(tempfile.SpooledTemporaryFile[bytes]):
 
 
 def _copied(blocks: Iterable[bytes]) -> BinaryIO:
-    copy = _Copy(_IN_MEMORY)
+    copy = Copy(_IN_MEMORY)
     for block in blocks:
         copy.write(block)
     copy.seek(0)

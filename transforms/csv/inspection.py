@@ -11,6 +11,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from bus import Finding, InspectedDocument, InspectedTotal, Inspection, Rejected
+from transforms._inspection import AMOUNT_NAMES, CURRENCY_NAMES
 from transforms._lines import Opened, blocks
 from transforms._totals import ControlTotals, plain_decimal
 
@@ -24,8 +25,6 @@ _SAMPLE = 200
 _MOST_FINDINGS = 100
 _CENTS = re.compile(r"[.,][0-9]{2}$")
 _CURRENCY = re.compile(r"[A-Z]{3}")
-_AMOUNT_NAMES = re.compile(r"(?i)amount|betrag|umsatz|montant|importe|importo|bedrag|sum|value")
-_CURRENCY_NAMES = re.compile(r"(?i)currency|curr|ccy|währung|waehrung|wkz|devise|moneda|valuta")
 
 
 def detect(head: bytes, name: str) -> float:
@@ -162,11 +161,11 @@ class _Look:
             return
         cells = list(zip(*data, strict=True))
         money = [i for i, column in enumerate(cells) if _most(_amount(cell) is not None for cell in column)]
-        named = [i for i in money if _AMOUNT_NAMES.search(self.columns[i])]
+        named = [i for i in money if AMOUNT_NAMES.search(self.columns[i])]
         cents = [i for i in money if _most(_CENTS.search(cell) is not None for cell in cells[i])]
         self._amount = next(iter(named or cents), -1)
         codes = [i for i, column in enumerate(cells) if _most(_CURRENCY.fullmatch(cell) is not None for cell in column)]
-        named = [i for i in codes if _CURRENCY_NAMES.search(self.columns[i])]
+        named = [i for i in codes if CURRENCY_NAMES.search(self.columns[i])]
         self._currency = next(iter(named or codes), -1)
 
     def _take(self, number: int, row: list[str]) -> None:
