@@ -240,7 +240,7 @@ def test_limits() -> None:
     wide = sheet("<row>" + "".join(f"<c><v>{n}</v></c>" for n in range(101_000)) + "</row>")
     assert refused(workbook(wide), max_cells=100_000).code == "VAL853"
     # 17 MB without a row or cell would be a tree of that size and more in memory.
-    odd = "".join(f"<foo a='{n}'/>" for n in range(950_000))
+    odd = "".join(f"<foo a='{n}'/>" for n in range(1_050_000))
     assert refused(workbook(f'<worksheet xmlns="{MAIN}">{odd}</worksheet>')).code == "VAL847"
 
 
