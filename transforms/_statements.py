@@ -57,14 +57,19 @@ def money(value: Decimal, currency: str) -> Decimal:
     raise Rejected("VAL411", text, reason="AM12", hint="never rounded here")
 
 
-@lru_cache(maxsize=1024)
-def _step(currency: str) -> Decimal:
+def decimals(currency: str) -> int:
+    """Decimal places of a currency. Raises Rejected ``VAL412`` when there is none of that name, reason ``AM03``."""
     try:
-        return Decimal(1).scaleb(-minor_units(currency))
+        return minor_units(currency)
     except Rejected:
         text = "the currency of an amount is missing or not of ISO 4217"
         hint = "three capital letters such as `EUR`"
         raise Rejected("VAL412", text, reason="AM03", hint=hint) from None
+
+
+@lru_cache(maxsize=1024)
+def _step(currency: str) -> Decimal:
+    return Decimal(1).scaleb(-decimals(currency))
 
 
 @lru_cache(maxsize=8192)
@@ -257,9 +262,10 @@ class Ended(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """The file is not built as it has to be, so nothing of it may be taken."""
+    """The file is not built as it has to be, so nothing of it may be taken; ``sums``: its control totals are wrong."""
 
     error: Rejected
+    sums: bool = False
 
 
 class Note(NamedTuple):
@@ -320,7 +326,7 @@ class StatementDocument:
 
     def _look(self, event: Event) -> None:
         """Raise what refuses the file."""
-        if isinstance(event, Fault):
+        if isinstance(event, Fault) and (self._prove or not event.sums):
             raise event.error
         if isinstance(event, Ended) and event.faults and self._prove:
             raise _all(event.faults)

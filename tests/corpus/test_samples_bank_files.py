@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from bus import FormatSpec, Rejected
+from transforms.bai2 import Bai2Spec
 from transforms.cfonb120 import Cfonb120Spec
 from transforms.mt940 import Mt940Spec
 
 SAMPLES = Path(os.environ.get("GIROBUS_SAMPLES", "/nonexistent"))
 MT940 = sorted(path for path in SAMPLES.glob("mt940-*/*") if "LICENSE" not in path.name)
 CFONB = sorted(SAMPLES.glob("cfonb-*/*.txt"))
+BAI2 = sorted(path for path in SAMPLES.glob("bai2-*/*") if "LICENSE" not in path.name)
 
 pytestmark = pytest.mark.skipif(not MT940, reason="GIROBUS_SAMPLES is not set: sample files are not part of a checkout")
 
@@ -129,3 +131,34 @@ def test_cfonb_counts_and_sums_are_exact(path: Path) -> None:
     check(Cfonb120Spec(), content, counted_cfonb(content))
     assert isinstance(read(Cfonb120Spec(), content), Rejected) == (path.name != "example.txt")
     assert Cfonb120Spec.detect(content[:4096], path.name) > 0.9
+
+
+# ---------------------------------------------------------------- BAI2
+
+
+def counted_bai2(content: bytes) -> Rows:
+    rows, of_group, of_account = [], "USD", ""
+    records = r"(?:^|/\s+)(02|03|16),([^,/\n]*),([^,/\n]*)(?:,[^,/\n]*){0,3},([A-Z]{3})?"
+    for record in re.finditer(records, content.decode(), re.MULTILINE):
+        code, first, second, currency = record.groups()
+        if code == "02":
+            of_group = currency or "USD"
+        elif code == "03":
+            of_account = second or of_group
+        else:
+            value = Decimal(second) / 100
+            rows.append((of_account, value if first < "400" else -value))
+    return found(rows)
+
+
+@pytest.mark.parametrize("path", BAI2, ids=lambda p: p.name)
+def test_bai2_counts_and_sums_are_exact(path: Path) -> None:
+    content = path.read_bytes()
+    assert len(re.findall(rb"(?:^|/\s+)16,", content, re.MULTILINE)) == sum(
+        n for n, _ in counted_bai2(content).values()
+    )
+    check(Bai2Spec(), content, counted_bai2(content))
+    contradictory = ("citi_example.bai2", "errors__sample-parseError.txt")
+    refused = path.name in contradictory or path.name.startswith(("sample4", "sample5"))
+    assert isinstance(read(Bai2Spec(), content), Rejected) == refused
+    assert Bai2Spec.detect(content[:4096], path.name) > 0.6
