@@ -20,8 +20,8 @@ from bus.ledger.blobs import FileBlobs
 from bus.ledger.decisions import Decisions
 from bus.ledger.ledger import Ledger
 from bus.ledger.store import Store, no_effect
-from bus.ports import BlobStore, Clock, EffectHook, Format, Reader, Sink, Source, StepResources
-from bus.registry import Registry, mapping_support, models
+from bus.ports import BlobStore, Clock, EffectHook, Format, Reader, Sink, Source, StepResources, TextTemplate
+from bus.registry import Registry, mapping_support, models, template_support
 from bus.runtime.bus import Assembly, Bus
 from bus.runtime.intake import Intake
 from bus.runtime.pipeline import CompiledRoute, compile_route
@@ -98,6 +98,7 @@ class App:
         self.broker = StoreBroker(self.store, self.ledger)
         self.epoch = self.ledger.next_epoch()
         book = RouteBook(self._recompile)
+        self.templates = template_support().TemplateWorker(self.landscape.spec.templates)
         self._stores = Stores(self.broker, self.ledger, self.blobs, self.around.clock, self.around.chance)
         worker = Worker(self._stores, book)
         self.bus = Bus(
@@ -117,7 +118,8 @@ class App:
         return landscape
 
     def close(self) -> None:
-        """Close the store (after ``bus.stop()``)."""
+        """Close the store and end the process that renders templates (after ``bus.stop()``)."""
+        self.templates.close()
         self.store.close()
 
     # ------------------------------------------------------------ building
@@ -218,6 +220,7 @@ class StepSurroundings:
         self.reader: Reader = app.ledger
         self.clock = app.around.clock
         self._landscape = landscape
+        self._templates = app.templates
         self._built_tables: dict[str, Any] | None = None
 
     def expression(self, text: str) -> Callable[[Any], Any]:
@@ -234,6 +237,12 @@ class StepSurroundings:
 
     def _formula(self, text: str, *, functions: Mapping[str, NamedFunction] | None = None) -> Callable[[Any], Any]:
         return compile_expression(text, tables=self._tables(), clock=self.clock, functions=functions).run
+
+    def template(self, name: str) -> TextTemplate:
+        """A template by name, with those that it includes."""
+        texts = {known: template.text for known, template in self._landscape.templates.items()}
+        rendering: TextTemplate = template_support().Rendering.of(self._templates, name, texts)
+        return rendering
 
     def format(self, spec: Any) -> Format:
         """Build a format from its spec."""

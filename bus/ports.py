@@ -227,6 +227,16 @@ class Reader(Protocol):
         """Registered instructions matching ``partner, message_id, payment_information_id, end_to_end_id``."""
 
 
+class TextTemplate(Protocol):
+    """A template with all that it includes, ready to be rendered."""
+
+    media_type: str
+    """Content type of the text, such as ``text/plain``."""
+
+    def render(self, values: dict[str, Any]) -> str:
+        """Plain values -> text; blocks until it is there, raises Rejected or Retryable with a TPL code."""
+
+
 class StepResources(Protocol):
     """What a step gets handed when it is built. Steps that read no state leave the last three alone."""
 
@@ -239,6 +249,9 @@ class StepResources(Protocol):
 
     def mapping(self, name: str, *, reverse: bool = False) -> Callable[[Any], Any]:
         """A mapping by name: source body -> target body, or the reverse; it raises Rejected with a MAP code."""
+
+    def template(self, name: str) -> TextTemplate:
+        """A template by name."""
 
     def format(self, spec: Any) -> Format:
         """Build a format from its spec."""

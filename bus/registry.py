@@ -74,6 +74,16 @@ def mapping_support() -> Any:
     return import_module("transforms.mapping")
 
 
+def template_support() -> Any:
+    """The module of templates, found by name; the template engine itself is loaded only to check or render one."""
+    return import_module("transforms.template")
+
+
+def template_problems(name: str, texts: dict[str, str]) -> Any:
+    """What is wrong with a template; ``texts`` are all templates by name. Loads the template engine."""
+    return import_module("transforms.template.sandbox").problems(name, texts)
+
+
 def models() -> Any:
     """Checks of the canonical models by name (``payment``, ``entry`` …): body -> findings."""
     return import_module("transforms.canonical").MODELS

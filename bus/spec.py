@@ -497,6 +497,19 @@ class OutletSpec(Spec):
     """Retries while the partner is away."""
 
 
+class TemplateLimits(Spec):
+    """What one rendering of a template may take; a message that takes more is rejected, and nobody else notices."""
+
+    cpu: Duration = Field(default=2_000, ge=10, le=60_000)
+    """Processor time."""
+    wall: Duration = Field(default=5_000, ge=10, le=120_000)
+    """Time until the text is there."""
+    memory: Size = Field(default=256_000_000, ge=64_000_000)
+    """Memory of the process that renders."""
+    output: Size = Field(default=50_000_000, ge=1_000, le=1_000_000_000)
+    """Characters of the text, and bytes of what a template is given."""
+
+
 class LandscapeSpec(Spec):
     """``bus.yaml``: what all routes of the folder share."""
 
@@ -506,6 +519,8 @@ class LandscapeSpec(Spec):
     """Folder of the ledger, blobs and control socket, relative to ``bus.yaml``."""
     outlets: dict[str, OutletSpec] = {}
     """Named ways out that routes send ``to``."""
+    templates: TemplateLimits = TemplateLimits()
+    """What rendering a template may take."""
 
 
 class ConnectionsSpec(Spec):

@@ -30,6 +30,7 @@ CLASSES = {
     "CFG": "configuration",
     "VAL": "content that breaks a rule",
     "MAP": "mappings and value tables",
+    "TPL": "templates",
     "DUP": "duplicates",
     "NET": "partner or transport",
     "REJ": "refused by the partner",

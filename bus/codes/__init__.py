@@ -1,8 +1,8 @@
 """Every error code: what it means and what to do; ``bus explain CODE`` and the docs page are made from these tables.
 
-Classes: ``CFG`` configuration, ``VAL`` content breaks a rule, ``MAP`` mapping, ``DUP`` duplicate, ``NET`` partner or
-transport, ``REJ`` refused by the partner, ``SEQ`` out of order, ``SLA`` late, ``POL`` policy of ours, ``SEC`` hostile
-or forbidden input, ``SYS`` this machine or process, ``INT`` our bug or a damaged store.
+Classes: ``CFG`` configuration, ``VAL`` content breaks a rule, ``MAP`` mapping, ``TPL`` template, ``DUP`` duplicate,
+``NET`` partner or transport, ``REJ`` refused by the partner, ``SEQ`` out of order, ``SLA`` late, ``POL`` policy of
+ours, ``SEC`` hostile or forbidden input, ``SYS`` this machine or process, ``INT`` our bug or a damaged store.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from bus.config.mappings import mapping_problems
 from bus.config.problems import Problem, listed, nearest
 from bus.config.secrets import literal_secrets
 from bus.config.wording import expression_problem
-from bus.registry import models
+from bus.registry import models, template_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +61,7 @@ class _Checks:
         yield from self._nobody_sends(sent)
         yield from self._cycles()
         yield from self._outlet_connections()
+        yield from self._templates()
         yield from mapping_problems(self._landscape, self._raw_names("table"))
         yield from self._secrets()
 
@@ -82,9 +83,11 @@ class _Checks:
         return found
 
     def _raw_names(self, kind: str) -> set[str]:
-        """Names of all mappings, tables or canonical models, those with mistakes too."""
+        """Names of all mappings, tables, templates or canonical models, those with mistakes too."""
         if kind == "model":
             return set(models())
+        if kind == "template":
+            return set(self._landscape.templates)
         roots = [
             f.root for f in self._landscape.files.values() if f.path.endswith(f".{kind}.yaml") and f.root is not None
         ]
@@ -130,12 +133,12 @@ class _Checks:
     # ------------------------------------------------------------ what routes refer to
 
     def _parts(self, flow: RouteFlow) -> Iterator[Problem]:
-        """Connections, mappings, value tables and canonical models that a route names."""
+        """Connections, mappings, value tables, templates and canonical models that a route names."""
         for loc, name, key in connections_used(flow.specs):
             problem = self._connection(name, key)
             if problem:
                 yield flow.say("CFG164", loc, problem[0], hint=problem[1])
-        for kind in ("mapping", "table", "model"):
+        for kind in ("mapping", "table", "template", "model"):
             known: set[str] | None = None
             for loc, step in flow.steps:
                 used: Any = getattr(step, kind) if has(step, kind) else None
@@ -145,6 +148,7 @@ class _Checks:
                 if used not in known:
                     near = nearest(used, sorted(known))
                     new = f"write {used}.{kind}.yaml, with `{kind}: {used}` inside"
+                    new = f"write {used}.template.j2" if kind == "template" else new
                     new = f"known: {listed(sorted(known))}" if kind == "model" else new
                     hint = f"did you mean `{near}`?" if near else new
                     yield flow.say("CFG163", (*loc, kind), f"there is no {kind} `{used}`", hint=hint)
@@ -180,6 +184,13 @@ class _Checks:
             problem = self._connection(name, key)
             if problem:
                 yield file.root.find(loc)[0].problem("CFG164", BUS_FILE, problem[0], hint=problem[1])
+
+    def _templates(self) -> Iterator[Problem]:
+        """What templates may not say. Only where there is one does this load the template engine."""
+        texts = {name: template.text for name, template in self._landscape.templates.items()}
+        for name, template in self._landscape.templates.items():
+            for code, line, message, hint in template_problems(name, texts):
+                yield Problem(code, "error", template.path, line, 1, message, hint)
 
     # ------------------------------------------------------------ routes as a graph
 

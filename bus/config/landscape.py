@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from bus.config.checks import cross_check
-from bus.config.model import Landscape, Loaded, SourceFile
+from bus.config.model import Landscape, Loaded, SourceFile, Template
 from bus.config.problems import Problem
 from bus.config.wording import validate
 from bus.config.yamltext import parse, read_text
@@ -24,6 +24,8 @@ BUS_FILE = "bus.yaml"
 CONNECTIONS_FILE = "connections.yaml"
 KINDS = ("route", "mapping", "table", "test")
 """``NAME.<kind>.yaml``: what a file of a landscape is, and the key that names it."""
+TEMPLATE = ".template.j2"
+"""How the name of a template file ends."""
 
 # ---------------------------------------------------------------- disk -> texts
 
@@ -33,7 +35,7 @@ def load_landscape(folder: Path, catalogue: Catalogue | None = None) -> Landscap
 
     Args:
         folder: where ``bus.yaml`` stands. Below it, in any depth but not in hidden folders, ``*.route.yaml``,
-            ``*.mapping.yaml``, ``*.table.yaml`` and ``*.test.yaml`` are read.
+            ``*.mapping.yaml``, ``*.table.yaml``, ``*.test.yaml`` and ``*.template.j2`` are read.
         catalogue: where plug-ins are looked up; None = everything installed.
 
     Raises:
@@ -66,6 +68,8 @@ def config_paths(folder: Path) -> list[str]:
 def kind_of(path: str) -> str:
     """``route`` for ``x.route.yaml`` and so on; ``""`` for a file that is none of a landscape's."""
     name = PurePosixPath(path).name
+    if name.endswith(TEMPLATE):
+        return "template"
     if name in (BUS_FILE, CONNECTIONS_FILE):
         return "" if "/" in path else name.removesuffix(".yaml")
     return next((kind for kind in KINDS if name.endswith((f".{kind}.yaml", f".{kind}.yml"))), "")
@@ -98,6 +102,7 @@ class _Loader:
         self._bus = LandscapeSpec()
         self._connections = ConnectionsSpec()
         self._named: dict[str, dict[str, Loaded[Any]]] = {"route": {}, "mapping": {}, "table": {}}
+        self._templates: dict[str, Template] = {}
         self._tests: list[str] = []
 
     def load(self, path: str, text: str) -> None:
@@ -105,6 +110,9 @@ class _Loader:
         kind = kind_of(path)
         if kind == "test":
             self._tests.append(path)
+            return
+        if kind == "template":
+            self._template(Template(PurePosixPath(path).name.removesuffix(TEMPLATE), path, text))
             return
         if path.endswith(".yml"):
             hint = f"rename it to {PurePosixPath(path).with_suffix('.yaml').name}"
@@ -142,6 +150,14 @@ class _Loader:
                 hint = f"the other is {first.path}; rename one"
                 self.problems.append(node.problem("CFG153", loaded.path, message, hint=hint))
 
+    def _template(self, template: Template) -> None:
+        self._files[template.path] = SourceFile(template.path, template.text, None)
+        first = self._templates.setdefault(template.name, template)
+        if first is not template:
+            message = f"the template `{template.name}` has two files"
+            hint = f"the other is {first.path}; rename one"
+            self.problems.append(Problem("CFG153", "error", template.path, 1, 1, message, hint))
+
     def landscape(self, folder: Path) -> Landscape:
         """What was collected so far."""
         return Landscape(
@@ -151,6 +167,7 @@ class _Loader:
             routes=dict(self._named["route"]),
             mappings=dict(self._named["mapping"]),
             tables=dict(self._named["table"]),
+            templates=dict(self._templates),
             tests=tuple(self._tests),
             files=dict(self._files),
             problems=tuple(self.problems),

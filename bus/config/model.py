@@ -40,6 +40,15 @@ LoadedRoute = Loaded[RouteSpec]
 
 
 @dataclass(frozen=True, slots=True)
+class Template:
+    """A template for text outputs, ``NAME.template.j2``."""
+
+    name: str
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Landscape:
     """All that a folder says. What is broken is missing from ``routes``, ``mappings`` …, and told in ``problems``."""
 
@@ -49,6 +58,7 @@ class Landscape:
     routes: dict[str, LoadedRoute]
     mappings: dict[str, Loaded[Any]]
     tables: dict[str, Loaded[Any]]
+    templates: dict[str, Template]
     tests: tuple[str, ...]
     """Paths of the test files, which the test runner reads by itself."""
     files: dict[str, SourceFile]

@@ -20,36 +20,40 @@ from pydantic import BaseModel
 from bus.config.fields import specs
 from bus.config.landscape import assemble
 from bus.errors import ConfigError
-from bus.registry import mapping_support
+from bus.registry import mapping_support, template_support
 from bus.spec import Catalogue, PlugInSpec, Secret
 
 if TYPE_CHECKING:
-    from bus.config.model import Landscape, Loaded, LoadedRoute
+    from bus.config.model import Landscape, Loaded, LoadedRoute, Template
 
 
 def route_hash(landscape: Landscape, route: LoadedRoute) -> str:
-    """64 hex characters over the route, the mappings and value tables it uses, and girobus' own version.
+    """64 hex characters over the route, the mappings, value tables and templates it uses, and girobus' own version.
 
     Comments, quotes and the order of a spec's keys do not change it; a default that a release changes does.
     """
     mappings, tables = used(landscape, route)
-    content = {
+    content: dict[str, Any] = {
         "girobus": girobus_version(),
         "route": canonical(route.spec),
         "mappings": {loaded.name: canonical(loaded.spec) for loaded in mappings},
         "tables": {loaded.name: canonical(loaded.spec) for loaded in tables},
     }
+    templates = used_templates(landscape, route)
+    if templates:
+        content["templates"] = {template.name: template.text for template in templates}
     return sha256(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
 
 def sources(landscape: Landscape, route: LoadedRoute) -> dict[str, str]:
-    """Path -> text of every file needed to compile this version again: the route, its mappings and value tables.
+    """Path -> text of every file needed to compile this version again: the route and all that it uses.
 
     ``bus.yaml`` is not among them: ways out are names to a route, and an outlet that is gone must not keep an old
     version from being compiled.
     """
     mappings, tables = used(landscape, route)
-    return {loaded.path: loaded.text for loaded in (route, *mappings, *tables)}
+    texts = {loaded.path: loaded.text for loaded in (route, *mappings, *tables)}
+    return texts | {template.path: template.text for template in used_templates(landscape, route)}
 
 
 def landscape_from_sources(texts: dict[str, str], catalogue: Catalogue | None = None) -> Landscape:
@@ -69,6 +73,18 @@ def used(landscape: Landscape, route: LoadedRoute) -> tuple[list[Loaded[Any]], l
     mappings = [landscape.mappings[name] for name in sorted(names)]
     tables = [loaded for name, loaded in sorted(landscape.tables.items()) if _names(name, [route, *mappings])]
     return mappings, tables
+
+
+def used_templates(landscape: Landscape, route: LoadedRoute) -> list[Template]:
+    """The templates of a route, with those that they include, sorted by name."""
+    todo = [name for _, spec in specs(route.spec) if isinstance(name := getattr(spec, "template", None), str) and name]
+    found: dict[str, Template] = {}
+    while todo:
+        template = landscape.templates.get(todo.pop())
+        if template is not None and template.name not in found:
+            found[template.name] = template
+            todo += template_support().included(template.text)
+    return [found[name] for name in sorted(found)]
 
 
 def _names(table: str, readers: list[Loaded[Any]]) -> bool:

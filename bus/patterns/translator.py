@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from bus import (
@@ -30,7 +31,7 @@ _INLINE = 65_536
 
 
 class TranslatorSpec(StepSpec):
-    """Turns the body into another shape by a mapping, or writes it as a data format (EIP Message Translator).
+    """Turns the body into another shape by a mapping, or writes it as a data format or a text (EIP Message Translator).
 
     ```yaml
     - translate: {mapping: erp-payment-to-canonical}
@@ -39,11 +40,13 @@ class TranslatorSpec(StepSpec):
     ```
 
     ``mapping`` works on one message at a time, before an aggregate. ``to`` writes a document: of all members of an
-    aggregate in their order, of all items of a list, or of one object.
+    aggregate in their order, of all items of a list, or of one object. ``template`` makes a text, in which ``body`` is
+    the body, ``items`` the members of an aggregate or list, and ``message`` has ``id``, ``created`` and ``properties``.
 
     Delivery: a mapping is a pure function. What ``to`` writes goes through a stream into the blob store, so the number
     of members does not matter for memory; identifiers in the document are made from the message's id, and a re-run
-    writes the same bytes. A document that would not be valid is rejected, nothing of it leaves.
+    writes the same bytes. A document that would not be valid is rejected, nothing of it leaves. A template is rendered
+    in a process of its own: one that costs more than ``templates:`` in bus.yaml allows rejects its message alone.
     """
 
     key = "translate"
@@ -57,6 +60,10 @@ class TranslatorSpec(StepSpec):
     """Rule book of a bank or scheme, for formats that have one."""
     to: AnyFormat | None = None
     """Format to write."""
+    template: str = ""
+    """Name of a template file, ``NAME.template.j2``, that makes a text."""
+    encoding: str = Field(default="utf-8", pattern=r"^[A-Za-z0-9._-]{1,40}$")
+    """How the characters of that text become bytes."""
 
     @field_validator("to")
     @classmethod
@@ -69,10 +76,19 @@ class TranslatorSpec(StepSpec):
             raise PydanticCustomError("CFG502", "the format `{key}` has no profiles", {"key": type(to).key})
         return type(to).model_validate({**options, "profile": profile}, context=info.context)
 
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)
+        except LookupError:
+            raise PydanticCustomError("TPL106", "there is no encoding `{name}`", {"name": encoding}) from None
+        return encoding
+
     @model_validator(mode="after")
     def _one_target(self) -> TranslatorSpec:
-        if bool(self.mapping) == (self.to is not None):
-            raise PydanticCustomError("CFG501", "write either `mapping: NAME` or `to: FORMAT`")
+        if [bool(self.mapping), self.to is not None, bool(self.template)].count(True) != 1:
+            raise PydanticCustomError("CFG501", "write one of `mapping: NAME`, `to: FORMAT` and `template: NAME`")
         if self.profile and self.to is None:
             raise PydanticCustomError("CFG502", "`profile` belongs to a format: write `to: FORMAT` with it")
         if self.reverse and not self.mapping:
@@ -83,6 +99,8 @@ class TranslatorSpec(StepSpec):
         """See the class."""
         if self.to is not None:
             return _writing(self.to, resources)
+        if self.template:
+            return _templating(self.template, self.encoding, resources)
         return _mapping(resources.mapping(self.mapping, reverse=self.reverse))
 
 
@@ -127,6 +145,32 @@ def _writing(to: Any, resources: StepResources) -> Step:
         with blobs.create() as target:
             form.write(parts, target, context)  # type: ignore[arg-type]  # writers only ever call write()
         return (message.with_body(target.blob, content_type=form.content_type),)
+
+    return step
+
+
+def _templating(name: str, encoding: str, resources: StepResources) -> Step:
+    template, blobs, reader = resources.template(name), resources.blobs, resources.reader
+    content_type = f"{template.media_type}; charset={encoding}"
+
+    def step(message: Message) -> Iterable[Message | Effect]:
+        body, headers = message.body, message.headers
+        if isinstance(body, bytes | Blob):
+            raise Rejected("VAL504", "a template needs plain data, the body is bytes", hint="put `parse` before")
+        created = datetime.fromtimestamp(headers.created_at / 1000, UTC).isoformat(timespec="seconds")
+        values: dict[str, Any] = {"message": {"id": headers.id, "created": created, "properties": message.properties}}
+        if isinstance(body, Group):
+            values["items"] = list(_bodies(reader.members(body)))
+        else:
+            values["body"] = body
+            if isinstance(body, list):
+                values["items"] = body
+        try:
+            data = template.render(values).encode(encoding)
+        except UnicodeEncodeError:
+            why = f"template {name}: the text has characters that {encoding} does not have"
+            raise Rejected("TPL129", why, hint="bring them into its character set in the mapping before") from None
+        return (message.with_body(_kept(BytesIO(data), blobs), content_type=content_type),)
 
     return step
 

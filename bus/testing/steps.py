@@ -16,7 +16,7 @@ from bus.spec import AnyStep, FormatSpec, Kind, PlugInSpec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from bus.ports import Format, Step
+    from bus.ports import Format, Step, TextTemplate
 
 _STEP: TypeAdapter[Any] = TypeAdapter(AnyStep)
 
@@ -154,6 +154,7 @@ class StepBench:
     Args:
         tables: value tables by name.
         mappings: mappings by name.
+        templates: templates by name.
         models: checks of canonical models by name.
         formats: format specs to know in the place of the real ones.
         now: time in milliseconds since 1970 UTC.
@@ -167,12 +168,14 @@ class StepBench:
         *,
         tables: dict[str, dict[str, Any]] | None = None,
         mappings: dict[str, Callable[[Any], Any]] | None = None,
+        templates: dict[str, TextTemplate] | None = None,
         models: dict[str, Callable[[Any], tuple[Finding, ...]]] | None = None,
         formats: Iterable[type[FormatSpec]] | None = None,
         now: int = 1_780_000_000_000,
     ) -> None:
         self.tables = tables or {}
         self.mappings = mappings or {}
+        self.templates = templates or {}
         self.models = models or {}
         self.catalogue = BenchCatalogue(formats)
         self.clock = BenchClock(now)
@@ -191,6 +194,10 @@ class StepBench:
     def mapping(self, name: str, *, reverse: bool = False) -> Callable[[Any], Any]:
         """A mapping of the bench; its reverse is the one called ``NAME reversed``."""
         return self.mappings[f"{name} reversed" if reverse else name]
+
+    def template(self, name: str) -> TextTemplate:
+        """A template of the bench."""
+        return self.templates[name]
 
     def format(self, spec: Any) -> Format:
         """Build a format."""
