@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from bus.ports import Part as Part
     from bus.ports import Reader as Reader
     from bus.ports import Receipt as Receipt
+    from bus.ports import RuleBook as RuleBook
     from bus.ports import Sink as Sink
     from bus.ports import Source as Source
     from bus.ports import Step as Step
@@ -98,7 +99,7 @@ _HOME = {
     "Send Sequence child_id get_field key_text with_field",
     "bus.money": "Money MoneyTotals minor_units",
     "bus.ports": "BlobStore BlobWriter Clock Document EffectHook EndpointResources Format Inbound InspectedDocument "
-    "InspectedTotal Inspection Part Reader Receipt Sink Source Step StepResources Verdict WriteContext",
+    "InspectedTotal Inspection Part Reader Receipt RuleBook Sink Source Step StepResources Verdict WriteContext",
     "bus.spec": "AnyConnection AnyEndpoint AnyFormat AnyStep ConnectionSpec Duration EndpointSpec ExpressionText "
     "FieldPath Flow FormatSpec FormulaText Glob PollSpec SecretRef Size Spec StepSpec",
     "bus.expressions": "Expression NamedFunction Simple named_functions path_text simple",

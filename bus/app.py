@@ -20,8 +20,19 @@ from bus.ledger.blobs import FileBlobs
 from bus.ledger.decisions import Decisions
 from bus.ledger.ledger import Ledger
 from bus.ledger.store import Store, no_effect
-from bus.ports import BlobStore, Clock, EffectHook, Format, Reader, Sink, Source, StepResources, TextTemplate
-from bus.registry import Registry, mapping_support, models, template_support
+from bus.ports import (
+    BlobStore,
+    Clock,
+    EffectHook,
+    Format,
+    Reader,
+    RuleBook,
+    Sink,
+    Source,
+    StepResources,
+    TextTemplate,
+)
+from bus.registry import Registry, mapping_support, models, profile_support, template_support
 from bus.runtime.bus import Assembly, Bus
 from bus.runtime.intake import Intake
 from bus.runtime.pipeline import CompiledRoute, compile_route
@@ -30,7 +41,7 @@ from bus.runtime.schedule import Schedule
 from bus.runtime.sender import Outlet, Sender
 from bus.runtime.stores import Stores
 from bus.runtime.worker import Worker
-from bus.spec import ChannelSource, EndpointSpec, FormatSpec
+from bus.spec import ChannelSource, EndpointSpec
 
 PACKAGES = ("bus", "endpoints", "transforms", "certs")
 
@@ -136,7 +147,9 @@ class App:
             built = Outlet(
                 name,
                 self.around.sink(outlet.endpoint, resources),
-                self._format(outlet.format) if outlet.format is not None else None,
+                StepSurroundings(self, landscape, "", name).format(outlet.format)
+                if outlet.format is not None
+                else None,
                 outlet.batch,
                 outlet.on_error,
             )
@@ -177,9 +190,6 @@ class App:
         route = compile_route(landscape.routes[name].spec, version, self._resources(landscape, name))
         self.broker.declare(route.channels)
         return route
-
-    def _format(self, spec: FormatSpec) -> Format:
-        return spec.build(None)
 
     def _endpoint(self, landscape: Landscape, name: str) -> EndpointSurroundings:
         return EndpointSurroundings(
@@ -255,6 +265,12 @@ class StepSurroundings:
             return self._tables()[name]
         except KeyError:
             raise ConfigError("CFG163", f"there is no value table `{name}`", hint="add NAME.table.yaml") from None
+
+    def profile(self, name: str) -> RuleBook:
+        """A profile by name: one beside the routes, or a shipped one."""
+        own = {known: loaded.spec for known, loaded in self._landscape.profiles.items()}
+        found: RuleBook = profile_support().Profiles(own).get(name)
+        return found
 
     def model(self, name: str) -> Callable[[Any], Any]:
         """The checks of a canonical model."""

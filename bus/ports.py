@@ -237,6 +237,39 @@ class TextTemplate(Protocol):
         """Plain values -> text; blocks until it is there, raises Rejected or Retryable with a TPL code."""
 
 
+class FileRules(Protocol):
+    """What a profile says of whole files; None = not restricted."""
+
+    convert: Callable[[str], str] | None
+    """Brings a text into the character set; raises Rejected where it cannot be."""
+    most_payments: int | None
+    most_in_block: int | None
+    most_bytes: int | None
+
+    def group(self, payment: Any) -> tuple[Any, ...]:
+        """What payments of one block have in common beside what a block shares anyway."""
+
+
+class RuleBook(Protocol):
+    """A profile: the dated rules of a scheme or bank, compiled. Times are milliseconds since 1970 UTC."""
+
+    name: str
+    model: str
+    """Canonical model that it is about."""
+
+    def at(self, at: int) -> FileRules:
+        """The rules for a file that is written at that time."""
+
+    def check(self, payment: Any, at: int | None = None) -> tuple[Finding, ...]:
+        """What a right canonical payment breaks; without ``at`` it is history, and the clock is not looked at."""
+
+    def findings(self, body: Any, at: int | None = None) -> tuple[Finding, ...]:
+        """What is wrong with a body by its canonical model or else by the rules."""
+
+    def prepare(self, payment: Any, at: int) -> Any:
+        """The payment with prescribed codes and a possible execution date; raises Rejected when it breaks a rule."""
+
+
 class StepResources(Protocol):
     """What a step gets handed when it is built. Steps that read no state leave the last three alone."""
 
@@ -258,6 +291,9 @@ class StepResources(Protocol):
 
     def table(self, name: str) -> dict[str, Any]:
         """A value table by name."""
+
+    def profile(self, name: str) -> RuleBook:
+        """A profile by name."""
 
     def model(self, name: str) -> Callable[[Any], tuple[Finding, ...]]:
         """The check of a canonical model (``payment``, ``statement`` …): body -> what is wrong with it."""

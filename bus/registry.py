@@ -84,6 +84,11 @@ def template_problems(name: str, texts: dict[str, str]) -> Any:
     return import_module("transforms.template.sandbox").problems(name, texts)
 
 
+def profile_support() -> Any:
+    """The module of profiles, found by name: ``ProfileSpec``, ``Profiles`` (all by name), ``shipped_texts()``."""
+    return import_module("transforms.profiles")
+
+
 def models() -> Any:
     """Checks of the canonical models by name (``payment``, ``entry`` …): body -> findings."""
     return import_module("transforms.canonical").MODELS

@@ -66,8 +66,16 @@ def blocks() -> dict[str, Callable[[], str]]:
     """Generated blocks of hand-written pages: name -> text."""
     return {
         "settings": made.settings,
+        "profiles": made.profiles,
+        "profile-show": partial(printed, "profile", "show", "sepa-sct", "--date", "2026-11-24"),
         **{f"inspect-{kind}": partial(inspected, name) for kind, name in INSPECTED.items()},
     }
+
+
+def printed(*words: str) -> str:
+    """What ``bus`` prints, its columns put below each other."""
+    shown = CliRunner().invoke(bus, list(words), standalone_mode=False, catch_exceptions=False).stdout
+    return f"```console\n$ bus {' '.join(words)}\n{_aligned(shown)}```\n"
 
 
 def inspected(name: str) -> str:

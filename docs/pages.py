@@ -17,7 +17,7 @@ from bus.cli import VERBS
 from bus.codes import codes
 from bus.config.fields import annotation, fields, slot
 from bus.config.reference import as_written, in_words
-from bus.registry import Registry, mapping_support
+from bus.registry import Registry, mapping_support, profile_support
 from bus.settings import Settings
 from bus.spec import ConnectionsSpec, Kind, LandscapeSpec, RouteSpec, Size
 from bus.testing.routes import RouteTests
@@ -209,6 +209,7 @@ def files() -> str:
         ("NAME.route.yaml", RouteSpec),
         ("NAME.mapping.yaml", support.MappingSpec),
         ("NAME.table.yaml", support.TableSpec),
+        ("NAME.profile.yaml", profile_support().ProfileSpec),
         ("NAME.test.yaml", RouteTests),
     )
     intro = (
@@ -217,6 +218,18 @@ def files() -> str:
         "are errors. `bus schema --out .bus/schema` writes JSON Schemas for editors."
     )
     return f"{MADE}# Files\n\n{intro}\n" + "".join(_entry(name, model) for name, model in entries)
+
+
+def profiles() -> str:
+    """The shipped profiles."""
+    every = profile_support().Profiles()
+    rows = []
+    for name in profile_support().shipped_texts():
+        days = [str(dated.valid_from) if dated.valid_from else "since ever" for dated in every.editions(name)]
+        spec = every.spec(name)
+        extends = f"`{spec.extends}`" if spec.extends else ""
+        rows.append((f"`{name}`", _cell(spec.summary), extends, ", ".join(days)))
+    return table(("profile", "what", "extends", "editions from"), rows)
 
 
 def canonical() -> str:

@@ -28,7 +28,7 @@ from bus.cli.output import Exit
 from bus.codes import codes
 from bus.config.wording import validate
 from bus.config.yamltext import parse
-from bus.registry import Registry, mapping_support
+from bus.registry import Registry, mapping_support, profile_support
 from bus.settings import Settings
 from bus.spec import AnyFormat, ConnectionsSpec, Kind, LandscapeSpec, RouteSpec, StepSpec
 from bus.testing.routes import RouteTests
@@ -154,7 +154,7 @@ def examples() -> Iterator[tuple[str, str]]:
             for number, text in enumerate(yaml_of_docstring(CATALOGUE.spec(kind, key)), 1):
                 yield f"{kind} {key} {number}", text
     support = mapping_support()
-    for spec in (support.MappingSpec, support.TableSpec):
+    for spec in (support.MappingSpec, support.TableSpec, profile_support().ProfileSpec):
         for number, text in enumerate(yaml_of_docstring(spec), 1):
             yield f"{spec.__name__} {number}", text
 
@@ -189,6 +189,7 @@ def as_file(text: str) -> tuple[Any, str]:
     support = mapping_support()
     wholes = {"route": RouteSpec, "mapping": support.MappingSpec}
     wholes |= {"table": support.TableSpec, "tables": support.TableSpec}
+    wholes["profile"] = profile_support().ProfileSpec
     wholes |= {"connections": ConnectionsSpec, "name": LandscapeSpec, "outlets": LandscapeSpec}
     if keys and keys[0] in wholes:
         return RouteTests if {"route", "cases"} <= set(keys) else wholes[keys[0]], text

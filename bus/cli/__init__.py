@@ -28,6 +28,7 @@ VERBS = {
     "find": "Find messages by business key.",
     "trace": "Show the whole journey of a transaction.",
     "cases": "List and settle what needs a person.",
+    "profile": "List the profiles of schemes and banks, and show what one demands.",
     "inspect": "Tell what is in a bank or ERP file; needs no project.",
     "certs": "Issue, rotate and list keys and certificates.",
     "demo": "Play a whole payment run against scripted partners.",

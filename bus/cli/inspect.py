@@ -11,14 +11,26 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
-from bus.cli.output import Exit, clean, json_option, leave, note, print_error, print_json, print_json_line, print_table
+from bus.cli.output import (
+    Exit,
+    clean,
+    config_option,
+    json_option,
+    leave,
+    note,
+    print_error,
+    print_json,
+    print_json_line,
+    print_table,
+)
+from bus.cli.rulebooks import find_profile, profile_findings
 from bus.errors import BusError, Finding, Rejected
 from bus.ports import InspectedDocument, Inspection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bus.ports import InspectedTotal, Part
+    from bus.ports import InspectedTotal, Part, RuleBook
     from bus.spec import FormatSpec
 
 _HEAD = 4096
@@ -31,20 +43,25 @@ _Money = dict[str, Any]
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @json_option
+@click.option("--profile", metavar="NAME", help="Check its payments by a profile too; `bus profile list` names them.")
+@config_option
 @click.option(
     "--to",
     "target",
     type=click.Choice(["canonical"]),
     help="Print the records of the file instead, one canonical JSON object a line.",
 )
-def command(files: tuple[str, ...], target: str | None, *, as_json: bool) -> None:
+def command(files: tuple[str, ...], target: str | None, profile: str | None, config: Path, *, as_json: bool) -> None:
     """Tell what is in bank or ERP files: format, documents, counts, sums, balances, findings.
 
     Needs no project. The format is found by looking into the file. `-` reads standard input.
 
+    With `--profile` payments are checked as history: whether their day is over or a cut-off was missed is no matter.
+
     Exit code: 0 readable, 1 with errors among the findings or of unknown format, 2 when a file is missing.
     """
     worst = Exit.DONE
+    book = find_profile(profile, config) if profile else None
     for name in files:
         try:
             with ExitStack() as stack:
@@ -53,7 +70,8 @@ def command(files: tuple[str, ...], target: str | None, *, as_json: bool) -> Non
                 if target:
                     code = _print_canonical(name, shown)
                 else:
-                    code = _print_inspection(name, shown, as_json=as_json, several=len(files) > 1)
+                    found = _inspected(name, shown, book)
+                    code = _print_inspection(name, found, as_json=as_json, several=len(files) > 1)
         except BrokenPipeError:
             raise  # the reader of our output left, which is nothing about the file
         except OSError as error:
@@ -112,9 +130,21 @@ def _detect(source: BinaryIO, name: str) -> type[FormatSpec] | None:
 # ---------------------------------------------------------------- inspection
 
 
-def _print_inspection(name: str, source: BinaryIO, *, as_json: bool, several: bool) -> Exit:
+def _inspected(name: str, source: BinaryIO, book: RuleBook | None) -> Inspection:
     spec = _detect(source, name)
-    found = spec.inspect(source) if spec is not None else _unknown(source)
+    if spec is None:
+        return _unknown(source)
+    found = spec.inspect(source)
+    if book is None:
+        return found
+    source.seek(0)
+    with_options = _with_options(spec, spec.guessed(source))
+    source.seek(0)
+    told = profile_findings(with_options.build().read(source).parts(spec.each_default), book)
+    return Inspection(found.format, found.kind, found.documents, (*found.findings, *told))
+
+
+def _print_inspection(name: str, found: Inspection, *, as_json: bool, several: bool) -> Exit:
     if as_json:
         (print_json_line if several else print_json)(_as_plain(name, found))
     else:

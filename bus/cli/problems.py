@@ -112,7 +112,9 @@ def _summary(report: Report) -> str:
     ]
     found = ", ".join(count for count in counts if count)
     files = report.landscape.files
-    kinds = [_many(sum(f".{kind}." in path for path in files), kind) for kind in ("route", "mapping", "table")]
+    kinds = [
+        _many(sum(f".{kind}." in path for path in files), kind) for kind in ("route", "mapping", "table", "profile")
+    ]
     parts = [
         (f"Found {found} in " if found else "No problems in ")
         + (", ".join(kind for kind in kinds if kind) or "no route"),

@@ -12,9 +12,10 @@ from bus.config.fields import Loc, has, specs
 from bus.config.flow import END, RouteFlow, Way, connections_used, is_reader
 from bus.config.mappings import mapping_problems
 from bus.config.problems import Problem, listed, nearest
+from bus.config.profiles import profile_problems
 from bus.config.secrets import literal_secrets
 from bus.config.wording import expression_problem
-from bus.registry import models, template_problems
+from bus.registry import models, profile_support, template_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +64,7 @@ class _Checks:
         yield from self._outlet_connections()
         yield from self._templates()
         yield from mapping_problems(self._landscape, self._raw_names("table"))
+        yield from profile_problems(self._landscape)
         yield from self._secrets()
 
     # ------------------------------------------------------------ names
@@ -83,16 +85,17 @@ class _Checks:
         return found
 
     def _raw_names(self, kind: str) -> set[str]:
-        """Names of all mappings, tables, templates or canonical models, those with mistakes too."""
+        """Names of all mappings, tables, templates, profiles or canonical models, those with mistakes too."""
         if kind == "model":
             return set(models())
         if kind == "template":
             return set(self._landscape.templates)
+        shipped = set(profile_support().shipped_texts()) if kind == "profile" else set()
         roots = [
             f.root for f in self._landscape.files.values() if f.path.endswith(f".{kind}.yaml") and f.root is not None
         ]
         several = (name for root in roots for name in _keys(root, f"{kind}s"))
-        return {*(_under(root, (kind,)) for root in roots), *several} - {""}
+        return {*(_under(root, (kind,)) for root in roots), *several, *shipped} - {""}
 
     def _reserved(self) -> Iterator[Problem]:
         for name in sorted(self._outlets):
@@ -138,7 +141,7 @@ class _Checks:
             problem = self._connection(name, key)
             if problem:
                 yield flow.say("CFG164", loc, problem[0], hint=problem[1])
-        for kind in ("mapping", "table", "template", "model"):
+        for kind in ("mapping", "table", "template", "model", "profile"):
             known: set[str] | None = None
             for loc, step in flow.steps:
                 used: Any = getattr(step, kind) if has(step, kind) else None

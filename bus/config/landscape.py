@@ -12,7 +12,7 @@ from bus.config.problems import Problem
 from bus.config.wording import validate
 from bus.config.yamltext import parse, read_text
 from bus.errors import ConfigError
-from bus.registry import Registry, mapping_support
+from bus.registry import Registry, mapping_support, profile_support
 from bus.spec import Catalogue, ConnectionsSpec, LandscapeSpec, RouteSpec
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BUS_FILE = "bus.yaml"
 CONNECTIONS_FILE = "connections.yaml"
-KINDS = ("route", "mapping", "table", "test")
+KINDS = ("route", "mapping", "table", "profile", "test")
 """``NAME.<kind>.yaml``: what a file of a landscape is, and the key that names it."""
 TEMPLATE = ".template.j2"
 """How the name of a template file ends."""
@@ -35,7 +35,7 @@ def load_landscape(folder: Path, catalogue: Catalogue | None = None) -> Landscap
 
     Args:
         folder: where ``bus.yaml`` stands. Below it, in any depth but not in hidden folders, ``*.route.yaml``,
-            ``*.mapping.yaml``, ``*.table.yaml``, ``*.test.yaml`` and ``*.template.j2`` are read.
+            ``*.mapping.yaml``, ``*.table.yaml``, ``*.profile.yaml``, ``*.test.yaml`` and ``*.template.j2`` are read.
         catalogue: where plug-ins are looked up; None = everything installed.
 
     Raises:
@@ -101,7 +101,7 @@ class _Loader:
         self._files: dict[str, SourceFile] = {}
         self._bus = LandscapeSpec()
         self._connections = ConnectionsSpec()
-        self._named: dict[str, dict[str, Loaded[Any]]] = {"route": {}, "mapping": {}, "table": {}}
+        self._named: dict[str, dict[str, Loaded[Any]]] = {"route": {}, "mapping": {}, "table": {}, "profile": {}}
         self._templates: dict[str, Template] = {}
         self._tests: list[str] = []
 
@@ -168,6 +168,7 @@ class _Loader:
             mappings=dict(self._named["mapping"]),
             tables=dict(self._named["table"]),
             templates=dict(self._templates),
+            profiles=dict(self._named["profile"]),
             tests=tuple(self._tests),
             files=dict(self._files),
             problems=tuple(self.problems),
@@ -176,9 +177,10 @@ class _Loader:
 
 def _model(kind: str) -> type[BaseModel]:
     """The spec that a kind of file is validated by."""
-    if kind in ("mapping", "table"):
-        support = mapping_support()
-        found: type[BaseModel] = support.MappingSpec if kind == "mapping" else support.TableSpec
-        return found
     models: dict[str, type[BaseModel]] = {"bus": LandscapeSpec, "connections": ConnectionsSpec, "route": RouteSpec}
+    if kind == "profile":
+        models[kind] = profile_support().ProfileSpec
+    elif kind in ("mapping", "table"):
+        support = mapping_support()
+        models[kind] = support.MappingSpec if kind == "mapping" else support.TableSpec
     return models[kind]

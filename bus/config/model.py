@@ -59,6 +59,7 @@ class Landscape:
     mappings: dict[str, Loaded[Any]]
     tables: dict[str, Loaded[Any]]
     templates: dict[str, Template]
+    profiles: dict[str, Loaded[Any]]
     tests: tuple[str, ...]
     """Paths of the test files, which the test runner reads by itself."""
     files: dict[str, SourceFile]

@@ -20,15 +20,19 @@ from pydantic import BaseModel
 from bus.config.fields import specs
 from bus.config.landscape import assemble
 from bus.errors import ConfigError
-from bus.registry import mapping_support, template_support
+from bus.registry import mapping_support, profile_support, template_support
 from bus.spec import Catalogue, PlugInSpec, Secret
 
 if TYPE_CHECKING:
     from bus.config.model import Landscape, Loaded, LoadedRoute, Template
 
 
+SHIPPED = "shipped"
+"""Folder, in the stored sources of a version, of profiles that came with girobus."""
+
+
 def route_hash(landscape: Landscape, route: LoadedRoute) -> str:
-    """64 hex characters over the route, the mappings, value tables and templates it uses, and girobus' own version.
+    """64 hex characters over the route, the mappings, tables, profiles and templates it uses, and girobus' own version.
 
     Comments, quotes and the order of a spec's keys do not change it; a default that a release changes does.
     """
@@ -38,6 +42,7 @@ def route_hash(landscape: Landscape, route: LoadedRoute) -> str:
         "route": canonical(route.spec),
         "mappings": {loaded.name: canonical(loaded.spec) for loaded in mappings},
         "tables": {loaded.name: canonical(loaded.spec) for loaded in tables},
+        "profiles": {name: canonical(spec) for name, spec, _, _ in used_profiles(landscape, route)},
     }
     templates = used_templates(landscape, route)
     if templates:
@@ -48,11 +53,14 @@ def route_hash(landscape: Landscape, route: LoadedRoute) -> str:
 def sources(landscape: Landscape, route: LoadedRoute) -> dict[str, str]:
     """Path -> text of every file needed to compile this version again: the route and all that it uses.
 
+    Profiles that are shipped are kept too: an old version goes on by the rules that it began with.
+
     ``bus.yaml`` is not among them: ways out are names to a route, and an outlet that is gone must not keep an old
     version from being compiled.
     """
     mappings, tables = used(landscape, route)
     texts = {loaded.path: loaded.text for loaded in (route, *mappings, *tables)}
+    texts |= {path: text for _, _, path, text in used_profiles(landscape, route)}
     return texts | {template.path: template.text for template in used_templates(landscape, route)}
 
 
@@ -85,6 +93,22 @@ def used_templates(landscape: Landscape, route: LoadedRoute) -> list[Template]:
             found[template.name] = template
             todo += template_support().included(template.text)
     return [found[name] for name in sorted(found)]
+
+
+def used_profiles(landscape: Landscape, route: LoadedRoute) -> list[tuple[str, BaseModel, str, str]]:
+    """(name, spec, path, text) of the profiles that a route names and of those that they extend, sorted by name."""
+    names = {name for _, spec in specs(route.spec) if (name := getattr(spec, "profile", "")) and isinstance(name, str)}
+    if not names:
+        return []
+    support = profile_support()
+    every = support.Profiles({name: loaded.spec for name, loaded in landscape.profiles.items()})
+    needed = {spec.profile: spec for name in sorted(names) for spec in every.chain(name)}
+    found = []
+    for name, spec in sorted(needed.items()):
+        own = landscape.profiles.get(name)
+        path = own.path if own is not None else f"{SHIPPED}/{name}.profile.yaml"
+        found.append((name, spec, path, own.text if own is not None else support.shipped_texts()[name]))
+    return found
 
 
 def _names(table: str, readers: list[Loaded[Any]]) -> bool:

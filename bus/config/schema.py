@@ -11,7 +11,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, get_args
 
 from bus.config.fields import annotation, bare, fields, slot
-from bus.registry import mapping_support
+from bus.registry import mapping_support, profile_support
 from bus.spec import PLUG_IN_SLOT, Catalogue, ConnectionsSpec, Kind, LandscapeSpec, PlugInSpec, RouteSpec
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _TITLES = {
     "route": "girobus route (*.route.yaml)",
     "mapping": "girobus mapping (*.mapping.yaml)",
     "table": "girobus value table (*.table.yaml)",
+    "profile": "girobus profile (*.profile.yaml)",
     "bus": "girobus landscape (bus.yaml)",
     "connections": "girobus connections (connections.yaml)",
     "test": "girobus test (*.test.yaml)",
@@ -53,6 +54,9 @@ def _model(kind: str) -> type[BaseModel]:
     own: dict[str, type[BaseModel]] = {"route": RouteSpec, "bus": LandscapeSpec, "connections": ConnectionsSpec}
     if kind in own:
         return own[kind]
+    if kind == "profile":
+        profile: type[BaseModel] = profile_support().ProfileSpec
+        return profile
     support = mapping_support()
     found: type[BaseModel] = support.MappingSpec if kind == "mapping" else support.TableSpec
     return found

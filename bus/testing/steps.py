@@ -16,7 +16,7 @@ from bus.spec import AnyStep, FormatSpec, Kind, PlugInSpec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from bus.ports import Format, Step, TextTemplate
+    from bus.ports import Format, RuleBook, Step, TextTemplate
 
 _STEP: TypeAdapter[Any] = TypeAdapter(AnyStep)
 
@@ -177,6 +177,8 @@ class StepBench:
         self.mappings = mappings or {}
         self.templates = templates or {}
         self.models = models or {}
+        self.profiles: dict[str, RuleBook] = {}
+        """Profiles by name, beside those that are shipped."""
         self.catalogue = BenchCatalogue(formats)
         self.clock = BenchClock(now)
         self.blobs = BenchBlobs()
@@ -207,6 +209,15 @@ class StepBench:
     def table(self, name: str) -> dict[str, Any]:
         """A table of the bench."""
         return self.tables[name]
+
+    def profile(self, name: str) -> RuleBook:
+        """A profile of the bench, or a shipped one."""
+        from bus.registry import profile_support  # noqa: PLC0415 - as above
+
+        if name in self.profiles:
+            return self.profiles[name]
+        found: RuleBook = profile_support().Profiles().get(name)
+        return found
 
     def model(self, name: str) -> Callable[[Any], tuple[Finding, ...]]:
         """A model's check of the bench."""

@@ -411,5 +411,5 @@ def test_schema_on_the_command_line(tmp_path: Path) -> None:
     assert "outlets" in json.loads((tmp_path / "b.json").read_text())["properties"]
     assert runner.invoke(main, ["schema", "--kind", "nonsense"]).exit_code == 2
     assert runner.invoke(main, ["schema", "--out", str(tmp_path / "all" / "of")]).exit_code == 0
-    names = ["bus.json", "connections.json", "mapping.json", "route.json", "table.json", "test.json"]
+    names = ["bus.json", "connections.json", "mapping.json", "profile.json", "route.json", "table.json", "test.json"]
     assert sorted(file.name for file in (tmp_path / "all" / "of").iterdir()) == names

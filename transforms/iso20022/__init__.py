@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from bus import Document, Format, FormatSpec, Inspection, Size, StepResources, WriteContext
+from bus import ConfigError, Document, Format, FormatSpec, Inspection, Size, StepResources, WriteContext
 from transforms.iso20022.names import FAMILIES, MESSAGES, USUAL, WRITABLE, known
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Iso20022Spec(FormatSpec):
     charset: Literal["latin", "any"] = "latin"
     """``latin``: written texts are brought into the SEPA character set (ä becomes a), what cannot be is refused."""
     profile: str = ""
-    """Rule book that written payments have to keep, such as ``sepa-sct``."""
+    """Profile that written payments have to keep, such as ``sepa-sct``; its character set goes before ``charset``."""
     initiating_party: str = ""
     """Name in the header of written files; empty = name of the first debtor."""
     envelope: Literal["keep", "none", "BusMsg", "DataPDU", "Envelope", "RequestPayload", "SOAP"] = "keep"
@@ -80,15 +80,6 @@ class Iso20022Spec(FormatSpec):
                 "no message that girobus knows; write one of {families}, with or without version (`camt.053.001.08`)",
                 {"families": ", ".join(MESSAGES)},
             )
-        return value
-
-    @field_validator("profile")
-    @classmethod
-    def _known_profile(cls, value: str) -> str:
-        from transforms.iso20022.profiles import PROFILES  # noqa: PLC0415 - keeps the import of the spec light
-
-        if value and value not in PROFILES:
-            raise PydanticCustomError("VAL408", "unknown profile; write one of {all}", {"all": ", ".join(PROFILES)})
         return value
 
     @model_validator(mode="after")
@@ -123,10 +114,10 @@ class Iso20022Spec(FormatSpec):
     def build(self, resources: StepResources | None = None) -> Format:
         """The reader and, for a message that is written, the writer."""
         from transforms.iso20022.document import ReadOptions  # noqa: PLC0415 - lxml is heavy
-        from transforms.iso20022.profiles import PROFILES  # noqa: PLC0415 - as above
         from transforms.iso20022.write import WriteOptions  # noqa: PLC0415 - as above
 
-        del resources
+        if self.profile and resources is None:
+            raise ConfigError("VAL680", "profiles are known in a landscape only", hint="write it in a route")
         reading = ReadOptions(
             message=self.message,
             schema="off" if self.schema_ == "auto" else self.schema_,
@@ -137,7 +128,7 @@ class Iso20022Spec(FormatSpec):
             message=self.message,
             validate=self.schema_ != "off",
             latin=self.charset == "latin",
-            profile=PROFILES.get(self.profile),
+            profile=resources.profile(self.profile) if self.profile and resources is not None else None,
             initiating_party=self.initiating_party,
         )
         if self.as_ == "json":

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from decimal import Context, Decimal, Inexact
 from typing import IO, Any, BinaryIO, Self
 
-from bus import Finding, Rejected, WriteContext, child_id, minor_units
+from bus import Finding, Rejected, RuleBook, WriteContext, child_id, minor_units
+from transforms._characters import converter
 from transforms._plain_xml import Plain
 from transforms.canonical.checks import Flaw, refusal
 from transforms.canonical.checks import payment as payment_flaws
@@ -21,9 +22,7 @@ from transforms.iso20022.elements import Elements
 from transforms.iso20022.names import WRITABLE, namespace
 from transforms.iso20022.opening import opening
 from transforms.iso20022.parties import placed
-from transforms.iso20022.profiles import Profile
 from transforms.iso20022.stream import segments
-from transforms.iso20022.texts import latin, unchanged
 
 _DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 _RECORD = b"<CdtTrfTxInf>"
@@ -32,7 +31,6 @@ _LINES_IN_MEMORY = 1_000
 _EXACT = Context(prec=60, traps=[Inexact])
 _UETR = re.compile(r"[a-f0-9]{8}-[a-f0-9]{4}-4[a-f0-9]{3}-[89ab][a-f0-9]{3}-[a-f0-9]{12}")
 _LONGEST_ID = 35
-_NO_PROFILE = Profile()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class WriteOptions:
     message: str = ""
     validate: bool = True
     latin: bool = True
-    profile: Profile | None = None
+    profile: RuleBook | None = None
     initiating_party: str = ""
 
 
@@ -92,8 +90,9 @@ class _Writer:
 
     def __init__(self, context: WriteContext, options: WriteOptions, message: str) -> None:
         self._context, self._options, self._message = context, options, message
-        self._profile = options.profile or _NO_PROFILE
-        self._elements = Elements(message, latin if options.latin or self._profile.latin else unchanged)
+        self._rules = options.profile.at(context.created_at) if options.profile is not None else None
+        own = self._rules.convert if self._rules is not None else None
+        self._elements = Elements(message, own or converter("sepa-latin" if options.latin else "any"))
         self._blocks: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - see __exit__
         self._lines: list[str] = []
         self._overflow: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - as above
@@ -115,21 +114,21 @@ class _Writer:
         """Append one payment."""
         index = self._count
         try:
-            self._check(payment)
-            self._append(payment, index)
+            self._append(self._checked(payment), index)
         except Rejected as error:
             raise placed(error, _place(payment, index)) from None
         self._count = index + 1
 
-    def _check(self, payment: Any) -> None:
+    def _checked(self, payment: Any) -> dict[str, Any]:
+        """The payment as it is to be written."""
         flaws = payment_flaws(payment, self._block.key[0] if self._block else None)
-        if not flaws:
-            if payment.get("service_level") == "SEPA":
-                flaws = tuple(_sepa_flaws(payment))
-            if self._options.profile is not None:
-                flaws += tuple(self._profile.flaws(payment))
+        if not flaws and payment.get("service_level") == "SEPA":
+            flaws = tuple(_sepa_flaws(payment))
         if flaws:
             raise refusal(flaws)
+        book = self._options.profile
+        prepared: dict[str, Any] = payment if book is None else book.prepare(payment, self._context.created_at)
+        return prepared
 
     def _append(self, payment: dict[str, Any], index: int) -> None:
         amount = payment["amount"]
@@ -138,12 +137,13 @@ class _Writer:
         if step is None:
             step = self._steps[currency] = Decimal(1).scaleb(-minor_units(currency))
         value = _EXACT.quantize(amount["value"], step)
-        service = payment.get("service_level") or self._profile.service_level
-        bearer = payment.get("charge_bearer") or self._profile.charge_bearer or ("SLEV" if service == "SEPA" else "")
+        service = payment.get("service_level") or ""
+        bearer = payment.get("charge_bearer") or ("SLEV" if service == "SEPA" else "")
         kind = (service, payment.get("local_instrument") or "", payment.get("category_purpose") or "")
-        key = (payment["debtor"], payment["execution_date"], currency, bearer, kind)
+        rules = self._rules
+        key = (payment["debtor"], payment["execution_date"], currency, bearer, kind, rules and rules.group(payment))
         block = self._block
-        if block is None or block.key != key:
+        if block is None or block.key != key or (rules is not None and block.count == rules.most_in_block):
             self._end_block()
             block = self._begin_block(key)
         line = self._elements.transaction(payment, self._identification(payment, index), f"{value:f}")
@@ -169,7 +169,7 @@ class _Writer:
         return f"{ids}<UETR>{uetr}</UETR>"
 
     def _begin_block(self, key: tuple[Any, ...]) -> _Block:
-        debtor, day, _currency, bearer, kind = key
+        debtor, day, _currency, bearer, kind, _group = key
         write = self._elements
         self._initiator = self._initiator or debtor["name"]
         name = child_id(self._context.id, "PmtInf", "", self._number_of_blocks)
@@ -209,6 +209,10 @@ class _Writer:
         if not self._count:
             raise Rejected("VAL451", "there is no payment to write", hint="do not send empty groups on")
         context = self._context
+        most = self._rules.most_payments if self._rules is not None else None
+        if most is not None and self._count > most:
+            text = f"the file has {self._count} payments, the profile takes at most {most}"
+            raise Rejected("VAL700", text, reason="AM18", hint="make the groups smaller: `size` of `aggregate`")
         head = (
             f'<Document xmlns="{namespace(self._message)}"><CstmrCdtTrfInitn>\n<GrpHdr><MsgId>{context.id}</MsgId>'
             f"<CreDtTm>{_moment(context.created_at)}</CreDtTm><NbOfTxs>{self._count}</NbOfTxs>"
@@ -219,6 +223,10 @@ class _Writer:
         self._blocks.seek(0)
         shutil.copyfileobj(self._blocks, document, 1 << 20)
         document.write(b"</CstmrCdtTrfInitn></Document>\n")
+        allowed = self._rules.most_bytes if self._rules is not None else None
+        if allowed is not None and document.tell() > allowed:
+            text = f"the file has {document.tell()} bytes, the profile takes at most {allowed}"
+            raise Rejected("VAL701", text, hint="make the groups smaller: `size` of `aggregate`")
 
 
 def _sepa_flaws(payment: dict[str, Any]) -> Iterable[Flaw]:

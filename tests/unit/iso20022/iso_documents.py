@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bus import Part, WriteContext
+from bus.testing.steps import StepBench
 from transforms.iso20022 import Iso20022Spec
 
 IBAN = "DE89370400440532013000"
@@ -115,7 +116,8 @@ def read(content: bytes, each: str = "records", **options: Any) -> list[Part]:
 
 def written(payments: Iterable[Any], context: WriteContext = CONTEXT, **options: Any) -> bytes:
     target = io.BytesIO()
-    Iso20022Spec(**{"message": "pain.001.001.09"} | options).build().write(payments, target, context)
+    form = Iso20022Spec(**{"message": "pain.001.001.09"} | options).build(StepBench())
+    form.write(payments, target, context)
     return target.getvalue()
 
 

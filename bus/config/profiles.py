@@ -1,0 +1,52 @@
+"""Checks what profiles say about each other: what they extend, and whether their rules fit together when merged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bus.config.problems import Problem, listed, nearest
+from bus.errors import ConfigError
+from bus.registry import profile_support
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bus.config.model import Landscape, Loaded
+
+
+def profile_problems(landscape: Landscape) -> Iterator[Problem]:
+    """All problems of the profiles beside the routes."""
+    if not landscape.profiles:
+        return
+    support = profile_support()
+    every = support.Profiles({name: loaded.spec for name, loaded in landscape.profiles.items()})
+    for loaded in landscape.profiles.values():
+        if loaded.name in support.shipped_texts():
+            hint = f"choose another name, with `extends: {loaded.name}` inside"
+            yield _at(loaded, ("profile",), "VAL716", f"`{loaded.name}` is a profile that girobus brings along", hint)
+        elif loaded.spec.extends and loaded.spec.extends not in every.names():
+            yield _unknown(loaded, every.names())
+        else:
+            yield from _merged(loaded, every, support)
+
+
+def _unknown(loaded: Loaded[Any], names: list[str]) -> Problem:
+    wanted = loaded.spec.extends
+    near = nearest(wanted, names)
+    hint = f"did you mean `{near}`?" if near else f"known: {listed(names)}"
+    return _at(loaded, ("extends",), "VAL680", f"there is no profile `{wanted}`", hint)
+
+
+def _merged(loaded: Loaded[Any], every: Any, support: Any) -> Iterator[Problem]:
+    try:
+        every.editions(loaded.name)
+    except ConfigError as error:
+        place = ("extends",) if error.code in ("VAL680", "VAL714") else ("editions",)
+        yield _at(loaded, place, error.code, error.message, error.hint)
+    for loc, field in support.unknown_fields(loaded.spec):
+        yield _at(loaded, loc, "VAL715", f"payments have no field `{field}`", "names are those of the canonical shapes")
+
+
+def _at(loaded: Loaded[Any], loc: tuple[str | int, ...], code: str, message: str, hint: str) -> Problem:
+    node, _ = loaded.root.find(loc)
+    return node.problem(code, loaded.path, message, hint=hint)
