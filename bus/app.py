@@ -22,6 +22,7 @@ from bus.ledger.ledger import Ledger
 from bus.ledger.store import Store, no_effect
 from bus.ports import (
     BlobStore,
+    Broker,
     Clock,
     EffectHook,
     Format,
@@ -41,7 +42,7 @@ from bus.runtime.schedule import Schedule
 from bus.runtime.sender import Outlet, Sender
 from bus.runtime.stores import Stores
 from bus.runtime.worker import Worker
-from bus.spec import ChannelSource, EndpointSpec
+from bus.spec import BrokerSpec, ChannelSource, EndpointSpec
 
 PACKAGES = ("bus", "endpoints", "transforms", "certs")
 
@@ -68,6 +69,8 @@ class Surroundings:
     """Worker threads for segments."""
     visit: Callable[[str, str], None] | None = None
     """Told (step, branch) whenever a message enters a branch."""
+    broker: BrokerSpec | None = None
+    """RabbitMQ to use instead of what ``bus.yaml`` says."""
     store: Store | None = None
     """An opened store to use instead of the landscape's own; a simulated crash keeps it and builds a new bus on it."""
 
@@ -106,7 +109,7 @@ class App:
         self.store = self.around.store or Store(self.home / "bus.db", effect=effect)
         self.blobs: BlobStore = FileBlobs(self.home / "blobs", effect=effect)
         self.ledger = Ledger(self.store, self.around.clock)
-        self.broker = StoreBroker(self.store, self.ledger)
+        self.broker: Broker = self._broker(self.landscape)
         self.epoch = self.ledger.next_epoch()
         book = RouteBook(self._recompile)
         self.templates = template_support().TemplateWorker(self.landscape.spec.templates)
@@ -129,11 +132,26 @@ class App:
         return landscape
 
     def close(self) -> None:
-        """Close the store and end the process that renders templates (after ``bus.stop()``)."""
+        """Disconnect, close the store, end the process that renders templates (after ``bus.stop()``)."""
         self.templates.close()
+        self.broker.close()
         self.store.close()
 
     # ------------------------------------------------------------ building
+
+    def _broker(self, landscape: Landscape) -> Broker:
+        inside = StoreBroker(self.store, self.ledger)
+        spec = landscape.spec.broker
+        if self.around.broker is not None:
+            spec = self.around.broker
+        if spec is None:
+            return inside
+        from bus.channels.amqp import address_of  # noqa: PLC0415 - the client library, where it is used
+        from bus.channels.amqp.broker import AmqpBroker  # noqa: PLC0415
+
+        address = address_of(spec, self.folder)
+        around = self.around
+        return AmqpBroker(address, self.store, inside, around.clock, around.chance, around.effect)
 
     def _assemble(self, landscape: Landscape) -> Assembly:
         assembly = Assembly()

@@ -4,7 +4,8 @@
 
     BusError                    everything girobus raises on purpose
     ├── ConfigError             a route, mapping or connection file says something impossible (CFG…)
-    ├── Retryable               may work later: partner away, disk busy (NET…); retried with back-off
+    ├── Retryable               may work later: partner away (NET…); retried with back-off
+    │   └── Stalled             nothing can be settled now, by nobody: store or broker away; work stays where it is
     ├── Rejected                will never work: bad content, broken rule (VAL…, MAP…, POL…); dead letter or reject file
     ├── Held                    must wait for a person (DUP…, POL…); becomes a case, released or discarded
     ├── InDoubt                 an outward effect may or may not have happened (NET9xx); never retried blindly
@@ -69,6 +70,10 @@ class ConfigError(BusError):
 
 class Retryable(BusError):  # noqa: N818 - the names are verdicts, in the words of the design
     """The unit may succeed when it runs again; the route's ``on_error`` says how often and when."""
+
+
+class Stalled(Retryable):
+    """The store or the broker refuses every commit: no fault of the unit, which costs it no attempt."""
 
 
 class Rejected(BusError):  # noqa: N818

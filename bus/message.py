@@ -51,6 +51,7 @@ class Headers(msgspec.Struct, frozen=True, array_like=True, omit_defaults=False,
         place: where in its source document a split part stood (``line 17``).
         worth: (currency, exact value) of the message once known; every later step must keep it.
         copy: true for wire-tap copies and recipients after the first; not counted in money conservation.
+        leg: names one sending to one channel, for channels that may hand out two copies of it; empty in others.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Headers(msgspec.Struct, frozen=True, array_like=True, omit_defaults=False,
     place: str = ""
     copy: bool = False
     worth: tuple[str, Decimal] | None = None
+    leg: str = ""
 
 
 class Blob(msgspec.Struct, frozen=True, array_like=True):

@@ -496,8 +496,15 @@ _ZERO = Decimal(0)
 _NOTHING = ("", _ZERO)
 
 
+RELAY = "~relay"
+"""Among the names that :attr:`Broker.ready` is called with: :meth:`Broker.relay` has something to do."""
+
+
 class Broker(Protocol):
     """Durable channels of one technology."""
+
+    ready: Callable[[set[str]], None]
+    """Called with the names of channels that got messages, from any thread."""
 
     def declare(self, channels: Iterable[str]) -> None:
         """Make channels exist. Idempotent."""
@@ -519,4 +526,17 @@ class Broker(Protocol):
         """Run ledger work that yields messages, and put those on their channels, in one commit; returns how many."""
 
     def channels(self) -> list[str]:
-        """Channels that hold messages ready to be taken."""
+        """Channels that hold, or may hold, messages ready to be taken."""
+
+    def at_rest(self) -> bool:
+        """Whether no channel holds anything and nothing is on its way to one."""
+
+    def relay(self) -> int:
+        """Bring what was committed for other places on its way; returns how many messages. Blocks on them.
+
+        Raises:
+            Retryable: they are away; nothing is lost.
+        """
+
+    def close(self) -> None:
+        """Disconnect."""

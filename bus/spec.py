@@ -510,6 +510,50 @@ class TemplateLimits(Spec):
     """Characters of the text, and bytes of what a template is given."""
 
 
+class BrokerSpec(Spec):
+    """RabbitMQ as backbone: every channel is a quorum queue there, and several machines share the work.
+
+    .. code-block:: yaml
+
+        broker: {url: "amqps://rabbit-1.example:5671/payments", user: girobus, password: "${file:rabbit-password}"}
+    """
+
+    url: str = Field(pattern=r"^amqps?://[^@/\s,]+(,[^@/\s,]+)*(/[^/\s]*)?$")
+    """``amqp://host:5672/vhost``; the nodes of a cluster with commas between; never with a password in it."""
+    user: str = "guest"
+    """Name to log in with."""
+    password: SecretRef | None = None
+    """Its password; without one the broker's default ``guest`` is tried, which it takes from its own machine only."""
+    prefix: str = Field("", pattern=r"^[A-Za-z0-9_.-]*$", max_length=64)
+    """Begins the name of every queue, so that several landscapes can share a vhost."""
+    trust: str = ""
+    """PEM file of the CAs to believe with ``amqps``; empty = those of the operating system."""
+    certificate: str = ""
+    """PEM file of our certificate with its intermediates, for a broker that asks for one; needs ``key``."""
+    key: str = ""
+    """PEM file of its private key, owner-only."""
+    heartbeat: Duration = 10_000
+    """A dead peer is noticed after twice this time."""
+    deadline: Duration = 10_000
+    """A broker that does not answer or confirm for so long is left; what was not confirmed is published again."""
+    window: int = Field(1000, ge=1, le=10_000)
+    """Most messages published and not yet confirmed."""
+    prefetch: int = Field(500, ge=1, le=10_000)
+    """Most messages of one queue that are taken over and not settled."""
+    delivery_limit: int = Field(20, ge=1, le=10_000)
+    """A message handed out so often without being settled becomes a dead letter: it may be what stops the process."""
+    replicas: int = Field(0, ge=0, le=9)
+    """Nodes of the cluster that keep each queue; 0 = the broker's own default."""
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> BrokerSpec:
+        if bool(self.certificate) != bool(self.key):
+            raise PydanticCustomError("CFG115", "`certificate` and `key` need each other; write both, or none")
+        if (self.trust or self.certificate) and not self.url.startswith("amqps:"):
+            raise PydanticCustomError("CFG115", "certificates belong to `amqps://`; write the url with it")
+        return self
+
+
 class LandscapeSpec(Spec):
     """``bus.yaml``: what all routes of the folder share."""
 
@@ -517,6 +561,8 @@ class LandscapeSpec(Spec):
     """Name of this landscape, shown in status and cases."""
     store: str = ".bus"
     """Folder of the ledger, blobs and control socket, relative to ``bus.yaml``."""
+    broker: BrokerSpec | None = None
+    """RabbitMQ as backbone; without it the channels are in the ledger's own database."""
     outlets: dict[str, OutletSpec] = {}
     """Named ways out that routes send ``to``."""
     templates: TemplateLimits = TemplateLimits()

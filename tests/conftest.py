@@ -1,4 +1,4 @@
-"""What all tests share: the option that chooses the long runs."""
+"""What all tests share: the option that chooses the long runs, and the services they talk to."""
 
 from __future__ import annotations
 
@@ -38,3 +38,21 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     """URL of an empty ledger of a test's own."""
     with postgres.schema(postgres_server) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def rabbit() -> Iterator[str]:
+    """URL of a RabbitMQ node for the whole run; tests keep apart by the prefixes of their queues."""
+    from bus.testing.rabbitmq import RabbitCluster, broker  # noqa: PLC0415 - only where it is used
+
+    needs(RabbitCluster.missing())
+    with broker() as url:
+        yield url
+
+
+def needs(missing: str) -> None:
+    """Skip on a laptop that lacks a service, fail where it must not be missing."""
+    if missing and os.environ.get("CI") == "true":
+        pytest.fail(missing)
+    if missing:
+        pytest.skip(missing)

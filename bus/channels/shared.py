@@ -61,9 +61,13 @@ class SharedBroker(StoreBroker):
         if found:
             self.ready(set(found))
 
+    def may_take(self, channel: str) -> bool:
+        """Outlets are taken from by the holder of their lease alone."""
+        return channel not in self._reserved or self._holdings.mine(f"outlet {channel}")
+
     def take(self, channel: str, most: int) -> list[Delivery]:
         """The oldest messages of a lane that no other live process has taken."""
-        if channel in self._reserved and not self._holdings.mine(f"outlet {channel}"):
+        if not self.may_take(channel):
             return []
         self.refresh(channel)  # lanes are opened by others too
         return super().take(channel, most)

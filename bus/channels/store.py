@@ -60,6 +60,8 @@ class StoreBroker:
         self._store = store
         self._book = book
         self.ready = ready
+        self.encode: Callable[[Message], bytes] = encode
+        """Makes the stored form of what is put on a channel; another one where this is the outbox of another broker."""
         self._channels: dict[str, Channel] = {}
         self._alias: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -92,9 +94,18 @@ class StoreBroker:
     def look_around(self) -> None:
         """Wake what other processes have work for; here there are none."""
 
+    def may_take(self, channel: str) -> bool:
+        """Whether this process is the one to take from a channel; alone, it is of all."""
+        del channel
+        return True
+
     def alias(self, names: dict[str, str]) -> None:
         """Other names under which channels are sent to (``from: {channel: …}`` of a route)."""
         self._alias = names
+
+    def real(self, name: str) -> str:
+        """The name of the channel that is sent to under ``name``."""
+        return self._alias.get(name, name)
 
     def _end(self, lane: int) -> int:
         last = self._store.read("SELECT max(id) FROM queued WHERE id >= ? AND id < ?", lane_range(lane))[0][0]
@@ -142,11 +153,18 @@ class StoreBroker:
 
     def settle(self, deliveries: list[Delivery], settlement: Settlement, label: str = "segment") -> None:
         """One commit: take the input away, write the ledger's rows, send the output."""
+        self.settle_with(settlement, label, self.taking(deliveries))
+
+    def taking(self, deliveries: list[Delivery]) -> Callable[[Transaction], None]:
+        """What takes deliveries away inside a commit."""
+        return lambda tx: self._remove(tx, deliveries) if deliveries else None
+
+    def settle_with(self, settlement: Settlement, label: str, take: Callable[[Transaction], None]) -> None:
+        """As :meth:`settle`, for input that is taken away in another way."""
 
         def work(tx: Transaction) -> set[str]:
             self._begin(tx, settlement)
-            if deliveries:
-                self._remove(tx, deliveries)
+            take(tx)
             opened = {self._open_lane(tx, cursor.lane) for cursor in settlement.open_batches}
             buried = [c for _, message, _ in settlement.dead for c in self._book.unfinished(tx, message.headers.id)]
             settlement.discards[:] = {c.batch: c for c in [*settlement.discards, *buried]}.values()
@@ -192,7 +210,7 @@ class StoreBroker:
             real = self._alias.get(name, name)
             if real not in payloads:
                 payloads[real] = []
-            payloads[real].append(encode(message))
+            payloads[real].append(self.encode(message))
         for name, rows in payloads.items():
             state = self._channels.get(name)
             if state is None:
@@ -215,7 +233,7 @@ class StoreBroker:
         def work(tx: Transaction) -> Cursor:
             at = cursor or self._book.begin_batch(tx, chunk, self._new_lane(tx, chunk.channel, "hidden"))
             children = self._book.add_children(tx, chunk, at)
-            insert(tx, (at.lane << SHIFT) + at.next_index, [encode(child) for child in children])
+            insert(tx, (at.lane << SHIFT) + at.next_index, [self.encode(child) for child in children])
             return Cursor(at.batch, at.lane, at.next_index + chunk.count)
 
         return self._store.commit("stage-batch", work)
@@ -276,6 +294,17 @@ class StoreBroker:
     def declared(self) -> Iterator[str]:
         """All declared names."""
         return iter(list(self._channels))
+
+    def at_rest(self) -> bool:
+        """Whether no channel holds anything."""
+        return not self.channels()
+
+    def relay(self) -> int:
+        """Nothing has to be brought anywhere: the channels are here."""
+        return 0
+
+    def close(self) -> None:
+        """The store is closed by its owner."""
 
     def depth(self, channel: str, most: int = 1_000_000) -> int:
         """How many messages wait, counted up to ``most``."""

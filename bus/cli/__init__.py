@@ -21,6 +21,7 @@ VERBS = {
     "dev": "Run with scripted partners and take over edits of the configuration.",
     "check": "Check routes, mappings and connections without connecting to anything.",
     "explain": "Explain an error code, a route or a configuration field.",
+    "apply": "Declare what the routes need at the broker.",
     "schema": "Print the JSON Schema of the configuration files, for editors.",
     "test": "Run the *.test.yaml beside the routes.",
     "status": "Show what runs, what waits and what needs a person.",

@@ -14,14 +14,16 @@ from bus.config.wording import validate
 from bus.config.yamltext import parse, read_text
 from bus.errors import ConfigError
 from bus.registry import Registry
+from bus.spec import BrokerSpec
 from bus.testing.routes import Report, RouteTests, Runner, Verdict
 
 
 @click.command()
 @click.argument("select", nargs=-1)
+@click.option("--broker", metavar="URL", help="Run the cases with their channels on this RabbitMQ, not in memory.")
 @json_option
 @config_option
-def command(*, select: tuple[str, ...], config: Path, as_json: bool) -> None:
+def command(*, select: tuple[str, ...], broker: str | None, config: Path, as_json: bool) -> None:
     """Run the *.test.yaml beside the routes.
 
     SELECT are names of routes or parts of paths; default: all. Exit 0: all passed, 1: some failed, 2: none matched.
@@ -33,7 +35,8 @@ def command(*, select: tuple[str, ...], config: Path, as_json: bool) -> None:
     if not tests:
         raise click.UsageError("No test file matched.")
     report = Report()
-    for verdict, report in Runner(landscape).run(tests):  # noqa: B007 - the last report is the whole one
+    runner = Runner(landscape, BrokerSpec(url=broker) if broker else None)
+    for verdict, report in runner.run(tests):  # noqa: B007 - the last report is the whole one
         if not as_json:
             _print_verdict(verdict)
     failed = [verdict for verdict in report.verdicts if verdict.problems]

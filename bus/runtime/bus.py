@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bus.errors import BusError, ConfigError, NotAllowed
-from bus.ports import Broker, CaseNote
+from bus.ports import RELAY, Broker, CaseNote
 from bus.runtime import expectations
 from bus.runtime.control import Control
 from bus.runtime.dispatcher import Dispatcher
@@ -104,6 +104,7 @@ class Bus:
             {
                 **{f"source {n}": self._poller(n) for n in assembly.intakes},
                 **{n: self._sending(n) for n in assembly.senders},
+                RELAY: lambda: self._broker.relay() > 0,
             }
         )
         segments = {c: self._running(c) for c in self._broker.declared() if c not in assembly.senders}
@@ -188,6 +189,7 @@ class Bus:
             if poll and schedule.due(self.clock.now()):
                 count += self.poll_once(name)
         self.run_due()
+        count += int(self._broker.relay())
         for channel in self._broker.channels():
             if channel not in self.assembly.senders:
                 count += self.run_batch(channel)
@@ -203,7 +205,7 @@ class Bus:
         self._edges.start()
         self._scheduler = threading.Thread(target=self._schedule, name="scheduler", daemon=True)
         self._scheduler.start()
-        self._wake(set(self._broker.channels()))
+        self._wake({RELAY, *self._broker.channels()})
 
     def stop(self, timeout: float = 30.0) -> bool:
         """Finish the batches in hand, then stop and disconnect; false when something did not end in time."""
@@ -220,7 +222,7 @@ class Bus:
 
     def idle(self) -> bool:
         """Nothing is being worked on and no channel holds a message."""
-        return self._segments.idle() and self._edges.idle() and not self._broker.channels()
+        return self._segments.idle() and self._edges.idle() and self._broker.at_rest()
 
     def _schedule(self) -> None:
         ticks = 0
@@ -247,7 +249,8 @@ class Bus:
 
     def _wake(self, channels: set[str]) -> None:
         for channel in channels:
-            (self._edges if channel in self.assembly.senders else self._segments).wake(channel)
+            edge = channel == RELAY or channel in self.assembly.senders
+            (self._edges if edge else self._segments).wake(channel)
 
     def _poller(self, name: str) -> Callable[[], bool]:
         return lambda: self.poll_once(name) >= 100

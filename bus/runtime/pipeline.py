@@ -237,6 +237,21 @@ def _told(visit: Visit, step: str, label: str, flow: Node) -> Node:
     return node
 
 
+def channels(spec: RouteSpec) -> list[str]:
+    """All channels of a route, the entry first, without building it."""
+
+    def walk(steps: tuple[StepSpec, ...], prefix: str) -> Iterator[str]:
+        for n, step in enumerate(steps):
+            name = step.name or f"{prefix}{n}"
+            if step.boundary:
+                yield f"{spec.route}#{name}"
+            for label, flow in step.flows().items():
+                yield from walk(flow.steps, f"{name}.{label}.")
+
+    reject = [f"{spec.route}#on_reject"] if spec.on_reject is not None else []
+    return [spec.route, *walk(spec.steps, ""), *reject]
+
+
 def branches(spec: RouteSpec) -> list[tuple[str, str]]:
     """All (step id, branch label) of a route, in the order they are written."""
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from bus.errors import BusError, ConfigError, Held, Rejected
+from bus.errors import BusError, ConfigError, Held, Rejected, Stalled
 from bus.message import (
     NULL_ID,
     Converted,
@@ -95,6 +95,8 @@ class Worker:
                 break
         try:
             self._broker.settle(done, settlement, "segment")
+        except Stalled:
+            raise  # nothing can be settled, not even a failure
         except Exception as error:  # noqa: BLE001 - whatever one unit's commit raises must not stop the others
             if code_of(error) == SETTLED_ELSEWHERE:
                 return len(done)  # what is left of them comes again

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from time import sleep
 from typing import Any, Self
 
 from pydantic import Field
@@ -19,11 +21,13 @@ from bus.expressions import compile_expression
 from bus.ledger.store import Store
 from bus.message import Headers, Message, edge_id
 from bus.runtime.pipeline import branches
-from bus.spec import ChannelSource, Duration, ExpressionText, Spec, StepSpec
+from bus.spec import BrokerSpec, ChannelSource, Duration, ExpressionText, Spec, StepSpec
 from bus.testing.clock import ManualClock
 from bus.testing.endpoints import RecordingSink, ScriptedArrival, ScriptedSource
 
 _MOST_TURNS = 10_000
+_ON_ITS_WAY = 0.002
+"""Seconds to wait for what a broker has and did not hand out yet."""
 
 
 class ExpectedOutput(Spec):
@@ -103,10 +107,12 @@ class Runner:
 
     Args:
         landscape: checked and without errors.
+        broker: run the cases on this broker, each with queues of its own; None = channels in memory.
     """
 
-    def __init__(self, landscape: Landscape) -> None:
+    def __init__(self, landscape: Landscape, broker: BrokerSpec | None = None) -> None:
         self._landscape = landscape
+        self._broker = broker
 
     def run(self, tests: dict[str, RouteTests]) -> Iterator[tuple[Verdict, Report]]:
         """Run all cases of all files (path -> tests); yields after each, with the report so far."""
@@ -122,7 +128,7 @@ class Runner:
             for case in suite.cases:
                 verdict = Verdict(path, suite.route, case.name)
                 try:
-                    with _Bench(self._landscape, case, visited) as bench:
+                    with _Bench(self._landscape, case, visited, self._broker) as bench:
                         verdict.problems = (
                             bench.step(suite.route) if case.step else bench.route(suite.route, Path(path).parent)
                         )
@@ -135,7 +141,9 @@ class Runner:
 class _Bench:
     """A landscape in memory with fake endpoints, for one case."""
 
-    def __init__(self, landscape: Landscape, case: RouteCase, visited: set[tuple[str, str]]) -> None:
+    def __init__(
+        self, landscape: Landscape, case: RouteCase, visited: set[tuple[str, str]], broker: BrokerSpec | None
+    ) -> None:
         self._case = case
         self._folder = tempfile.TemporaryDirectory(prefix="girobus-test-")
         self._landscape = landscape
@@ -149,6 +157,7 @@ class _Bench:
             sink=lambda _spec, resources: self.sinks.setdefault(resources.name, RecordingSink()),
             visit=lambda step, label: visited.add((step, label)),
             store=Store(None),
+            broker=broker.model_copy(update={"prefix": f"test-{os.urandom(6).hex()}."}) if broker is not None else None,
         )
         self.app = App(landscape.folder, around, home=Path(self._folder.name), landscape=landscape)
 
@@ -197,7 +206,9 @@ class _Bench:
     def _settle(self) -> None:
         for _ in range(_MOST_TURNS):
             if not self.app.bus.turn():
-                return
+                if self.app.broker.at_rest():
+                    return
+                sleep(_ON_ITS_WAY)
             self.clock.advance(1)
         raise BusError("INT141", "the route did not come to rest", hint="is there a circle of routes?")
 

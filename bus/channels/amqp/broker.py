@@ -1,0 +1,356 @@
+"""Durable channels on RabbitMQ, with the ledger's database as inbox and outbox.
+
+What a unit does is committed before the broker hears of its input again:
+
+* A unit that only passes messages on publishes them, waits for all confirms, commits inbox and history, acknowledges.
+* Every other unit commits inbox, state and outbox, acknowledges; the relay publishes from the outbox, waits for the
+  confirms and forgets the rows. The outbox is the embedded channel of the same name (:mod:`bus.channels.store`), so a
+  batch of a hundred thousand lines is hidden in it until it opens, as it is without a broker.
+
+Whatever dies between two of these leads to a second copy with the same *leg* (:class:`bus.message.Headers`), which the
+inbox knows: it is acknowledged and counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from pika import BasicProperties
+
+from bus.channels.amqp.address import Address
+from bus.channels.amqp.consumer import Consumer, Received
+from bus.channels.amqp.publisher import Outgoing, Publisher
+from bus.channels.amqp.topology import declare
+from bus.channels.store import StoreBroker
+from bus.errors import Retryable, Stalled
+from bus.message import NULL_ID, Message, encode, salvage
+from bus.ports import RELAY, CaseNote, Chunk, Clock, Cursor, Delivery, EffectHook, Event, Settlement, Store
+
+log = logging.getLogger("girobus")
+_RELAYED = 500
+_STATELESS = ("events", "place", "puts", "tally", "version")
+_STATE = tuple(name for name in Settlement.__slots__ if name not in _STATELESS)
+
+
+class _Seen(Exception):  # noqa: N818 - no error: somebody else was first
+    """A leg stands in the inbox already."""
+
+
+class AmqpBroker:
+    """Channels that are quorum queues. Thread-safe; one taker at a time per channel in this process.
+
+    Args:
+        address: the broker.
+        store: transactions of the ledger's database.
+        outbox: channels of the same names in that database.
+        clock: when a leg was entered into the inbox.
+        chance: makes the legs and spreads the waits between attempts to connect.
+        effect: called around every publication and acknowledgement.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        store: Store,
+        outbox: StoreBroker,
+        clock: Clock,
+        chance: random.Random,
+        effect: EffectHook,
+    ) -> None:
+        self.address = address
+        self.ready: Callable[[set[str]], None] = lambda _names: None
+        self.copies = 0
+        """How many second copies the inbox has told from the first."""
+        self._store = store
+        self._clock = clock
+        self._effect = effect
+        self._outbox = outbox
+        outbox.encode, outbox.ready = self._stamped, self._in_outbox
+        self._owner = f"{chance.getrandbits(64):016x}"
+        self._counter = itertools.count()
+        self._publisher = Publisher(address, chance)
+        self._consumer = Consumer(address, self._arrived, self._cancelled, chance)
+        self._declared: set[str] = set()
+        self._gone: set[str] = set()
+        """Declared channels whose consuming the broker ended."""
+        self._pending: set[str] = set(self._outbox.channels())
+        self._lock = threading.Lock()
+        self._taken: dict[str, list[Received]] = {}
+        self._publisher.start()
+        self._consumer.start()
+
+    def close(self) -> None:
+        """Disconnect; what is here and not settled goes back to the broker."""
+        self._consumer.close()
+        self._publisher.close()
+
+    # ------------------------------------------------------------ channels
+
+    def declare(self, channels: Iterable[str]) -> None:
+        """Make queues and outbox exist. Idempotent; blocks.
+
+        Raises:
+            ConfigError: ``NET231`` a queue of that name has other properties.
+            Stalled: ``NET221`` the broker is away.
+        """
+        names = list(channels)
+        self._outbox.declare(names)
+        missing = [name for name in names if name not in self._declared]
+        if missing:
+            declare(self.address, missing)
+            self._declared.update(missing)
+
+    def declared(self) -> Iterator[str]:
+        """All names that were ever declared in this store."""
+        return self._outbox.declared()
+
+    def reserve(self, channels: Iterable[str]) -> None:
+        """Name the channels that one process at a time may take from: the outlets."""
+        self._outbox.reserve(channels)
+
+    def look_around(self) -> None:
+        """Wake up for what other processes left in the outbox, and for channels that became ours to take from."""
+        self._outbox.look_around()
+        self.ready(set(self.channels()))
+
+    def alias(self, names: dict[str, str]) -> None:
+        """Other names under which channels are sent to (``from: {channel: …}`` of a route)."""
+        self._outbox.alias(names)
+
+    def channels(self) -> list[str]:
+        """Channels that hold messages which may be taken here; also those that nobody here consumes yet."""
+        consuming = set(self._consumer.consuming())
+        here = set(self._consumer.holding())
+        queue = self.address.queue
+        return [name for name in self.declared() if queue(name) in here or queue(name) not in consuming]
+
+    def at_rest(self) -> bool:
+        """Whether no channel holds anything and nothing is on its way; asks the broker."""
+        if self._pending or self._outbox.channels() or self._consumer.holding():
+            return False
+        counts = self._consumer.counts(self._consumer.consuming(), self.address.deadline)
+        return counts is not None and not any(counts.values()) and not self._consumer.holding()
+
+    def depth(self, channel: str, most: int = 1_000_000) -> int:
+        """How many messages wait, here, at the broker and in the outbox."""
+        queue = self.address.queue(channel)
+        counts = self._consumer.counts([queue], self.address.deadline) or {}
+        return min(
+            most,
+            counts.get(queue, 0) + len(self._consumer.here(queue, most)) + self._outbox.depth(channel, most),
+        )
+
+    # ------------------------------------------------------------ taking
+
+    def take(self, channel: str, most: int) -> list[Delivery]:
+        """The oldest messages that are here; the first call for a channel begins to consume it."""
+        queue = self.address.queue(channel)
+        if not self._outbox.may_take(channel):
+            self._consumer.leave(queue)
+            return []
+        received = self._consumer.here(queue, most)
+        if not received:
+            self._consumer.consume(queue)
+            return []
+        found = [(r, _read(r)) for r in received]
+        known = self._known([m.headers.leg for _, m in found])
+        first: dict[str, tuple[Received, Message]] = {}
+        copies = []
+        for one in found:
+            leg = one[1].headers.leg
+            if leg in known or leg in first:
+                copies.append(one[0])
+            else:
+                first[leg] = one
+        if copies:
+            self.copies += len(copies)
+            self._consumer.settle(queue, copies)
+            if not first:
+                return self.take(channel, most)
+        self._taken[channel] = [received for received, _ in first.values()]
+        return [Delivery(channel, n, message) for n, (_, message) in enumerate(first.values())]
+
+    def _known(self, legs: list[str]) -> set[str]:
+        """Which of them were settled before."""
+        marks = ", ".join("?" * len(legs))
+        sql = f"SELECT leg FROM inbox WHERE leg IN ({marks})"  # noqa: S608 - question marks only
+        return {row[0] for row in self._store.read_own(sql, tuple(legs))}
+
+    # ------------------------------------------------------------ settling
+
+    def settle(self, deliveries: list[Delivery], settlement: Settlement, label: str = "segment") -> None:
+        """Publish or store what comes out, commit, acknowledge; see the top of this file.
+
+        Raises:
+            Stalled: broker or disk refuse; nothing was committed.
+            Retryable: ``SYS121`` another unit was first; nothing was committed.
+        """
+        if self._passes_on(deliveries, settlement):
+            self._publish(deliveries, settlement)
+        try:
+            self._outbox.settle_with(settlement, label, lambda tx: self._enter(tx, deliveries))
+        except _Seen:
+            if len(deliveries) > 1:
+                raise Retryable(
+                    "SYS121", "a message of the batch was settled elsewhere", hint="it is retried"
+                ) from None
+            self.copies += 1  # somebody else took it while it was worked on here: it is done
+        if deliveries:
+            channel = deliveries[0].channel
+            taken = self._taken[channel]
+            self._effect("amqp.acknowledge:before")
+            self._consumer.settle(self.address.queue(channel), [taken[d.position] for d in deliveries])
+            self._effect("amqp.acknowledge:after")
+
+    def _passes_on(self, deliveries: list[Delivery], settlement: Settlement) -> bool:
+        """Whether everything that comes out may be published before the commit: then the outbox is not needed."""
+        if not deliveries or not settlement.puts or any(getattr(settlement, name) for name in _STATE):
+            return False
+        if any(not message.headers.number for _, message in settlement.puts):
+            return False
+        with self._lock:  # what waits in the outbox comes first
+            return not any(self._outbox.real(name) in self._pending for name, _ in settlement.puts)
+
+    def _publish(self, deliveries: list[Delivery], settlement: Settlement) -> None:
+        """Publish under legs that are derived from those of the input: a second run of the unit makes the same."""
+        legs = {d.message.headers.id: d.message.headers.leg for d in deliveries}
+        some = deliveries[0].message.headers.leg
+        out = []
+        for n, (name, message) in enumerate(settlement.puts):
+            channel = self._outbox.real(name)
+            came = legs.get(message.headers.id) or f"{some}{n}"
+            out.append(self._outgoing(channel, message.with_headers(leg=_next_leg(came, channel))))
+        self._bring(out)
+        settlement.puts.clear()
+
+    def _bring(self, out: list[Outgoing]) -> None:
+        self._effect("amqp.publish:before")
+        try:
+            self._publisher.publish(out)
+        except Stalled as error:
+            if error.code == "NET223":  # somebody deleted it
+                log.error("%s", error)  # noqa: TRY400 - where in the code it was noticed says nothing
+                declare(self.address, self._declared)
+            raise
+        self._effect("amqp.publish:after")
+
+    def _enter(self, tx: Any, deliveries: list[Delivery]) -> None:
+        """The inbox: each leg once."""
+        if not deliveries:
+            return
+        marks = ", ".join("(?, ?)" for _ in deliveries)
+        now = self._clock.now()
+        values = tuple(v for d in deliveries for v in (d.message.headers.leg, now))
+        sql = f"INSERT INTO inbox (leg, at) VALUES {marks} ON CONFLICT DO NOTHING RETURNING 1"  # noqa: S608 - marks only
+        if len(tx.execute(sql, values).fetchall()) < len(deliveries):
+            raise _Seen
+
+    def _outgoing(self, channel: str, message: Message) -> Outgoing:
+        headers = message.headers
+        properties = BasicProperties(
+            content_type="application/vnd.girobus.message+json",
+            delivery_mode=2,
+            message_id=headers.id,
+            correlation_id=headers.correlation_id,
+            timestamp=headers.created_at // 1000,
+        )
+        return Outgoing(self.address.queue(channel), encode(message), properties)
+
+    # ------------------------------------------------------------ outbox
+
+    def stage(self, chunk: Chunk, cursor: Cursor | None) -> Cursor:
+        """Store a chunk of a split durably, invisible to workers; the first call (no cursor) begins the batch."""
+        return self._outbox.stage(chunk, cursor)
+
+    def transact(self, label: str, work: Callable[[Any], list[tuple[str, Message]]]) -> int:
+        """Run ledger work that yields messages, and put those into the outbox, in one commit; returns how many."""
+        return self._outbox.transact(label, work)
+
+    def relay(self) -> int:
+        """Publish what waits in the outbox, wait for the confirms, forget it; returns how many messages went."""
+        count = 0
+        with self._lock:
+            pending = self._pending.union(self._outbox.channels())
+        for channel in pending:
+            while rows := self._outbox.take(channel, _RELAYED):
+                self._bring([self._outgoing(channel, row.message) for row in rows])
+                self._outbox.settle_with(Settlement(channel), "relay", self._outbox.taking(rows))
+                count += len(rows)
+            with self._lock:
+                if not self._outbox.take(channel, 1):
+                    self._pending.discard(channel)
+        return count
+
+    def _stamped(self, message: Message) -> bytes:
+        """The stored form of a message with a leg that no other sending has."""
+        return encode(message.with_headers(leg=f"{self._owner}{next(self._counter):016x}"))
+
+    def _in_outbox(self, names: set[str]) -> None:
+        with self._lock:
+            self._pending |= names
+        self.ready({RELAY})
+
+    def sweep(self) -> int:
+        """Housekeeping: the outbox, queues that somebody deleted, and what the broker gave up to hand out."""
+        if self._gone:
+            with self._lock:
+                gone, self._gone = self._gone, set()
+            declare(self.address, gone & self._declared)
+        return self._outbox.sweep() + self._bury_undeliverable()
+
+    def _bury_undeliverable(self) -> int:
+        """Whatever was handed out too often without ever being settled is a dead letter with a case."""
+        queue = self.address.undeliverable
+        received = self._consumer.here(queue, _RELAYED)
+        if not received:
+            if self._declared:
+                self._consumer.consume(queue)
+            return 0
+        settlement = Settlement(queue)
+        for one in received:
+            message = _read(one)
+            died = (one.headers.get("x-death") or [{}])[0]
+            channel = str(died.get("queue", "")).removeprefix(self.address.prefix)
+            code, reason = "NET226", f"handed out {self.address.delivery_limit} times and never settled"
+            headers = message.headers
+            mark, context = f"{channel}:{code}:{headers.id}", {"file": headers.name, "message": headers.id}
+            route = channel.partition("#")[0]
+            note = CaseNote(code, reason, route, "", mark, headers.number, headers.correlation_id, context)
+            settlement.dead.append((channel, message.with_headers(attempt=0), note))
+            settlement.events.append(Event(message, "dead", "", code, reason))
+            settlement.report(message, "dead")
+        self._outbox.settle(settlement=settlement, deliveries=[], label="undeliverable")
+        self._consumer.settle(queue, received)
+        return len(received)
+
+    # ------------------------------------------------------------ the I/O thread
+
+    def _arrived(self, queue: str) -> None:
+        self.ready({queue.removeprefix(self.address.prefix)})
+
+    def _cancelled(self, queue: str) -> None:
+        with self._lock:
+            self._gone.add(queue.removeprefix(self.address.prefix))
+
+
+def _read(received: Received) -> Message:
+    """A message that cannot be decoded has no leg: its bytes stand for it."""
+    message = salvage(received.body)
+    if message.headers.id != NULL_ID:
+        return message
+    return message.with_headers(leg=hashlib.blake2b(received.body, digest_size=16).hexdigest())
+
+
+def _next_leg(leg: str, channel: str) -> str:
+    """The leg of what a unit publishes before its commit: the same whenever the unit runs with the same input.
+
+    The running number at the end is kept, so that neighbours in the inbox stay neighbours.
+    """
+    kept = leg[-16:]
+    return hashlib.blake2b(f"{leg[:-16]}\x1f{channel}".encode(), digest_size=8).hexdigest() + kept

@@ -1,0 +1,237 @@
+"""Brings messages from queues into memory, a bounded number each, and acknowledges them in the order they came."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple
+
+from bus.channels.amqp.address import Address
+from bus.channels.amqp.link import Link
+
+log = logging.getLogger("girobus")
+
+
+class Received(NamedTuple):
+    """A message that is here and not settled; ``subscription`` and ``tag`` are how to acknowledge it."""
+
+    subscription: int
+    tag: int
+    headers: dict[str, Any]
+    body: bytes
+    again: bool
+    """The broker handed it out before."""
+
+
+class _Queue:
+    """What is here of one queue: filled at its end by the I/O thread, emptied at its head by what is settled."""
+
+    __slots__ = ("buffer", "channel", "lock", "name", "settled", "subscription")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.buffer: deque[Received] = deque()
+        self.settled: set[int] = set()
+        """Tags that were settled out of order and wait for those before them."""
+        self.subscription = 0
+        """Counts channels; what came over an earlier one has been taken back by the broker."""
+        self.channel: Any = None
+        self.lock = threading.Lock()
+
+    def clear(self) -> None:
+        with self.lock:
+            self.buffer.clear()
+            self.settled.clear()
+
+
+class Consumer:
+    """One connection that only consumes; one AMQP channel a queue, so that one acknowledgement settles a whole batch.
+
+    Thread-safe; one taker at a time for each queue is the caller's duty.
+
+    Args:
+        address: the broker.
+        arrived: called in the I/O thread with the name of a queue whose buffer was empty and is no longer.
+        cancelled: called in the I/O thread when the broker ended the consuming of a queue (it was deleted).
+        chance: spreads the waits between attempts.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        arrived: Callable[[str], None],
+        cancelled: Callable[[str], None],
+        chance: random.Random,
+    ) -> None:
+        self._address = address
+        self.link = Link(address, "consuming", self._opened, self._lost, chance)
+        self._arrived, self._cancelled = arrived, cancelled
+        self._queues: dict[str, _Queue] = {}
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self.link.start()
+
+    def close(self) -> None:
+        """Disconnect; what is here and not settled goes back to the broker."""
+        self.link.close()
+
+    def consume(self, queue: str) -> None:
+        """Have the messages of a queue come here; idempotent."""
+        with self._lock:
+            if queue in self._queues:
+                return
+            state = self._queues[queue] = _Queue(queue)
+        self.link.call(lambda: self._subscribe(state))
+
+    def leave(self, queue: str) -> None:
+        """Stop consuming a queue; what is here and not settled goes back to the broker."""
+        with self._lock:
+            state = self._queues.pop(queue, None)
+        if state is not None:
+            self.link.call(lambda: self._unsubscribe(state))
+
+    def consuming(self) -> list[str]:
+        """Names of the queues that are consumed."""
+        with self._lock:
+            return list(self._queues)
+
+    def here(self, queue: str, most: int) -> list[Received]:
+        """The oldest messages that are here and not settled; they stay."""
+        state = self._queues.get(queue)
+        if state is None:
+            return []
+        with state.lock:
+            return list(islice((r for r in state.buffer if r.tag not in state.settled), most))
+
+    def holding(self) -> list[str]:
+        """Queues of which something is here."""
+        with self._lock:
+            return [name for name, state in self._queues.items() if state.buffer]
+
+    def settle(self, queue: str, received: Iterable[Received]) -> None:
+        """Forget messages; the broker may do so too, as soon as all before them are settled.
+
+        What came over a connection that is lost has been taken back by the broker and comes again.
+        """
+        state = self._queues.get(queue)
+        if state is None:
+            return
+        last = 0
+        with state.lock:
+            settled, buffer, subscription = state.settled, state.buffer, state.subscription
+            settled.update(r.tag for r in received if r.subscription == subscription)
+            while buffer and buffer[0].tag in settled:
+                last = buffer.popleft().tag
+                settled.discard(last)
+        if last:
+            self.link.call(partial(self._acknowledge, state, subscription, last))
+
+    def _acknowledge(self, state: _Queue, subscription: int, tag: int) -> None:
+        if state.channel is not None and state.channel.is_open and subscription == state.subscription:
+            state.channel.basic_ack(tag, multiple=True)
+
+    def counts(self, queues: list[str], seconds: float) -> dict[str, int] | None:
+        """How many messages wait at the broker for each queue that is consumed here; None without an answer in time.
+
+        It is asked on the consuming channels themselves: what was handed out before the answer is here by then.
+        """
+        found: dict[str, int] = {}
+        states = [self._queues[q] for q in queues if q in self._queues]
+        done = threading.Event()
+
+        def ask() -> None:
+            if any(state.channel is None or not state.channel.is_open for state in states):
+                done.set()  # not all are consumed yet
+                return
+            for state in states:
+                state.channel.queue_declare(state.name, passive=True, callback=partial_answer(state.name))
+
+        def partial_answer(name: str) -> Callable[[Any], None]:
+            def answer(frame: Any) -> None:
+                found[name] = frame.method.message_count
+                if len(found) == len(states):
+                    done.set()
+
+            return answer
+
+        if not states:
+            return {}
+        if not self.link.call(ask) or not done.wait(seconds):
+            return None
+        return found if len(found) == len(states) else None
+
+    # ------------------------------------------------------------ the I/O thread
+
+    def _opened(self, connection: Any) -> None:
+        del connection
+        with self._lock:
+            states = list(self._queues.values())
+        for state in states:
+            self._subscribe(state)
+
+    def _subscribe(self, state: _Queue) -> None:
+        connection = self.link.connection
+        if connection is None or state.channel is not None or not connection.is_open:
+            return
+        state.channel = connection.channel(on_open_callback=lambda channel: self._begin(state, channel))
+
+    def _begin(self, state: _Queue, channel: Any) -> None:
+        state.subscription += 1
+        subscription, buffer, lock = state.subscription, state.buffer, state.lock
+        name, arrived = state.name, self._arrived
+
+        def came(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
+            headers = properties.headers or {}
+            with lock:
+                first = not buffer
+                buffer.append(Received(subscription, method.delivery_tag, headers, body, method.redelivered))
+            if first:
+                arrived(name)
+
+        channel.add_on_close_callback(lambda _channel, why: self._channel_closed(state, channel, why))
+        channel.add_on_cancel_callback(lambda _frame: self._was_cancelled(state, channel))
+        channel.basic_qos(prefetch_count=self._address.prefetch)
+        channel.basic_consume(name, came)
+
+    def _unsubscribe(self, state: _Queue) -> None:
+        channel, state.channel = state.channel, None
+        state.clear()
+        if channel is not None and channel.is_open:
+            channel.close()
+
+    def _was_cancelled(self, state: _Queue, channel: Any) -> None:
+        """``basic.cancel`` from the broker: the queue was deleted, or its leader is gone."""
+        log.error("NET225 the broker ended the consuming of queue %s: was it deleted?", state.name)
+        if channel.is_open:
+            channel.close()  # _channel_closed goes on
+
+    def _channel_closed(self, state: _Queue, channel: Any, why: Any) -> None:
+        """The queue is gone, or a batch took longer than the broker's consumer time-out: its messages come again."""
+        if state.channel is not channel:
+            return
+        state.channel = None
+        state.clear()
+        connection = self.link.connection
+        if connection is None or not connection.is_open:
+            return
+        log.warning("broker %s: channel of queue %s closed: %s", self._address.shown, state.name, why)
+        self._cancelled(state.name)
+        connection.ioloop.call_later(1.0, lambda: self._again(state))
+
+    def _again(self, state: _Queue) -> None:
+        if self._queues.get(state.name) is state:
+            self._subscribe(state)
+
+    def _lost(self, _why: str) -> None:
+        with self._lock:
+            states = list(self._queues.values())
+        for state in states:
+            state.channel = None
+            state.clear()

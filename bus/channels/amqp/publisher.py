@@ -1,0 +1,180 @@
+"""Publishes persistent messages and waits until the broker has confirmed them all, in a sliding window."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from pika import BasicProperties
+
+from bus.channels.amqp.address import Address
+from bus.channels.amqp.link import Link
+from bus.errors import Stalled
+
+
+class Outgoing(NamedTuple):
+    """One message on its way to a queue."""
+
+    queue: str
+    body: bytes
+    properties: BasicProperties
+
+
+class _Job:
+    """One call of :meth:`Publisher.publish`: done when everything of it is confirmed, or one thing failed."""
+
+    __slots__ = ("done", "error", "items", "left", "sent")
+
+    def __init__(self, items: Sequence[Outgoing]) -> None:
+        self.items = items
+        self.left = len(items)
+        self.sent = 0
+        self.error: Stalled | None = None
+        self.done = threading.Event()
+
+    def fail(self, error: Stalled) -> None:
+        if self.error is None:
+            self.error = error
+        self.done.set()
+
+
+class Publisher:
+    """One connection that only publishes, so that an alarm of the broker never stops what is consumed. Thread-safe."""
+
+    def __init__(self, address: Address, chance: random.Random) -> None:
+        self._address = address
+        self.link = Link(address, "publishing", self._opened, self._lost, chance)
+        self.confirm_seconds = 0.0
+        """How long the last batch waited for its confirms."""
+        self.confirmed = 0
+        """Messages confirmed since the start."""
+        self._channel: Any = None
+        self._jobs: deque[_Job] = deque()
+        self._flying: dict[int, _Job] = {}
+        self._oldest = 1
+        self._tag = 0
+        self._blocked = False
+        self._heard = 0.0
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self.link.start()
+
+    def close(self) -> None:
+        """Disconnect; what is not confirmed fails."""
+        self.link.close()
+
+    def publish(self, items: Sequence[Outgoing]) -> None:
+        """Publish all and block until all are confirmed.
+
+        Raises:
+            Stalled: ``NET221`` no connection, ``NET222`` it was lost, or the broker is blocked or silent, ``NET223``
+                no such queue, ``NET224`` refused. Any of the messages may have arrived; they are published again under
+                the same leg, by which the receiver knows them.
+        """
+        if not items:
+            return
+        deadline = self._address.deadline
+        job = _Job(items)
+        begin = time.monotonic()
+        if not self.link.wait_open(deadline) or not self.link.call(lambda: self._begin(job)):
+            raise Stalled(
+                "NET221",
+                f"the broker {self._address.shown} is away: {self.link.trouble}",
+                hint="is it running, and is the login right?",
+            )
+        while not job.done.wait(0.5):
+            silent = time.monotonic() - max(begin, self._heard)
+            if silent > deadline:
+                why = "is blocked (memory or disk alarm)" if self._blocked else "does not confirm"
+                job.fail(Stalled("NET222", f"the broker {why} since {silent:.0f} s", hint="see the broker's log"))
+                self.link.abort(f"no confirm for {silent:.0f} s")
+        if job.error is not None:
+            raise job.error
+        self.confirm_seconds = time.monotonic() - begin
+        self.confirmed += len(items)
+
+    # ------------------------------------------------------------ the I/O thread
+
+    def _opened(self, connection: Any) -> None:
+        self._blocked = False
+        connection.add_on_connection_blocked_callback(lambda *_: self._block(blocked=True))
+        connection.add_on_connection_unblocked_callback(lambda *_: self._block(blocked=False))
+        connection.channel(on_open_callback=self._channel_open)
+
+    def _channel_open(self, channel: Any) -> None:
+        channel.add_on_close_callback(lambda _channel, why: self.link.abort(f"channel closed: {why}"))
+        channel.add_on_return_callback(self._returned)
+        channel.confirm_delivery(self._answered, callback=lambda _ok: self._ready(channel))
+
+    def _ready(self, channel: Any) -> None:
+        self._tag, self._oldest = 0, 1
+        self._channel = channel
+        self._send()
+
+    def _block(self, *, blocked: bool) -> None:
+        self._blocked = blocked
+        if not blocked:
+            self._send()
+
+    def _begin(self, job: _Job) -> None:
+        self._jobs.append(job)
+        self._send()
+
+    def _send(self) -> None:
+        """Publish what the window has room for."""
+        channel, flying, window = self._channel, self._flying, self._address.window
+        if channel is None or self._blocked:
+            return
+        while self._jobs and len(flying) < window:
+            job = self._jobs[0]
+            if job.error is not None:
+                self._jobs.popleft()
+                continue
+            end = min(len(job.items), job.sent + window - len(flying))
+            for item in job.items[job.sent : end]:
+                self._tag += 1
+                flying[self._tag] = job
+                channel.basic_publish("", item.queue, item.body, item.properties, mandatory=True)
+            job.sent = end
+            if end == len(job.items):
+                self._jobs.popleft()
+
+    def _answered(self, frame: Any) -> None:
+        """``basic.ack`` or ``basic.nack`` of one tag, or of all up to it."""
+        method = frame.method
+        self._heard = time.monotonic()
+        tags = range(self._oldest, method.delivery_tag + 1) if method.multiple else (method.delivery_tag,)
+        if method.multiple:
+            self._oldest = method.delivery_tag + 1
+        refused = method.NAME == "Basic.Nack"
+        for tag in tags:
+            job = self._flying.pop(tag, None)
+            if job is None:
+                continue
+            job.left -= 1
+            if refused:
+                job.fail(Stalled("NET224", "the broker refused a message", hint="is the queue full, or a node away?"))
+            elif not job.left:
+                job.done.set()
+        self._send()
+
+    def _returned(self, _channel: Any, method: Any, _properties: Any, _body: bytes) -> None:
+        """No queue took it. This comes before its confirm, so every job that goes to that queue still flies."""
+        queue = method.routing_key
+        error = Stalled("NET223", f"the broker has no queue `{queue}`", hint="was it deleted? `bus apply` declares it")
+        for job in {id(job): job for job in self._flying.values()}.values():
+            if any(item.queue == queue for item in job.items):
+                job.fail(error)
+
+    def _lost(self, why: str) -> None:
+        self._channel = None
+        jobs = {id(job): job for job in [*self._flying.values(), *self._jobs]}
+        self._flying.clear()
+        self._jobs.clear()
+        for job in jobs.values():
+            job.fail(Stalled("NET222", f"the connection ended before all was confirmed: {why}", hint="it is retried"))

@@ -1,0 +1,118 @@
+"""Queues as the routes need them: declared when missing, compared when there, never deleted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from pika import BlockingConnection
+from pika.exceptions import AMQPError, ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
+
+from bus.channels.amqp.address import Address
+from bus.channels.amqp.link import parameters
+from bus.errors import ConfigError, Stalled
+
+_PRECONDITION = 406
+_NOT_FOUND = 404
+_ARGUMENT = re.compile(r"inequivalent arg '([\w-]+)'")
+
+
+class Seen(NamedTuple):
+    """One queue at the broker: ``state`` is ``present``, ``missing`` or ``different`` (``detail`` says in what)."""
+
+    channel: str
+    queue: str
+    state: str
+    messages: int
+    detail: str = ""
+
+
+def declare(address: Address, channels: Iterable[str]) -> None:
+    """Make the queues of channels exist. Idempotent; blocks; a connection of its own.
+
+    Raises:
+        ConfigError: ``NET231`` a queue is there with other properties; nothing is changed about it.
+        Stalled: ``NET221`` the broker is away.
+    """
+    with _connected(address) as connection:
+        channel = connection.channel()
+        channel.queue_declare(address.undeliverable, durable=True, arguments=_arguments(address, last=True))
+        for name in channels:
+            queue = address.queue(name)
+            try:
+                channel.queue_declare(queue, durable=True, arguments=_arguments(address))
+            except ChannelClosedByBroker as error:
+                raise _different(queue, error) from None
+
+
+def look(address: Address, channels: Iterable[str]) -> list[Seen]:
+    """Compare the broker's queues with what the channels need, changing nothing.
+
+    Raises:
+        Stalled: ``NET221`` the broker is away.
+    """
+    found = []
+    with _connected(address) as connection:
+        for name in channels:
+            queue = address.queue(name)
+            channel = connection.channel()
+            try:
+                count = channel.queue_declare(queue, passive=True).method.message_count
+                channel.queue_declare(queue, durable=True, arguments=_arguments(address))
+            except ChannelClosedByBroker as error:
+                if error.reply_code == _NOT_FOUND:
+                    found.append(Seen(name, queue, "missing", 0))
+                else:
+                    found.append(Seen(name, queue, "different", count, _detail(error)))
+            else:
+                found.append(Seen(name, queue, "present", count))
+                channel.close()
+    return found
+
+
+def _arguments(address: Address, *, last: bool = False) -> dict[str, Any]:
+    """A quorum queue; what was handed out too often goes, confirmed, to the undeliverable ones."""
+    arguments: dict[str, Any] = {"x-queue-type": "quorum"}
+    if address.replicas:
+        arguments["x-quorum-initial-group-size"] = address.replicas
+    if not last:
+        arguments |= {
+            "x-delivery-limit": address.delivery_limit,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": address.undeliverable,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",  # what the strategy demands; there is no limit that it would apply to
+        }
+    return arguments
+
+
+def _different(queue: str, error: ChannelClosedByBroker) -> ConfigError | Stalled:
+    if error.reply_code != _PRECONDITION:
+        return Stalled("NET221", f"queue `{queue}` cannot be declared: {error.reply_text}", hint="see the broker's log")
+    return ConfigError(
+        "NET231",
+        f"queue `{queue}` is there, but {_detail(error)}",
+        hint="empty and delete it yourself, or give this bus another prefix; girobus deletes no queue",
+    )
+
+
+def _detail(error: ChannelClosedByBroker) -> str:
+    found = _ARGUMENT.search(error.reply_text)
+    return f"its `{found[1]}` is another one" if found else "its properties are other ones"
+
+
+def _connected(address: Address) -> BlockingConnection:
+    trouble = ""
+    for host, port in address.hosts:
+        try:
+            return BlockingConnection(parameters(address, host, port, "topology"))
+        except (ProbableAuthenticationError, ProbableAccessDeniedError) as error:
+            raise ConfigError(
+                "NET232",
+                f"the broker {address.shown} refuses the login of `{address.user}` or its vhost",
+                hint="see user, password and vhost of `broker` in bus.yaml",
+            ) from error
+        except (AMQPError, OSError) as error:
+            trouble = trouble or type(error).__name__
+    raise Stalled("NET221", f"the broker {address.shown} is away: {trouble}", hint="is it running?")

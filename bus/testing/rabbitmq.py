@@ -1,0 +1,206 @@
+"""Real RabbitMQ nodes on loopback for tests: one, or a cluster; killed, frozen, started again, removed at the end.
+
+Where a Docker engine answers, a single node may run in a container instead (``testcontainers``); see :func:`broker`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Self
+
+_PROGRAMS = Path("/usr/lib/rabbitmq/bin")
+_START = 120.0
+_CONFIG = """\
+cluster_partition_handling = pause_minority
+net_ticktime = 15
+disk_free_limit.absolute = 50MB
+loopback_users = none
+log.console = false
+"""
+# Little of the machine: one scheduler a node and no busy waiting, so that several fit beside the tests.
+_ERLANG = "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"
+
+
+class RabbitNode:
+    """One node. ``port`` speaks AMQP on 127.0.0.1."""
+
+    def __init__(self, home: Path, name: str, port: int, ports: tuple[int, int]) -> None:
+        self.home, self.name, self.port = home, name, port
+        self._distribution, self._names = ports
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start and wait until it serves."""
+        log = (self.home / f"{self.name}.out").open("ab")
+        with log:
+            self._process = subprocess.Popen(  # noqa: S603 - the distribution's program
+                [_PROGRAMS / "rabbitmq-server"],
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        end = monotonic() + _START
+        while monotonic() < end:
+            if self._process.poll() is not None:
+                break
+            if self._serves() and self.control("await_startup", "--timeout", "60", check=False) == 0:
+                return
+            sleep(0.2)
+        text = (self.home / f"{self.name}.out").read_text("utf-8", "replace")[-2_000:]
+        raise RuntimeError(f"RabbitMQ did not start:\n{text}")
+
+    def kill(self) -> None:
+        """SIGKILL to the node and its children."""
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait(10)
+
+    def freeze(self) -> None:
+        """SIGSTOP: alive, but it answers nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def control(self, *command: str, check: bool = True, tool: str = "rabbitmqctl") -> int:
+        """Run a command of ``rabbitmqctl``; its exit code."""
+        done = subprocess.run(  # noqa: S603 - the distribution's program
+            [_PROGRAMS / tool, "-q", "-n", self.name, *command],
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=90,
+            check=False,
+        )
+        if check and done.returncode:
+            raise RuntimeError(f"rabbitmqctl {command[0]}: {done.stderr.decode(errors='replace')[-500:]}")
+        return done.returncode
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None and self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def _serves(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.5):
+            return True
+        return False
+
+    def _environment(self) -> dict[str, str]:
+        home = self.home
+        return {
+            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "RABBITMQ_NODENAME": self.name,
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(self._distribution),
+            "RABBITMQ_MNESIA_BASE": str(home / f"{self.name}.data"),
+            "RABBITMQ_LOG_BASE": str(home / f"{self.name}.log"),
+            "RABBITMQ_PID_FILE": str(home / f"{self.name}.pid"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "plugins"),
+            "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": str(home / "environment"),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(self._names),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERLANG,
+        }
+
+
+class RabbitCluster:
+    """``with RabbitCluster(3) as cluster:``; ``cluster.nodes`` serve one cluster."""
+
+    def __init__(self, count: int = 1) -> None:
+        self._count = count
+        self.home = Path()
+        self.nodes: list[RabbitNode] = []
+
+    @staticmethod
+    def missing() -> str:
+        """What this machine lacks to run it; empty when nothing."""
+        return "" if (_PROGRAMS / "rabbitmq-server").exists() else "no RabbitMQ here (apt-get install rabbitmq-server)"
+
+    @property
+    def url(self) -> str:
+        """``amqp://127.0.0.1:port,…`` of all nodes."""
+        return "amqp://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def __enter__(self) -> Self:
+        self.home = Path(tempfile.mkdtemp(prefix="girobus-rabbit-"))
+        (self.home / "rabbitmq.conf").write_text(_CONFIG)
+        (self.home / "plugins").write_text("[].")
+        (self.home / "environment").touch()
+        names = free_port()
+        mark = os.urandom(3).hex()
+        for n in range(self._count):
+            node = RabbitNode(self.home, f"r{n + 1}{mark}@localhost", free_port(), (free_port(), names))
+            self.nodes.append(node)
+        try:
+            for node in self.nodes:
+                node.start()
+            for node in self.nodes[1:]:
+                node.control("stop_app")
+                node.control("join_cluster", self.nodes[0].name)
+                node.control("start_app")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for node in self.nodes:
+            node.thaw()
+            node.kill()
+        environment = {"PATH": os.environ.get("PATH", ""), "ERL_EPMD_PORT": str(self.nodes[0]._names)}  # noqa: SLF001 - its own module
+        subprocess.run(["epmd", "-kill"], env=environment, capture_output=True, check=False)  # noqa: S607 - part of Erlang
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def broker() -> Iterator[str]:
+    """URL of one node: in a container where a Docker engine answers, else of the distribution's own programs.
+
+    Raises:
+        RuntimeError: this machine has neither.
+    """
+    if docker_answers():
+        from testcontainers.rabbitmq import RabbitMqContainer  # noqa: PLC0415 - only where Docker is
+
+        with RabbitMqContainer("rabbitmq:4") as container:
+            yield f"amqp://{container.get_container_host_ip()}:{container.get_exposed_port(5672)}"
+        return
+    if RabbitCluster.missing():
+        raise RuntimeError(RabbitCluster.missing())
+    with RabbitCluster(1) as cluster:
+        yield cluster.url
+
+
+def docker_answers() -> bool:
+    """Whether there is a Docker engine to start containers with, not just its command."""
+    docker = shutil.which("docker")
+    if docker is None:
+        return False
+    with suppress(subprocess.TimeoutExpired):
+        asked = subprocess.run([docker, "info"], capture_output=True, timeout=10, check=False)  # noqa: S603 - found by which
+        return asked.returncode == 0
+    return False

@@ -1,0 +1,429 @@
+"""Channels on RabbitMQ keep the promise of :class:`bus.ports.Broker` while connections, queues and confirms fail."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+from uuid import uuid4
+
+import pika
+import pytest
+from click.testing import CliRunner
+
+from bus.channels.amqp import address_of, topology
+from bus.channels.amqp.broker import AmqpBroker
+from bus.channels.store import StoreBroker
+from bus.cli import main
+from bus.errors import ConfigError, Retryable
+from bus.ledger.ledger import Ledger
+from bus.ledger.store import Store
+from bus.message import Headers, Hold, Message, Remember, decode, encode
+from bus.ports import RELAY, Delivery, Event, Settlement
+from bus.spec import BrokerSpec
+from bus.testing.clock import ManualClock
+from bus.testing.rabbitmq import RabbitCluster
+from tests.conftest import needs
+
+ROOT = "6ba7b8119dad11d180b400c04fd430c8"
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+class Books:
+    """Broker and ledger of one process; :meth:`reopened` is the next process on the same store and queues."""
+
+    def __init__(self, url: str, **spec: Any) -> None:
+        self.spec = BrokerSpec(url=url, prefix=f"t{uuid4().hex[:8]}.", **spec)
+        self.clock = ManualClock()
+        self.store = Store(None)
+        self.woken: set[str] = set()
+        self.crash_at = ""
+        self._build()
+
+    def _build(self) -> None:
+        self.ledger = Ledger(self.store, self.clock)
+        chance = random.Random()  # noqa: S311 - legs of another process are other ones
+        inside = StoreBroker(self.store, self.ledger)
+        address = address_of(self.spec, Path())
+        self.broker = AmqpBroker(address, self.store, inside, self.clock, chance, self.effect)
+        self.broker.ready = self.woken.update
+        self.broker.declare(["in", "in#next", "out"])
+
+    def effect(self, label: str) -> None:
+        if label == self.crash_at:
+            self.crash_at = ""
+            raise Crash
+
+    def reopened(self) -> None:
+        self.broker.close()
+        self._build()
+
+    def put(self, channel: str, *messages: Message) -> None:
+        self.broker.transact("put", lambda _tx: [(channel, m) for m in messages])
+        self.broker.relay()
+
+    def take(self, channel: str, count: int) -> list[Delivery]:
+        """Wait until that many are here."""
+        return eventually(lambda: found if len(found := self.broker.take(channel, 1000)) >= count else None)
+
+    def nothing(self, channel: str) -> bool:
+        """The broker has none of it, nor has it handed out any."""
+        self.broker.take(channel, 1)
+        queue = self.broker.address.queue(channel)
+        eventually(lambda: self.broker._consumer.counts([queue], 5) == {queue: 0} or None)
+        return self.broker.take(channel, 1) == []
+
+    def pass_on(self, deliveries: list[Delivery], to: str) -> None:
+        settlement = Settlement(deliveries[0].channel)
+        for delivery in deliveries:
+            settlement.puts.append((to, delivery.message))
+            settlement.events.append(Event(delivery.message, "sent", outputs=((to, delivery.message),)))
+            settlement.report(delivery.message, "sent")
+        self.broker.settle(deliveries, settlement)
+
+    def inbox(self) -> int:
+        return int(self.store.read("SELECT count(*) FROM inbox")[0][0])
+
+
+def eventually(look: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """What ``look`` gives as soon as it is not None; bounded."""
+    end = monotonic() + seconds
+    while monotonic() < end:
+        found = look()
+        if found is not None:
+            return found
+        sleep(0.01)  # a broker is another process: there is nothing to turn by hand
+    raise AssertionError("it did not happen in time")
+
+
+def message(n: int) -> Message:
+    identity = f"{n:032x}"
+    return Message(Headers(identity, ROOT, number=n + 1), {"n": n})
+
+
+def bodies(deliveries: list[Delivery]) -> list[int]:
+    return [d.message.body["n"] for d in deliveries]
+
+
+@pytest.fixture
+def books(rabbit: str) -> Iterator[Books]:
+    made = Books(rabbit)
+    yield made
+    made.broker.close()
+    made.store.close()
+
+
+def test_messages_come_in_their_order_and_stay_until_they_are_settled(books: Books) -> None:
+    books.put("in", *(message(n) for n in range(20)))
+    first = books.take("in", 20)
+    assert bodies(first) == list(range(20))
+    assert bodies(books.broker.take("in", 5)) == list(range(5))
+    books.broker.settle(books.broker.take("in", 5), Settlement("in"))
+    assert bodies(books.broker.take("in", 100)) == list(range(5, 20))
+    assert books.broker.depth("in") == 15
+
+
+def test_what_was_not_settled_comes_again_to_the_next_process(books: Books) -> None:
+    books.put("in", *(message(n) for n in range(10)))
+    books.broker.settle(books.take("in", 10)[:4], Settlement("in"))
+    books.reopened()
+    assert bodies(books.take("in", 6)) == list(range(4, 10))
+
+
+def test_a_unit_that_passes_on_publishes_before_it_commits(books: Books) -> None:
+    books.put("in", message(1), message(2))
+    books.pass_on(books.take("in", 2), "out")
+    assert books.store.read("SELECT count(*) FROM queued") == [(0,)]
+    assert bodies(books.take("out", 2)) == [1, 2]
+    assert books.nothing("in")
+
+
+@pytest.mark.parametrize(
+    ("label", "copies"),
+    [
+        ("amqp.publish:before", 0),
+        ("amqp.publish:after", 1),  # published, not committed: the second run publishes the same leg again
+        ("amqp.acknowledge:before", 1),  # committed, not acknowledged: the input comes again
+    ],
+)
+def test_a_crash_anywhere_in_the_way_of_a_message_makes_one_effect(books: Books, label: str, copies: int) -> None:
+    books.put("in", message(1))
+    taken = books.take("in", 1)
+    books.crash_at = label
+    with pytest.raises(Crash):
+        books.pass_on(taken, "out")
+    books.reopened()
+    books.broker.take("in", 1)
+    if label != "amqp.acknowledge:before":
+        books.pass_on(books.take("in", 1), "out")
+    else:
+        assert books.nothing("in")
+    assert bodies(books.take("out", 1)) == [1]
+    books.broker.settle(books.take("out", 1), Settlement("out"))
+    assert books.nothing("out")
+    assert books.broker.copies == copies
+
+
+@pytest.mark.parametrize("label", ["amqp.publish:before", "amqp.publish:after"])
+def test_a_crash_of_the_relay_loses_nothing_and_doubles_nothing(books: Books, label: str) -> None:
+    books.broker.transact("put", lambda _tx: [("in", message(n)) for n in range(3)])
+    assert RELAY in books.woken
+    books.crash_at = label
+    with pytest.raises(Crash):
+        books.broker.relay()
+    books.reopened()
+    assert books.broker.relay() == 3
+    taken = books.take("in", 3)
+    books.broker.settle([d for d in taken if d.message.body["n"] == 0], Settlement("in"))
+    rest = books.take("in", 2)
+    books.broker.settle(rest, Settlement("in"))
+    assert books.nothing("in")
+    assert books.inbox() == 3
+
+
+def test_a_unit_with_state_stores_what_it_sends_and_the_relay_brings_it(books: Books) -> None:
+    books.put("in", message(1), message(2))
+    first, second = books.take("in", 2)
+    settlement = Settlement("in")
+    settlement.puts.append(("out", first.message))
+    settlement.holds.append((Hold(second.message, "", "", until=1), "in#next", None))
+    books.broker.settle([first, second], settlement)
+    assert books.store.read("SELECT count(*) FROM queued") == [(1,)]
+    assert books.broker.take("out", 1) == []
+    assert books.broker.relay() == 1
+    assert bodies(books.take("out", 1)) == [1]
+    assert books.store.read("SELECT count(*) FROM held") == [(1,)]
+
+
+def test_order_is_kept_between_what_is_relayed_and_what_is_published_at_once(books: Books) -> None:
+    books.put("in", *(message(n) for n in range(30)))
+    for delivery in books.take("in", 30):
+        if delivery.message.body["n"] % 3:
+            books.pass_on([books.broker.take("in", 1)[0]], "out")
+        else:
+            settlement = Settlement("in")
+            settlement.puts.append(("out", books.broker.take("in", 1)[0].message))
+            settlement.remembers.append(Remember("s", str(delivery.message.body["n"]), "v"))
+            books.broker.settle([books.broker.take("in", 1)[0]], settlement)
+    books.broker.relay()
+    assert bodies(books.take("out", 30)) == list(range(30))
+
+
+def test_two_processes_that_work_on_the_same_message_settle_it_once(books: Books) -> None:
+    """A frozen process wakes after its connection was lost and somebody else did its work."""
+    books.put("in", message(1))
+    stale = books.take("in", 1)
+    books.broker._consumer.link.abort("a test")
+    again = eventually(lambda: books.broker.take("in", 1) or None)
+    books.pass_on(again, "out")
+    books.pass_on(stale, "out")
+    assert bodies(books.take("out", 1)) == [1]
+    books.broker.settle(books.take("out", 1), Settlement("out"))
+    assert books.nothing("out")
+    assert books.broker.copies >= 2
+
+
+def test_one_that_was_settled_elsewhere_takes_nothing_of_its_batch_with_it(books: Books) -> None:
+    books.put("in", message(1), message(2))
+    taken = books.take("in", 2)
+    books.store.commit("x", lambda tx: tx.execute("INSERT INTO inbox VALUES (?, 1)", (taken[0].message.headers.leg,)))
+    with pytest.raises(Retryable, match="SYS121"):
+        books.pass_on(taken, "out")
+    for delivery in taken:
+        books.pass_on([delivery], "out")
+    assert sorted(bodies(books.take("out", 2))) == [1, 2]
+    assert books.nothing("in")
+
+
+def test_a_connection_that_is_lost_comes_back_and_nothing_is_lost(books: Books) -> None:
+    books.put("in", *(message(n) for n in range(50)))
+    books.take("in", 50)
+    for link in (books.broker._consumer.link, books.broker._publisher.link):
+        before = link.generation
+        link.abort("a test")
+        eventually(lambda link=link, before=before: link.generation > before or None)
+    taken = eventually(lambda: found if len(found := books.broker.take("in", 1000)) == 50 else None)
+    eventually(lambda: books.broker._publisher.link.wait_open(0.1) or None)
+    books.pass_on(taken, "out")
+    assert bodies(books.take("out", 50)) == list(range(50))
+    assert books.nothing("in")
+
+
+def test_a_message_that_no_queue_takes_is_a_failure_and_stays(books: Books) -> None:
+    books.put("in", *(message(n) for n in range(300)))
+    taken = books.take("in", 300)
+    _delete(books, "out")
+    with pytest.raises(Retryable, match="NET223"):
+        books.pass_on(taken, "out")
+    assert books.inbox() == 0
+    books.pass_on(taken, "out")  # the queue is declared again meanwhile
+    assert bodies(books.take("out", 300)) == list(range(300))
+
+
+def test_a_queue_deleted_under_its_consumer_is_noticed_and_declared_again(
+    books: Books, caplog: pytest.LogCaptureFixture
+) -> None:
+    books.broker.take("in", 1)
+    eventually(lambda: books.broker._consumer.counts([f"{books.spec.prefix}in"], 1))
+    with caplog.at_level(logging.ERROR, "girobus"):
+        _delete(books, "in")
+        eventually(lambda: "NET225" in caplog.text or None)
+    eventually(lambda: books.broker._gone or None)
+    books.broker.sweep()
+    books.put("in", message(7))
+    assert bodies(books.take("in", 1)) == [7]
+
+
+def test_a_queue_with_other_properties_is_named_and_left_alone(books: Books, rabbit: str) -> None:
+    queue = f"{books.spec.prefix}other"
+    with _plain(rabbit) as connection:
+        connection.channel().queue_declare(queue, durable=True, arguments={"x-queue-type": "classic"})
+    with pytest.raises(ConfigError, match=r"NET231.*other` is there, but its `x-") as raised:
+        books.broker.declare(["other"])
+    assert "deletes no queue" in raised.value.hint
+    (seen,) = topology.look(books.broker.address, ["other"])
+    assert seen.state == "different"
+    assert "x-" in seen.detail
+
+
+def test_bytes_that_are_no_message_are_handed_out_to_be_buried(books: Books, rabbit: str) -> None:
+    with _plain(rabbit) as connection:
+        connection.channel().basic_publish("", f"{books.spec.prefix}in", b"{not ours")
+    (delivery,) = books.take("in", 1)
+    assert delivery.message.headers.name == "damaged"
+    books.broker.settle([delivery], Settlement("in"))
+    assert books.nothing("in")
+
+
+def test_a_message_that_is_handed_out_too_often_becomes_a_dead_letter(rabbit: str) -> None:
+    books = Books(rabbit, delivery_limit=2)
+    try:
+        books.put("in", message(9))
+        for _ in range(4):
+            books.broker.take("in", 1)
+            sleep(0.3)
+            books.broker._consumer.leave(f"{books.spec.prefix}in")
+            sleep(0.2)
+        eventually(lambda: (books.broker.sweep() and books.store.read("SELECT channel FROM dead")) or None)
+        assert books.store.read("SELECT channel, code FROM dead") == [("in", "NET226")]
+        assert books.store.read("SELECT code FROM cases WHERE state = 'open'") == [("NET226",)]
+    finally:
+        books.broker.close()
+
+
+def test_a_broker_that_is_away_is_said_so() -> None:
+    with pytest.raises(Retryable, match=r"NET221.*amqp://127\.0\.0\.1:1/"):
+        topology.look(address_of(BrokerSpec(url="amqp://127.0.0.1:1", deadline=1000), Path()), ["x"])
+
+
+def test_a_wrong_password_is_no_reason_to_wait(rabbit: str) -> None:
+    spec = BrokerSpec(url=rabbit, user="nobody", password="${env:HOME}")
+    with pytest.raises(ConfigError, match="NET232"):
+        topology.look(address_of(spec, Path()), ["x"])
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RabbitCluster]:
+    """A node of its own, which is frozen, alarmed and killed."""
+    needs(RabbitCluster.missing())
+    with RabbitCluster(1) as one:
+        yield one
+
+
+@pytest.fixture
+def alone(cluster: RabbitCluster) -> Iterator[Books]:
+    made = Books(cluster.url, deadline=2000, heartbeat=2000)
+    yield made
+    made.broker.close()
+
+
+class TestFaults:
+    def test_a_frozen_broker_is_left_after_the_deadline(self, cluster: RabbitCluster, alone: Books) -> None:
+        alone.put("in", message(1))
+        taken = alone.take("in", 1)
+        cluster.nodes[0].freeze()
+        begin = monotonic()
+        with pytest.raises(Retryable, match="NET22"):
+            alone.pass_on(taken, "out")
+        assert monotonic() - begin < 15
+        cluster.nodes[0].thaw()
+        eventually(lambda: _passed(alone))
+        assert bodies(alone.take("out", 1)) == [1]
+
+    def test_a_memory_alarm_stops_publishing_and_nothing_else(self, cluster: RabbitCluster, alone: Books) -> None:
+        alone.put("in", message(1))
+        cluster.nodes[0].control("set_vm_memory_high_watermark", "absolute", "1MB")
+        try:
+            taken = alone.take("in", 1)
+            with pytest.raises(Retryable, match="NET22"):
+                alone.pass_on(taken, "out")
+        finally:
+            cluster.nodes[0].control("set_vm_memory_high_watermark", "0.4")
+        eventually(lambda: _passed(alone))
+        assert bodies(alone.take("out", 1)) == [1]
+
+    def test_a_killed_broker_keeps_what_it_confirmed(self, cluster: RabbitCluster, alone: Books) -> None:
+        alone.put("in", *(message(n) for n in range(500)))
+        cluster.nodes[0].kill()
+        with pytest.raises(Retryable, match="NET22"):
+            alone.put("in", message(500))
+        cluster.nodes[0].start()
+        eventually(lambda: alone.broker._publisher.link.wait_open(0.1) or None)
+        alone.broker.relay()
+        found = alone.take("in", 500)
+        assert {0, 499} <= set(bodies(found))
+        assert len(found) == len(set(bodies(found))), "a leg is handed out once, however many copies there are"
+
+
+def _passed(books: Books) -> bool | None:
+    """Whether the one message could be passed on; None while the broker recovers."""
+    taken = books.broker.take("in", 1)
+    try:
+        books.pass_on(taken, "out")
+    except (IndexError, Retryable):
+        return None
+    return True
+
+
+def _delete(books: Books, channel: str) -> None:
+    host, port = books.broker.address.hosts[0]
+    with _plain(f"amqp://{host}:{port}") as connection:
+        connection.channel().queue_delete(f"{books.spec.prefix}{channel}")
+
+
+def _plain(url: str) -> pika.BlockingConnection:
+    host, _, port = url.removeprefix("amqp://").partition(":")
+    return pika.BlockingConnection(pika.ConnectionParameters(host, int(port)))
+
+
+def test_the_stored_form_of_a_leg_is_part_of_the_message() -> None:
+    assert decode(encode(message(1).with_headers(leg="ab"))).headers.leg == "ab"
+
+
+def test_apply_declares_what_is_missing_and_names_what_differs(rabbit: str, tmp_path: Path) -> None:
+    prefix = f"t{uuid4().hex[:8]}."
+    (tmp_path / "bus.yaml").write_text(f'broker: {{url: "{rabbit}", prefix: {prefix}}}\n')
+    (tmp_path / "a.route.yaml").write_text(
+        "route: a\nfrom: {file: {path: in, match: '*'}}\nsteps:\n- parse: {json: {}}\n"
+        "- hold: {name: later, until: release}\nto: none\n"
+    )
+
+    def apply(*options: str) -> tuple[int, dict[str, str]]:
+        done = CliRunner().invoke(main, ["-C", str(tmp_path), "apply", "--json", *options])
+        return done.exit_code, {row["channel"]: row["state"] for row in json.loads(done.stdout)}
+
+    assert apply("--check") == (3, {"a": "missing", "a#later": "missing"})
+    assert apply() == (0, {"a": "declared", "a#later": "declared"})
+    assert apply("--check") == (0, {"a": "present", "a#later": "present"})
+    with _plain(rabbit) as connection:
+        channel = connection.channel()
+        channel.queue_delete(f"{prefix}a")
+        channel.queue_declare(f"{prefix}a", durable=True)
+    assert apply() == (1, {"a": "different", "a#later": "present"})
