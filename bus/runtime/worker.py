@@ -98,11 +98,9 @@ class Worker:
         except Stalled:
             raise  # nothing can be settled, not even a failure
         except Exception as error:  # noqa: BLE001 - whatever one unit's commit raises must not stop the others
-            if code_of(error) == SETTLED_ELSEWHERE:
-                return len(done)  # what is left of them comes again
-            if len(done) == 1:
+            if len(done) == 1 and code_of(error) != SETTLED_ELSEWHERE:
                 self._settle_failure(route, channel, done[0], error)
-            else:
+            elif code_of(error) != SETTLED_ELSEWHERE:  # else what is left of them comes again
                 for delivery in done:
                     self._handle(route, channel, [delivery])
         return len(done)
