@@ -299,10 +299,20 @@ class AmqpBroker:
     def sweep(self) -> int:
         """Housekeeping: the outbox, queues that somebody deleted, and what the broker gave up to hand out."""
         if self._gone:
-            with self._lock:
-                gone, self._gone = self._gone, set()
-            declare(self.address, gone & self._declared)
+            self._restore()
         return self._outbox.sweep() + self._bury_undeliverable()
+
+    def _restore(self) -> None:
+        """Declare again what somebody deleted, and tell a person: what was in it is gone from the broker."""
+        with self._lock:
+            gone, self._gone = self._gone & self._declared, set()
+        declare(self.address, gone)
+        settlement = Settlement("")
+        for channel in sorted(gone):
+            text = f"the broker ended the consuming of queue `{self.address.queue(channel)}`; it is declared again"
+            route = channel.partition("#")[0]
+            settlement.cases.append(CaseNote("NET225", text, route, "", f"{channel}:NET225"))
+        self._outbox.settle([], settlement, "broker")
 
     def _bury_undeliverable(self) -> int:
         """Whatever was handed out too often without ever being settled is a dead letter with a case."""

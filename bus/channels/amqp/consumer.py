@@ -208,7 +208,7 @@ class Consumer:
 
     def _was_cancelled(self, state: _Queue, channel: Any) -> None:
         """``basic.cancel`` from the broker: the queue was deleted, or its leader is gone."""
-        log.error("NET225 the broker ended the consuming of queue %s: was it deleted?", state.name)
+        log.error("the broker ended the consuming of queue %s: was it deleted?", state.name)
         if channel.is_open:
             channel.close()  # _channel_closed goes on
 
