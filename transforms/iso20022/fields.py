@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from bus import Rejected, minor_units
-from transforms.iso20022.forms import Field, Form, Pen, Read, Write, reader, type_at, writer
+from transforms.iso20022.forms import Field, Form, Pen, PlainText, Read, Write, reader, type_at, writer
 from transforms.iso20022.model import Type
 from transforms.iso20022.shapes import Node
 from transforms.iso20022.values import day, direction, flag, moment, number
@@ -34,7 +34,7 @@ class Text:
     def reader(self, nodes: Sequence[Node]) -> Read | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
         index = _index(nodes)
-        return (lambda values: values[index].strip() or None) if index >= 0 else None
+        return PlainText(index) if index >= 0 else None
 
     def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
@@ -72,7 +72,7 @@ class Code:
         first = nodes[0]
         index = first.index(f"Cd|{self.own}")
         index = first.text if index < 0 else index
-        return (lambda values: values[index].strip() or None) if index >= 0 else None
+        return PlainText(index) if index >= 0 else None
 
     def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""

@@ -72,28 +72,64 @@ def _joined(place: str, path: str) -> str:
 
 def reader(form: Form, node: Node) -> Callable[[Values], dict[str, Any]] | None:
     """A reader of all that a shape has of a form; None when it has nothing of it. Only what is there becomes a key."""
-    steps: list[tuple[str, Read]] = []
+    steps: list[_Step] = []
     for key, path, codec in form:
         for one in path.split("|"):
             nodes = node.all(one) if one else [node]
             read = codec.reader(nodes) if nodes else None
             if read is not None:
-                steps.append((key, read))
+                steps.append((key, getattr(read, "index", -1), read))
                 break
-    if not steps:
-        return None
+    return _reading(steps) if steps else None
+
+
+_Step = tuple[str, int, Read]
+"""Key of a field, where its text stands if it is nothing but a text (else -1), its reader."""
+
+
+class PlainText:
+    """A reader of one text; ``index`` tells where it stands, so that it need not even be called."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def __call__(self, values: Values) -> str | None:
+        """The text; None for an empty one."""
+        return values[self.index].strip() or None
+
+
+def _reading(steps: list[_Step]) -> Callable[[Values], dict[str, Any]]:
+    """A reader from those of the fields; ``a.b`` and ``a.c`` become one step that makes all of ``a``."""
     flat = [step for step in steps if "." not in step[0]]
-    deep = [(key.split("."), read) for key, read in steps if "." in key]
+    deep: dict[str, list[_Step]] = {}
+    for key, index, read in steps:
+        head, dot, rest = key.partition(".")
+        if dot:
+            deep.setdefault(head, []).append((rest, index, read))
+    taken = {key for key, _, _ in flat}
+    lists = [h for h, inner in deep.items() if h in taken or any(k.split(".")[0].isdigit() for k, _, _ in inner)]
+    places = [([head, *key.split(".")], read) for head in lists for key, _, read in deep.pop(head)]
+    flat += [(head, -1, _object(_reading(inner))) for head, inner in deep.items()]
 
     def read_all(values: Values) -> dict[str, Any]:
-        found = {key: value for key, read in flat if (value := read(values)) is not None}
-        for keys, read in deep:
+        found: dict[str, Any] = {}
+        for key, index, read in flat:
+            value = values[index].strip() or None if index >= 0 else read(values)
+            if value is not None:
+                found[key] = value
+        for keys, read in places:
             value = read(values)
             if value is not None:
                 _put(found, keys, value)
         return found
 
     return read_all
+
+
+def _object(read: Callable[[Values], dict[str, Any]]) -> Read:
+    return lambda values: read(values) or None
 
 
 def _put(target: Any, keys: Sequence[str], value: Any) -> None:

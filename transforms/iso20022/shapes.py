@@ -104,6 +104,18 @@ class Shapes:
             known = self._known(text[begin.start() :]) or self._learned(text[begin.start() :])
         return known
 
+    def all_of(self, texts: Sequence[str]) -> list[tuple[Node, Values]] | None:
+        """Records from their texts as :meth:`read`, all of them or none; nothing else may stand before a record."""
+        found = []
+        for text in texts:
+            known = self._known(text) if self._luck >= 0 and len(text) <= _LONGEST else None
+            if known is None and self._luck >= 0 and self._start.match(text, len(text) - len(text.lstrip())):
+                known = self._learned(text)
+            if known is None:
+                return None
+            found.append(known)
+        return found
+
     def _known(self, text: str) -> tuple[Node, Values] | None:
         for number, (match, node) in enumerate(self._patterns):
             found = match(text)

@@ -2,13 +2,14 @@
 
 The file is cut at end tags of records; each stretch is put between the elements that are open there, parsed, and, where
 asked for, validated against the XML Schema as a small document of its own. What only the whole can tell (control sums,
-balances) is checked by the readers.
+balances) is checked by the readers. Where all records of a stretch are of known shapes, no tree of it is made.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -16,7 +17,7 @@ from lxml import etree
 
 from bus import Rejected
 from transforms._plain_xml import Plain
-from transforms._xml import broken_encoding, line_of, parse, parser, spelled
+from transforms._xml import broken_encoding, line_of, listener, must_be_well_formed, parse, parser, spelled
 from transforms.iso20022.names import FAMILIES, message_of
 from transforms.iso20022.opening import Opening, outside
 from transforms.iso20022.shapes import Node, Shapes, Values
@@ -34,9 +35,18 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """Of the record, or of the container, in the file, from 1; 0 where it makes no sense."""
     line: int
     """From 1; 0 when not known."""
-    element: etree._Element
+    source: etree._Element | Segment
+    """The element, or the segment in which it is found should somebody want it …"""
+    at: int = 0
+    """… and which of its records it is, from 0."""
     details: list[tuple[Node, Values]] = []
     """Parts of a record that was not read from its text, each for itself, because there may be thousands."""
+
+    @property
+    def element(self) -> etree._Element:
+        """The element in the parsed tree."""
+        source = self.source
+        return source.record(self.at) if isinstance(source, Segment) else source
 
     def place(self) -> str:
         """For people: ``line 17, Ntry 3``."""
@@ -59,20 +69,54 @@ class Event(NamedTuple):
     records: list[Record]
 
 
-class Segment(NamedTuple):
-    """A parsed stretch of the file inside the elements that are open around it.
+class Segment:
+    """A well-formed stretch of the file inside the elements that are open around it.
 
     Attributes:
-        root: the whole small document.
         text: the stretch alone.
+        line: of the file, on which it begins.
         line_offset: what to add to lines in ``root`` to have those of the file.
         own_from: first line of ``root`` that is not a repetition of what earlier segments had.
+        is_inner: it begins and ends with a record, and others go before it.
+        record_tag: of its records.
     """
 
-    root: etree._Element
-    text: str
-    line_offset: int
-    own_from: int
+    __slots__ = (
+        "_document",
+        "_parser",
+        "_root",
+        "is_inner",
+        "line",
+        "line_offset",
+        "own_from",
+        "record_tag",
+        "text",
+    )  # fmt: skip
+
+    def __init__(self, document: bytes, using: etree.XMLParser, line: int, before: int) -> None:
+        """From a whole small document, of which the first ``before`` lines are a repetition."""
+        self.record_tag = "*"
+        self.line, self.line_offset = line, line - 1 - before
+        self.own_from = before + 1 if before else 0
+        self.text = ""
+        self.is_inner = False
+        self._document, self._parser = document, using
+        self._root: etree._Element | None = None
+
+    @property
+    def root(self) -> etree._Element:
+        """The whole small document, parsed when it is asked for.
+
+        Raises:
+            Rejected: see :func:`transforms._xml.parse`.
+        """
+        if self._root is None:
+            self._root = parse(self._document, self._parser, self.line_offset)
+        return self._root
+
+    def record(self, number: int) -> etree._Element:
+        """One of its records by its number from 0."""
+        return next(islice(self.root.iter(self.record_tag), number, None))
 
 
 Check = Callable[[Segment], None]
@@ -82,7 +126,8 @@ Check = Callable[[Segment], None]
 class _Cutter:
     """Cuts the file at end tags of records and knows the elements that are open there."""
 
-    def __init__(self, file: Plain, begun: Opening, record: str) -> None:
+    def __init__(self, file: Plain, begun: Opening, record: str, *, trees: bool) -> None:
+        self._trees = trees
         self._file, self._line = file, file.line
         self._end = f"</{record}>".encode()
         self._closing = "".join(f"</{tag}>" for tag in reversed(begun.open_tags)).encode()
@@ -90,7 +135,7 @@ class _Cutter:
         self._record_start = re.compile(rb"<" + re.escape(record.encode()) + rb"(?=[\s/>])")
         self._message_head: bytes | None = None
         self._envelope = b""
-        self._parser = parser()
+        self._parser, self._listener = parser(), listener()
 
     def segments(self) -> Iterator[Segment]:
         """All of the file; every segment but the only one of a small file begins and ends with a record."""
@@ -123,19 +168,24 @@ class _Cutter:
 
     def _segment(self, stretch: bytes, closing: bytes) -> Segment:
         before = self._envelope + b"\n" if self._envelope else b""
-        lines_before = before.count(b"\n")
-        offset = self._line - 1 - lines_before
-        root = parse(b"".join((before, stretch, closing)), self._parser, offset)
+        document = b"".join((before, stretch, closing))
+        segment = Segment(document, self._parser, self._line, before.count(b"\n"))
+        segment.is_inner = bool(before and closing)
+        if segment.is_inner and not self._trees:
+            must_be_well_formed(document, self._listener, segment.line_offset)
+        else:
+            _ = segment.root
         try:
             text = stretch.decode()
         except UnicodeDecodeError:
             raise broken_encoding(self._line) from None
         if "\r" in text:  # line ends as XML 1.0 §2.11 wants them
             text = text.replace("\r\n", "\n").replace("\r", "\n")
+        segment.text = text
         self._line += stretch.count(b"\n")
         if closing:
             self._envelope = self._open_after(stretch)
-        return Segment(root, text, offset, lines_before + 1 if before else 0)
+        return segment
 
     def _open_after(self, stretch: bytes) -> bytes:
         """What has to stand before the next stretch: head of the message, head of the container that is open."""
@@ -150,17 +200,17 @@ class _Cutter:
         return (self._message_head or b"") + stretch[begin.start() : end]
 
 
-def segments(file: Plain, begun: Opening) -> Iterator[Segment]:
-    """The parsed stretches of a file, for those who only look at the whole.
+def segments(file: Plain, begun: Opening, *, trees: bool = True) -> Iterator[Segment]:
+    """The stretches of a file, for those who only look at the whole; without ``trees`` not all of them are parsed.
 
     Raises:
         Rejected: see :func:`transforms._xml.parse`; ``SEC107`` (a record over 32 MB).
     """
     if begun.open_tags:
-        yield from _Cutter(file, begun, _record(begun)).segments()
+        yield from _Cutter(file, begun, _record(begun), trees=trees).segments()
         return
     file.file.seek(file.start)
-    yield Segment(parse(file.file.read(), parser(), file.line - 1), "", file.line - 1, 0)
+    yield Segment(file.file.read(), parser(), file.line, 0)
 
 
 def _record(begun: Opening) -> str:
@@ -176,7 +226,7 @@ def events(file: Plain, begun: Opening, check: Check | None = None) -> Iterator[
         Rejected: see :func:`transforms._xml.parse`; ``SEC101`` (too deep), ``SEC107`` (a record over 32 MB).
     """
     reader = _Reader(begun, _record(begun)) if begun.open_tags else None
-    for segment in segments(file, begun):
+    for segment in segments(file, begun, trees=check is not None):
         if check is not None:
             check(segment)
         if reader is not None:
@@ -208,6 +258,10 @@ class _Reader:
 
     def read(self, segment: Segment) -> Iterator[Event]:
         """The events of one segment."""
+        records = self._by_text(segment) if segment.is_inner else None
+        if records is not None:
+            yield Event("records", records)
+            return
         containers = []
         for message in segment.root.iter(self._message_tag):
             within = message.iterchildren(self._container_tag) if self._container_tag else (message,)
@@ -233,6 +287,21 @@ class _Reader:
                 if elements:
                     yield Event("records", self._records(elements, pieces, segment.line_offset))
         self._is_first = False
+
+    def _by_text(self, segment: Segment) -> list[Record] | None:
+        """The records of a segment that has nothing else; None when that cannot be told from its text."""
+        *texts, rest = segment.text.split(self._end_tag)
+        known = self._shapes.all_of(texts) if not rest.strip() else None
+        if known is None:
+            return None
+        segment.record_tag = self._record_tag
+        line, before, found = segment.line, self._number + 1, []
+        for at, (text, (node, values)) in enumerate(zip(texts, known, strict=True)):
+            begins = line + text.count("\n", 0, text.find("<"))
+            found.append(Record(node, values, before + at, begins, segment, at))
+            line += text.count("\n")
+        self._number += len(found)
+        return found
 
     def _no_other_message(self, segment: Segment) -> None:
         """Nothing that counts may stand where the events do not come by."""
@@ -273,6 +342,6 @@ class _Reader:
                     pass
             node, values, apart = self._shapes.walk(element, self._family.detail)
             details = [self._shapes.walk(detail)[:2] for detail in apart]
-            found.append(Record(node, values, number, line_of(element, offset), element, details))
+            found.append(Record(node, values, number, line_of(element, offset), element, 0, details))
         self._number += len(elements)
         return found

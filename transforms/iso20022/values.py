@@ -17,6 +17,7 @@ _AFTER_DAY = re.compile(r"(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,18})?)?)?(?:Z|[+-]\d\d:
 _forms: dict[str, Callable[[str], re.Match[str] | None]] = {}
 
 
+@lru_cache(maxsize=256)  # an entry and its transaction tell the same amount
 def amount(text: str, currency: str) -> Decimal:
     """The exact value of an amount that stands without a sign, as all amounts of ISO 20022 do.
 
