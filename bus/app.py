@@ -12,6 +12,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
+from bus.channels.shared import SharedBroker
 from bus.channels.store import StoreBroker
 from bus.config import Landscape, LoadedRoute, landscape_from_sources, load_landscape, route_hash, sources
 from bus.errors import ConfigError
@@ -19,7 +20,8 @@ from bus.expressions import NamedFunction, compile_expression
 from bus.ledger.blobs import FileBlobs
 from bus.ledger.decisions import Decisions
 from bus.ledger.ledger import Ledger
-from bus.ledger.store import Store, no_effect
+from bus.ledger.place import open_store
+from bus.ledger.store import no_effect
 from bus.ports import (
     BlobStore,
     Broker,
@@ -31,6 +33,7 @@ from bus.ports import (
     Sink,
     Source,
     StepResources,
+    Store,
     TextTemplate,
 )
 from bus.registry import Registry, mapping_support, models, profile_support, template_support
@@ -42,6 +45,7 @@ from bus.runtime.schedule import Schedule
 from bus.runtime.sender import Outlet, Sender
 from bus.runtime.stores import Stores
 from bus.runtime.worker import Worker
+from bus.settings import ledger_place
 from bus.spec import BrokerSpec, ChannelSource, EndpointSpec
 
 PACKAGES = ("bus", "endpoints", "transforms", "certs")
@@ -106,11 +110,12 @@ class App:
         self.home = home or folder / self.landscape.spec.store
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)  # payments are nobody else's business
         effect = self.around.effect
-        self.store = self.around.store or Store(self.home / "bus.db", effect=effect)
+        self.place = ledger_place(self.landscape.spec.ledger, self.home)
+        self.store = self.around.store or open_store(self.place, effect=effect)
         self.blobs: BlobStore = FileBlobs(self.home / "blobs", effect=effect)
         self.ledger = Ledger(self.store, self.around.clock)
         self.broker: Broker = self._broker(self.landscape)
-        self.epoch = self.ledger.next_epoch()
+        self.epoch = self.ledger.epoch
         book = RouteBook(self._recompile)
         self.templates = template_support().TemplateWorker(self.landscape.spec.templates)
         self._stores = Stores(self.broker, self.ledger, self.blobs, self.around.clock, self.around.chance)
@@ -133,14 +138,23 @@ class App:
 
     def close(self) -> None:
         """Disconnect, close the store, end the process that renders templates (after ``bus.stop()``)."""
-        self.templates.close()
-        self.broker.close()
-        self.store.close()
+        try:
+            self.templates.close()
+            self.broker.close()
+            self.ledger.holdings.release()
+        finally:
+            self.store.close()
+
+    def _channels(self) -> StoreBroker:
+        if not self.store.shared:
+            return StoreBroker(self.store, self.ledger)
+        self.ledger.holdings.mine(self.ledger.holdings.owner)
+        return SharedBroker(self.store, self.ledger, self.ledger.holdings, self.ledger.epoch)
 
     # ------------------------------------------------------------ building
 
     def _broker(self, landscape: Landscape) -> Broker:
-        inside = StoreBroker(self.store, self.ledger)
+        inside = self._channels()
         spec = landscape.spec.broker
         if self.around.broker is not None:
             spec = self.around.broker

@@ -1,14 +1,15 @@
-"""Settings of the process, from ``GIROBUS_*`` variables; what routes do never depends on them, and no secret is one."""
+"""Settings of the process, from ``GIROBUS_*`` variables; what routes do never depends on them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bus.errors import ConfigError
+from bus.spec import revealed
 
 
 class Settings(BaseSettings):
@@ -28,6 +29,8 @@ class Settings(BaseSettings):
     """Worker threads of one process."""
     store: Path | None = None
     """Folder of ledger, blobs and control socket, instead of ``store:`` in ``bus.yaml``."""
+    ledger: SecretStr | None = None
+    """Address of a PostgreSQL ledger, instead of ``ledger:`` in ``bus.yaml``; it may contain a password."""
 
 
 def load_settings() -> Settings:
@@ -44,3 +47,14 @@ def load_settings() -> Settings:
         raise ConfigError(
             "CFG196", f"{name}: {found['msg'][:1].lower()}{found['msg'][1:]}", hint="correct it or unset it"
         ) from None
+
+
+def ledger_place(configured: str, home: Path) -> Path | str:
+    """The file or the address of a ledger: ``GIROBUS_LEDGER``, else ``ledger:`` of ``bus.yaml``, else a file at home.
+
+    Raises:
+        ConfigError: ``CFG142`` a secret in the address cannot be read, ``CFG196`` a variable has a wrong value.
+    """
+    chosen = load_settings().ledger
+    address = chosen.get_secret_value() if chosen else configured
+    return revealed(address) if address else home / "bus.db"

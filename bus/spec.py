@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal, Protocol
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -231,6 +232,25 @@ class Secret:
     @classmethod
     def __get_pydantic_json_schema__(cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"type": "string", "pattern": r"^\$\{(env|file):[^}]+\}$", "title": "Secret reference"}
+
+
+def revealed(text: str) -> str:
+    """A text with the secrets that it refers to, ``${env:NAME}`` and ``${file:path}``, in their places.
+
+    Raises:
+        bus.errors.ConfigError: ``CFG142`` when the variable or file is not there.
+    """
+    return _REFERENCES.sub(lambda found: Secret(found[0]).reveal().decode(), text)
+
+
+_REFERENCES = re.compile(r"\$\{(?:env|file):[^}]+\}")
+_LEDGER = re.compile(r"postgres(ql)?://.|\$\{(env|file):[^}]+\}$")
+
+
+def _ledger(text: str) -> str:
+    if text and not _LEDGER.match(text):
+        raise PydanticCustomError("CFG101", "expected `postgresql://user@host/database`, or a reference to one")
+    return text
 
 
 SecretRef = Secret
@@ -563,6 +583,9 @@ class LandscapeSpec(Spec):
     """Folder of the ledger, blobs and control socket, relative to ``bus.yaml``."""
     broker: BrokerSpec | None = None
     """RabbitMQ as backbone; without it the channels are in the ledger's own database."""
+    ledger: Annotated[str, AfterValidator(_ledger)] = ""
+    """Where the ledger is kept: empty = a file in the store's folder, for one process; ``postgresql://user@host/database``
+    = a database that several processes share. ``${env:NAME}`` and ``${file:path}`` stand for secrets in it."""
     outlets: dict[str, OutletSpec] = {}
     """Named ways out that routes send ``to``."""
     templates: TemplateLimits = TemplateLimits()

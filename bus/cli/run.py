@@ -24,10 +24,14 @@ def command(*, config: Path, hold_outputs: bool, workers: int, until_idle: bool)
     its own.
     """
     if workers > 1:
-        raise click.UsageError(
-            f"--workers {workers} needs a PostgreSQL ledger: the SQLite ledger of this store has one writing process. "
-            "Leave the option out."
-        )
+        from bus.cli.site import Site  # noqa: PLC0415 - the landscape is read on use
+
+        if isinstance(Site.of(config).place, Path):
+            raise click.UsageError(
+                f"--workers {workers} needs a PostgreSQL ledger: the SQLite ledger of this store has one writing "
+                "process. Write `ledger: postgresql://…` in bus.yaml, or leave the option out."
+            )
+        raise click.UsageError("start `bus run` once for each process, each with a store of its own (GIROBUS_STORE)")
     from bus.cli.serving import service  # noqa: PLC0415 - the engine is loaded on use
 
     with service(config, hold_outputs=hold_outputs) as bus:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bus.cli.output import note, paths_from, print_error, version
 from bus.errors import BusError
-from bus.ledger.reading import Reading
+from bus.ledger.place import open_reading
 from bus.ledger.reading_status import next_moment
 from bus.runtime.socket import ControlServer, Desk
 
@@ -101,7 +101,7 @@ class Service:
             return True
 
     def _something_near(self) -> bool:
-        with Reading(self.app.home / "bus.db") as reading:
+        with open_reading(self.app.place) as reading:
             moment = next_moment(reading)
         return bool(moment) and moment <= self.app.bus.clock.now() + _NEAR
 

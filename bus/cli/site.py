@@ -10,6 +10,7 @@ from typing import Any
 from bus.cli.output import note
 from bus.config import Landscape, load_landscape
 from bus.errors import NotAllowed, Unavailable
+from bus.ledger.place import open_reading
 from bus.ledger.reading import Reading
 from bus.runtime.socket import Desk, Request, ask, user_name
 
@@ -39,15 +40,21 @@ class Site:
         Raises:
             Unavailable: ``SYS132`` when this user may not look.
         """
+        place = self.place
+        if isinstance(place, str):
+            return True  # who cannot reach it is told so when reading
         try:
-            return self._database.exists()
+            return place.exists()
         except OSError as error:
             hint = "look as the user that runs the bus"
             raise Unavailable("SYS132", f"{self.home} cannot be read: {error.strerror}", hint=hint) from None
 
     @property
-    def _database(self) -> Path:
-        return self.home / "bus.db"
+    def place(self) -> Path | str:
+        """Where the ledger is: a file, or the address of a database."""
+        from bus.settings import ledger_place  # noqa: PLC0415 - reads the environment
+
+        return ledger_place(self.landscape.spec.ledger, self.home)
 
     def reading(self) -> Reading:
         """The ledger, read-only.
@@ -55,7 +62,7 @@ class Site:
         Raises:
             Unavailable: ``SYS104`` when there is none yet.
         """
-        return Reading(self._database)
+        return open_reading(self.place)
 
     def running(self) -> dict[str, Any] | None:
         """What the running bus says of itself (pid, since, versions, hold_outputs); None when none runs."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +15,9 @@ from bus.errors import Rejected, Retryable
 from bus.ledger.store import no_effect
 from bus.message import Blob
 from bus.ports import EffectHook
+
+_LEFT_OVER = 86_400
+"""Seconds after which nobody writes a blob any more."""
 
 
 class _Writer:
@@ -41,10 +45,10 @@ class _Writer:
 
 
 class FileBlobs:
-    """Blobs as files ``ab/abcdef…`` below a folder. Thread-safe; one owner at a time (the store's writer lock).
+    """Blobs as files ``ab/abcdef…`` below a folder. Thread-safe; several processes may share the folder.
 
     Args:
-        folder: made when it is missing; leftovers of a crash in ``tmp/`` are removed.
+        folder: made when it is missing; leftovers of a crash in ``tmp/`` are removed when they are a day old.
         effect: called around making a blob durable.
     """
 
@@ -54,7 +58,9 @@ class FileBlobs:
         self._effect = effect
         self._temporary.mkdir(parents=True, exist_ok=True)
         for leftover in self._temporary.iterdir():
-            leftover.unlink()
+            with suppress(FileNotFoundError):
+                if leftover.stat().st_mtime < time.time() - _LEFT_OVER:
+                    leftover.unlink()
 
     @contextmanager
     def create(self) -> Iterator[_Writer]:

@@ -14,7 +14,7 @@ from typing import Any
 from bus.errors import Retryable
 from bus.ports import Store
 
-TERM = 15_000
+TERM = 9_000
 """Milliseconds for which a process holds what it does not renew."""
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bus.ledger import batches, cases, edges, gatherings, history, instructions, locks, versions, waiting
+from bus.ledger.leases import Holdings
 from bus.message import Group, Hold, Message, Remember, Sequence, salvage
 from bus.ports import CaseNote, Chunk, Clock, Cursor, Event, Receipt, Settlement, Store
 
@@ -27,6 +28,8 @@ class Ledger:
         self.store = store
         self.clock = clock
         self.read = store.read
+        self.epoch = self.next_epoch()
+        self.holdings = Holdings(store, f"process {self.epoch}")
 
     # ------------------------------------------------------------ settlements
 
@@ -367,7 +370,7 @@ class Ledger:
         return versions.route_states(self.read)
 
     def next_epoch(self) -> int:
-        """A number for this owner of the store; grows with every start."""
+        """A new number for an owner of the store; ``epoch`` is the one of this process."""
         return self.commit("epoch", versions.next_epoch)
 
 

@@ -44,8 +44,7 @@ class Reading:
         known = _schema_version()
         if present != known:
             self.close()
-            hint = "upgrade girobus" if present > known else "start the bus once: it brings the ledger forward"
-            raise Unavailable("SYS105", f"the ledger has schema {present}, this program reads {known}", hint=hint)
+            raise other_schema(present, known)
 
     def rows(self, sql: str, bindings: tuple[Any, ...] = ()) -> list[Row]:
         """All rows of a query that the caller has bounded.
@@ -58,8 +57,7 @@ class Reading:
             with _readable(self.path):
                 return self._connection.execute(sql, bindings).fetchall()
         except apsw.InterruptError:
-            hint = "narrow the search, or try again when the machine is less busy"
-            raise Unavailable("SYS131", f"the ledger gave no answer within {self._patience:g} s", hint=hint) from None
+            raise too_slow(self._patience) from None
 
     def one(self, sql: str, bindings: tuple[Any, ...] = ()) -> Row | None:
         """The first row, or None."""
@@ -75,6 +73,18 @@ class Reading:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+
+def other_schema(present: int, known: int) -> Unavailable:
+    """``SYS105``, before anything is read."""
+    hint = "upgrade girobus" if present > known else "start the bus once: it brings the ledger forward"
+    return Unavailable("SYS105", f"the ledger has schema {present}, this program reads {known}", hint=hint)
+
+
+def too_slow(patience: float) -> Unavailable:
+    """``SYS131``: a query was given up."""
+    hint = "narrow the search, or try again when the machine is less busy"
+    return Unavailable("SYS131", f"the ledger gave no answer within {patience:g} s", hint=hint)
 
 
 def _schema_version() -> int:

@@ -29,6 +29,7 @@ _HOUSEKEEPING = 1_000
 _DUE = 500
 _LOOK = 1_000
 _PATIENCE = 30.0
+_ROUND = 200
 
 
 @dataclass(slots=True)
@@ -87,6 +88,7 @@ class Bus:
         self._stopping = threading.Event()
         self._scheduler: threading.Thread | None = None
         self._next_housekeeping = 0
+        self._next_round = 0
         self._looked_at, self._next_look = 0, 0
         self._stranded: set[str] = set()
         broker.ready = self._wake
@@ -97,6 +99,7 @@ class Bus:
         """Swap in a landscape: new input takes the new versions, what is on its way goes on with its own."""
         self._broker.declare(assembly.channels())
         self._broker.alias(assembly.aliases)
+        self._broker.reserve(assembly.senders)
         old, self.assembly = self.assembly, assembly
         self.book.install(assembly.routes)
         self._stranded.clear()
@@ -127,7 +130,7 @@ class Bus:
 
     def poll_once(self, route: str) -> int:
         """Look at the source of a route once."""
-        if self.state(route) != "running":
+        if self.state(route) != "running" or not self.ledger.holdings.mine(f"source {route}"):
             return 0
         return self.assembly.intakes[route][0].poll_once()
 
@@ -179,12 +182,15 @@ class Bus:
 
     def keep_house(self) -> int:
         """Expectations, expired memory, rows of finished groups and lanes; in small commits."""
+        if not self.ledger.holdings.mine("housekeeping"):
+            return 0
         lapses = expectations.look([r.spec for r in self.assembly.routes], self.ledger, self.clock)
         return lapses + int(self.ledger.sweep()) + int(self._broker.sweep())
 
     def turn(self, *, poll: bool = True) -> int:
         """Everything once, in one thread: for tests, simulation and commands that run to the end."""
         count = 0
+        self._look_around()
         for name, (_, schedule) in self.assembly.intakes.items():
             if poll and schedule.due(self.clock.now()):
                 count += self.poll_once(name)
@@ -205,6 +211,8 @@ class Bus:
         self._edges.start()
         self._scheduler = threading.Thread(target=self._schedule, name="scheduler", daemon=True)
         self._scheduler.start()
+        if self.ledger.store.shared:
+            threading.Thread(target=self._stay, name="leases", daemon=True).start()
         self._wake({RELAY, *self._broker.channels()})
 
     def stop(self, timeout: float = 30.0) -> bool:
@@ -237,6 +245,7 @@ class Bus:
                     if sender.resting_until and not sender.resting():
                         sender.resting_until = 0
                         self._edges.wake(name)
+                self._look_around()
                 self._segments.wake("due")
                 if ticks % _AGAIN == 0:
                     self._segments.again()
@@ -246,6 +255,22 @@ class Bus:
                     self._next_housekeeping = now + (0 if self.keep_house() else _HOUSEKEEPING)
             except Exception as error:  # noqa: BLE001 - without this thread nothing is polled, retried or swept
                 _log_failure("scheduler", error)
+
+    def _stay(self) -> None:
+        """Renew this process's leases, in a thread that does nothing else, so that nothing keeps it from that."""
+        while not self._stopping.wait(self.ledger.holdings.term / 3000):
+            try:
+                self.ledger.holdings.renew()
+            except Exception as error:  # noqa: BLE001 - the database may be back at the next turn
+                _log_failure("leases", error)
+
+    def _look_around(self) -> None:
+        """What other processes have sent and decided, some times a second; nothing where there is one process."""
+        now = self.clock.now()
+        if self.ledger.store.shared and not now < self._next_round <= now + _ROUND:
+            self._next_round = now + _ROUND
+            self._broker.look_around()
+            self._states = self.ledger.route_states()
 
     def _wake(self, channels: set[str]) -> None:
         for channel in channels:

@@ -83,7 +83,7 @@ class PostgresServer:
             shutil.rmtree(self.home, ignore_errors=True)
 
     def start(self) -> None:
-        """Start the server and wait until it takes connections; also after :meth:`kill`."""
+        """Wait until the server takes connections; started where it does not run, also after :meth:`kill`."""
         settings = [
             part for option in (*self._options, f"unix_socket_directories={self.home}") for part in ("-c", option)
         ]

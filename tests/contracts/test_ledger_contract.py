@@ -14,7 +14,6 @@ from bus.channels.store import NULL_ID, StoreBroker
 from bus.errors import BusError, NotAllowed, Rejected, Retryable
 from bus.ledger import cases, instructions, waiting
 from bus.ledger.decisions import Decisions
-from bus.ledger.leases import Holdings
 from bus.ledger.ledger import Ledger
 from bus.ledger.postgres import PostgresStore
 from bus.ledger.store import Store
@@ -58,8 +57,7 @@ class Books:
         self.ledger = Ledger(self.store, self.clock)
         self.broker = StoreBroker(self.store, self.ledger)
         if self.store.shared:
-            epoch = self.ledger.next_epoch()
-            self.broker = SharedBroker(self.store, self.ledger, Holdings(self.store, f"process {epoch}"), epoch)
+            self.broker = SharedBroker(self.store, self.ledger, self.ledger.holdings, self.ledger.epoch)
         self.broker.declare(["in", "in#next", "out"])
 
     def reopened(self) -> None:

@@ -1,0 +1,55 @@
+"""Where a ledger is kept decides which store it is: a path is an SQLite file, a text a PostgreSQL database's address.
+
+The client of PostgreSQL is loaded here and only for who uses it; it is an extra of the installation.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bus.errors import Unavailable
+from bus.ledger.reading import Reading
+
+if TYPE_CHECKING:
+    from bus.ports import EffectHook, Store
+
+Place = Path | str
+
+
+def open_store(place: Place, *, effect: EffectHook) -> Store:
+    """The store at a place, brought forward to this program's schema.
+
+    Raises:
+        Unavailable: it cannot be had; ``SYS137`` the client of PostgreSQL is not installed.
+    """
+    if isinstance(place, Path):
+        from bus.ledger.store import Store as File  # noqa: PLC0415 - loads SQLite
+
+        return File(place, effect=effect)
+    _need_client()
+    from bus.ledger.postgres import PostgresStore  # noqa: PLC0415 - an extra
+
+    return PostgresStore(place, effect=effect)
+
+
+def open_reading(place: Place, *, patience: float = 10.0) -> Reading:
+    """The ledger at a place, read-only.
+
+    Raises:
+        Unavailable: ``SYS104`` there is none, ``SYS105`` it has another schema, ``SYS137`` no client is installed.
+    """
+    if isinstance(place, Path):
+        return Reading(place, patience=patience)
+    _need_client()
+    from bus.ledger.postgres_reading import PostgresReading  # noqa: PLC0415 - an extra
+
+    return PostgresReading(place, patience=patience)
+
+
+def _need_client() -> None:
+    try:
+        import psycopg  # noqa: F401, PLC0415 - an extra
+    except ImportError:
+        hint = "pip install 'girobus[postgres]'"
+        raise Unavailable("SYS137", "the client of PostgreSQL is not installed", hint=hint) from None

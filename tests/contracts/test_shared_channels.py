@@ -1,0 +1,189 @@
+"""Channels that several processes share: each message is settled once, whoever is slow, frozen or dead."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from bus.channels.shared import SharedBroker
+from bus.errors import Retryable
+from bus.ledger.ledger import Ledger
+from bus.ledger.postgres import PostgresStore
+from bus.message import Headers, Join, Message, Sequence, child_id
+from bus.ports import Chunk, Delivery, Gathering, Settlement
+from bus.testing.clock import ManualClock
+
+ROOT = "6ba7b8119dad11d180b400c04fd430c8"
+SHORT = 200
+
+
+class Process:
+    """One process on a ledger."""
+
+    def __init__(self, url: str, term: int) -> None:
+        self.store = PostgresStore(url)
+        self.ledger = Ledger(self.store, ManualClock())
+        self.ledger.holdings.term = term
+        assert self.ledger.holdings.mine(self.ledger.holdings.owner)
+        self.broker = SharedBroker(self.store, self.ledger, self.ledger.holdings, self.ledger.epoch)
+        self.broker.declare(["in", "in#next", "bank"])
+        self.broker.reserve(["bank"])
+        self.broker.look_around()
+
+    def put(self, channel: str, *names: str) -> None:
+        self.broker.transact("put", lambda _tx: [(channel, message(name)) for name in names])
+
+    def settle(self, deliveries: list[Delivery], *puts: str, place: str = "in") -> None:
+        settlement = Settlement(place)
+        settlement.puts.extend(("in#next", message(name)) for name in puts)
+        self.broker.settle(deliveries, settlement, "segment")
+
+
+@pytest.fixture
+def processes(postgres_url: str) -> Iterator[Callable[..., Process]]:
+    made: list[Process] = []
+
+    def make(term: int = 60_000) -> Process:
+        made.append(Process(postgres_url, term))
+        for process in made:
+            process.broker.look_around()
+        return made[-1]
+
+    yield make
+    for process in made:
+        process.store.close()
+
+
+def message(name: str, **headers: Any) -> Message:
+    identity = child_id(ROOT, "test", "message", name)
+    return Message(Headers(identity, identity, **headers), name)
+
+
+def names(deliveries: list[Delivery]) -> list[str]:
+    return [str(delivery.message.body) for delivery in deliveries]
+
+
+def test_live_processes_are_not_given_the_same(processes: Callable[..., Process]) -> None:
+    a, b = processes(), processes()
+    a.put("in", *"123456")
+    first, second = a.broker.take("in", 2), b.broker.take("in", 3)
+    assert (names(first), names(second)) == (["1", "2"], ["3", "4", "5"])
+    assert names(a.broker.take("in", 9)) == ["1", "2", "6"], "what one took itself and did not settle comes again"
+    a.settle(first)
+    b.settle(second)
+    assert names(b.broker.take("in", 9)) == [], "the last one is with the other process"
+    assert names(a.broker.take("in", 9)) == ["6"]
+
+
+def test_what_a_dead_process_had_is_taken_over_and_its_late_settlement_changes_nothing(
+    processes: Callable[..., Process],
+) -> None:
+    frozen, other = processes(SHORT), processes()
+    frozen.put("in", "1", "2")
+    had = frozen.broker.take("in", 9)
+    assert names(other.broker.take("in", 9)) == []
+    time.sleep(SHORT / 1000 + 0.1)
+    taken = other.broker.take("in", 1)
+    assert names(taken) == ["1"]
+    other.settle(taken, "out of the other")
+    with pytest.raises(Retryable, match="SYS122"):
+        frozen.settle(had, "out of the frozen")
+    assert names(other.broker.take("in#next", 9)) == ["out of the other"]
+    assert names(other.broker.take("in", 9)) == ["2"], "nothing of the refused settlement was kept"
+
+
+def test_one_process_at_a_time_has_an_outlet_and_the_one_before_is_fenced_off(
+    processes: Callable[..., Process],
+) -> None:
+    frozen, other = processes(SHORT), processes()
+    frozen.put("bank", "1")
+    had = frozen.broker.take("bank", 9)
+    assert names(had) == ["1"]
+    assert other.broker.take("bank", 9) == []
+    frozen.settle([], place="bank")
+    time.sleep(0.6)
+    assert names(other.broker.take("bank", 9)) == ["1"]
+    for deliveries in ([], had):
+        with pytest.raises(Retryable, match="SYS122"):
+            frozen.settle(deliveries, place="bank")
+    other.settle(other.broker.take("bank", 9), place="bank")
+
+
+def test_messages_of_several_senders_keep_the_order_they_were_sent_in(processes: Callable[..., Process]) -> None:
+    a, b = processes(), processes()
+    sent = []
+    for n in range(6):
+        (a, b)[n % 2].put("in", f"{n}a", f"{n}b")
+        sent += [f"{n}a", f"{n}b"]
+    assert names(b.broker.take("in", 99)) == sent
+
+
+def split(process: Process, count: int) -> None:
+    """A file is stored as the children of a batch, and the batch is opened."""
+    process.put("in", "file")
+    (parent,) = process.broker.take("in", 1)
+    children = [
+        Message(Headers(child_id(parent.message.headers.id, "in", "rows", n), ROOT, sequence=Sequence(0, n)), n)
+        for n in range(count)
+    ]
+    money = {("in", ""): (count, Decimal(0))}
+    chunk = Chunk(parent.message, "rows", "in#next", count, children, money, {}, Settlement("in"))
+    opening = Settlement("in")
+    opening.open_batches.append(process.broker.stage(chunk, None))
+    process.broker.settle([parent], opening, "segment")
+
+
+def joining(deliveries: list[Delivery]) -> Settlement:
+    """Children join one group, which is released when all of the batch are accounted for."""
+    settlement = Settlement("in#next")
+    for delivery in deliveries:
+        settlement.joins.append((Join("file", (), delivery.message), Gathering("bank", batch=True)))
+        settlement.report(delivery.message, "joined")
+    return settlement
+
+
+def test_processes_that_work_on_one_file_at_the_same_moment_lose_no_count(processes: Callable[..., Process]) -> None:
+    """The second one applies its settlement while the transaction of the first is still open."""
+    a, b = processes(), processes()
+    split(a, 2)
+    first, second = (process.broker.take("in#next", 1) for process in (a, b))
+    applied, go_on = threading.Event(), threading.Event()
+
+    def slow(tx: Any) -> None:
+        a.ledger.apply(tx, joining(first))
+        applied.set()
+        assert go_on.wait(10)
+
+    threads = [threading.Thread(target=a.store.commit, args=("test", slow))]
+    threads[0].start()
+    assert applied.wait(10)
+    threads.append(threading.Thread(target=b.broker.settle, args=(second, joining(second), "segment")))
+    threads[1].start()
+    threads[1].join(0.5)
+    assert threads[1].is_alive(), "it waits for the first"
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert a.store.read("SELECT state, unreported FROM batch") == [("complete", 0)]
+    assert a.store.read("SELECT state, count FROM gathering") == [("released", 2)]
+    assert a.store.read("SELECT count FROM tally WHERE outcome = 'joined'") == [(2,)]
+
+
+def test_a_batch_that_another_process_opened_is_found_and_counted_once(processes: Callable[..., Process]) -> None:
+    """One splits, both aggregate: the group is released once, with all members."""
+    a, b = processes(), processes()
+    split(a, 8)
+    for process in (b, a, b, a):
+        deliveries = process.broker.take("in#next", 2)
+        assert len(deliveries) == 2
+        process.broker.settle(deliveries, joining(deliveries), "segment")
+    (released,) = a.broker.take("bank", 9)
+    assert [m.body for m in b.ledger.members(released.message.body)] == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert a.store.read("SELECT state, unreported FROM batch") == [("complete", 0)]
+    assert a.store.read("SELECT outcome, count FROM tally WHERE outcome = 'joined'") == [("joined", 8)]
+    assert a.store.read("SELECT count(*) FROM tally_part WHERE outcome = 'joined'") == [(2,)], "one row for each"

@@ -1,0 +1,152 @@
+"""Several processes share a PostgreSQL ledger; processes and the database are killed, and every line arrives once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bus.ledger.place import open_reading
+from bus.testing import postgres
+from bus.testing.postgres import PostgresServer
+
+BUS = """\
+name: shared
+ledger: ${env:TEST_LEDGER}
+outlets:
+  out: {endpoint: {file: {path: out}}, format: json, batch: 10, on_error: {attempts: 50, backoff: {first: 100ms}}}
+"""
+ROUTE = """\
+route: flow
+owner: desk
+from: {file: {path: in, match: "*.jsonl", poll: {every: 1s}, ready: {suffix: .tmp}}}
+batch: 10
+steps:
+  - parse: jsonl
+  - split: {name: rows, each: rows, keys: {id: id}}
+  - filter: {name: wanted, when: id != 'none'}
+  - aggregate: {name: file, by: [to], complete: {batch: true}}
+  - translate: {name: lines, to: {json: {document: list}}}
+to: out
+on_error: {attempts: 50, backoff: {first: 100ms, factor: 1}}
+"""
+PATIENCE = 40.0
+
+
+class Town:
+    """A landscape in a folder and the processes that run it."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self.url = url
+        folder.mkdir()
+        (folder / "bus.yaml").write_text(BUS)
+        (folder / "flow.route.yaml").write_text(ROUTE)
+        for name in ("in", "out"):
+            (folder / name).mkdir()
+        self.sent: set[str] = set()
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str) -> None:
+        """A process of the bus, with a store folder of its own; blobs are shared."""
+        store = self.folder / f"store-{name}"
+        store.mkdir(exist_ok=True)
+        (self.folder / "blobs").mkdir(exist_ok=True)
+        if not (store / "blobs").exists():
+            (store / "blobs").symlink_to(self.folder / "blobs")
+        environment = {**os.environ, "TEST_LEDGER": self.url, "GIROBUS_STORE": str(store), "GIROBUS_WORKERS": "2"}
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [str(Path(sys.executable).with_name("bus")), "run", "-C", str(self.folder)],
+                env=environment, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)
+
+    def send(self, file: int, lines: int) -> None:
+        rows = [{"id": f"{file}-{n}", "to": "abc"[n % 3]} for n in range(lines)]
+        self.sent |= {str(row["id"]) for row in rows}
+        path = self.folder / "in" / f"{file}.jsonl"
+        path.with_suffix(".tmp").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        path.with_suffix(".tmp").rename(path)
+
+    def arrived(self) -> list[str]:
+        """Ids of all lines in all files that came out."""
+        found = []
+        for path in sorted((self.folder / "out").iterdir()):
+            if path.is_file():
+                found += [str(row["id"]) for row in json.loads(path.read_text())]
+        return found
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with open_reading(self.url) as reading:
+            return reading.rows(sql)
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > end:
+                logs = "\n".join(path.read_text()[-1500:] for path in self.folder.glob("*.log"))
+                raise AssertionError(f"{len(set(self.arrived()))} of {len(self.sent)} arrived\n{logs}")
+            time.sleep(0.1)
+
+    def everything_arrived_once(self) -> None:
+        self.wait(lambda: len(self.arrived()) >= len(self.sent))
+        assert sorted(self.arrived()) == sorted(self.sent)
+        self.wait(lambda: self.rows("SELECT count(*) FROM queued") == [(0,)])
+        assert self.rows("SELECT DISTINCT state FROM batch") == [("complete",)]
+        assert self.rows("SELECT code, summary FROM cases") == []
+        told = dict(self.rows("SELECT outcome, CAST(sum(count) AS BIGINT) FROM tally GROUP BY 1"))
+        assert told["joined"] == told["in"] == len(self.sent)
+
+
+@contextmanager
+def town(folder: Path, url: str) -> Iterator[Town]:
+    made = Town(folder, url)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def test_two_processes_share_the_work_and_one_dies(tmp_path: Path, postgres_url: str) -> None:
+    with town(tmp_path / "town", postgres_url) as place:
+        for file in range(5):
+            place.send(file, 60)
+        place.start("a")
+        place.start("b")
+        place.wait(lambda: len(place.arrived()) > 60)
+        place.processes["a"].kill()
+        for file in range(5, 8):
+            place.send(file, 60)
+        place.everything_arrived_once()
+
+
+def test_a_killed_database_costs_nothing(tmp_path: Path) -> None:
+    why = PostgresServer.missing()
+    if why:
+        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+    with PostgresServer() as server, postgres.schema(server.url) as url, town(tmp_path / "town", url) as place:
+        place.start("a")
+        for file in range(6):
+            place.send(file, 60)
+            place.wait(lambda file=file: len(place.arrived()) > 30 * file)  # type: ignore[misc]  # bound at once
+            if file % 2:
+                server.kill()
+            else:
+                server.kill_backends()
+            server.start()
+        place.everything_arrived_once()
