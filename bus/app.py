@@ -112,7 +112,7 @@ class App:
         effect = self.around.effect
         self.place = ledger_place(self.landscape.spec.ledger, self.home)
         self.store = self.around.store or open_store(self.place, effect=effect)
-        self.blobs: BlobStore = FileBlobs(self.home / "blobs", effect=effect)
+        self.blobs: BlobStore = FileBlobs(self.home / "blobs", effect=effect, shared=self.store.shared)
         self.ledger = Ledger(self.store, self.around.clock)
         self.broker: Broker = self._broker(self.landscape)
         self.epoch = self.ledger.epoch

@@ -48,18 +48,19 @@ class FileBlobs:
     """Blobs as files ``ab/abcdef…`` below a folder. Thread-safe; several processes may share the folder.
 
     Args:
-        folder: made when it is missing; leftovers of a crash in ``tmp/`` are removed when they are a day old.
+        folder: made when it is missing; leftovers of a crash in ``tmp/`` are removed.
         effect: called around making a blob durable.
+        shared: other processes may write blobs now, so leftovers stay until they are a day old.
     """
 
-    def __init__(self, folder: Path, *, effect: EffectHook = no_effect) -> None:
+    def __init__(self, folder: Path, *, effect: EffectHook = no_effect, shared: bool = False) -> None:
         self._folder = folder
         self._temporary = folder / "tmp"
         self._effect = effect
         self._temporary.mkdir(parents=True, exist_ok=True)
         for leftover in self._temporary.iterdir():
             with suppress(FileNotFoundError):
-                if leftover.stat().st_mtime < time.time() - _LEFT_OVER:
+                if not shared or leftover.stat().st_mtime < time.time() - _LEFT_OVER:
                     leftover.unlink()
 
     @contextmanager
