@@ -129,6 +129,16 @@ def test_messages_come_in_their_order_and_stay_until_they_are_settled(books: Boo
     assert books.broker.depth("in") == 15
 
 
+def test_messages_larger_than_a_frame_and_empty_ones_come_whole(books: Books) -> None:
+    sizes = (0, 1, 131_063, 131_064, 131_065, 1_000_000, 5_000_000)
+    for n, size in enumerate(sizes):
+        books.put("in", Message(message(n).headers, {"n": n, "text": "x" * size}))
+    taken = books.take("in", len(sizes))
+    assert [len(d.message.body["text"]) for d in taken] == list(sizes)
+    books.pass_on(taken, "out")
+    assert [len(d.message.body["text"]) for d in books.take("out", len(sizes))] == list(sizes)
+
+
 def test_what_was_not_settled_comes_again_to_the_next_process(books: Books) -> None:
     books.put("in", *(message(n) for n in range(10)))
     books.broker.settle(books.take("in", 10)[:4], Settlement("in"))

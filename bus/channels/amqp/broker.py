@@ -21,10 +21,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from pika import BasicProperties
-
 from bus.channels.amqp.address import Address
 from bus.channels.amqp.consumer import Consumer, Received
+from bus.channels.amqp.frames import properties
 from bus.channels.amqp.publisher import Outgoing, Publisher
 from bus.channels.amqp.topology import declare
 from bus.channels.store import StoreBroker
@@ -253,14 +252,8 @@ class AmqpBroker:
 
     def _outgoing(self, channel: str, message: Message) -> Outgoing:
         headers = message.headers
-        properties = BasicProperties(
-            content_type="application/vnd.girobus.message+json",
-            delivery_mode=2,
-            message_id=headers.id,
-            correlation_id=headers.correlation_id,
-            timestamp=headers.created_at // 1000,
-        )
-        return Outgoing(self.address.queue(channel), encode(message), properties)
+        about = properties(headers.id, headers.correlation_id, headers.created_at // 1000)
+        return Outgoing(self.address.queue(channel), about, encode(message))
 
     # ------------------------------------------------------------ outbox
 
@@ -325,7 +318,7 @@ class AmqpBroker:
         settlement = Settlement(queue)
         for one in received:
             message = _read(one)
-            died = (one.headers.get("x-death") or [{}])[0]
+            died = (one.headers().get("x-death") or [{}])[0]
             channel = str(died.get("queue", "")).removeprefix(self.address.prefix)
             code, reason = "NET226", f"handed out {self.address.delivery_limit} times and never settled"
             headers = message.headers

@@ -11,7 +11,10 @@ from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
+from pika import BasicProperties
+
 from bus.channels.amqp.address import Address
+from bus.channels.amqp.frames import Handed
 from bus.channels.amqp.link import Link
 
 log = logging.getLogger("girobus")
@@ -22,10 +25,14 @@ class Received(NamedTuple):
 
     subscription: int
     tag: int
-    headers: dict[str, Any]
+    properties: bytes
     body: bytes
-    again: bool
-    """The broker handed it out before."""
+
+    def headers(self) -> dict[str, Any]:
+        """The header table that came with it."""
+        properties = BasicProperties()
+        properties.decode(self.properties)
+        return properties.headers or {}
 
 
 class _Queue:
@@ -187,22 +194,25 @@ class Consumer:
         subscription, buffer, lock = state.subscription, state.buffer, state.lock
         name, arrived = state.name, self._arrived
 
-        def came(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
-            headers = properties.headers or {}
+        def came(handed: list[Handed]) -> None:
             with lock:
                 first = not buffer
-                buffer.append(Received(subscription, method.delivery_tag, headers, body, method.redelivered))
+                buffer.extend([Received(subscription, one.tag, one.properties, one.body) for one in handed])
             if first:
                 arrived(name)
 
         channel.add_on_close_callback(lambda _channel, why: self._channel_closed(state, channel, why))
         channel.add_on_cancel_callback(lambda _frame: self._was_cancelled(state, channel))
         channel.basic_qos(prefetch_count=self._address.prefetch)
-        channel.basic_consume(name, came)
+        connection = channel.connection
+        connection.deliveries[channel.channel_number] = came
+        channel.basic_consume(name, _never)
 
     def _unsubscribe(self, state: _Queue) -> None:
         channel, state.channel = state.channel, None
         state.clear()
+        if channel is not None:
+            channel.connection.deliveries.pop(channel.channel_number, None)
         if channel is not None and channel.is_open:
             channel.close()
 
@@ -216,6 +226,7 @@ class Consumer:
         """The queue is gone, or a batch took longer than the broker's consumer time-out: its messages come again."""
         if state.channel is not channel:
             return
+        channel.connection.deliveries.pop(channel.channel_number, None)
         state.channel = None
         state.clear()
         connection = self.link.connection
@@ -235,3 +246,7 @@ class Consumer:
         for state in states:
             state.channel = None
             state.clear()
+
+
+def _never(*_: Any) -> None:
+    """For the library: deliveries of these channels are read in blocks."""

@@ -14,10 +14,11 @@ from functools import partial
 from typing import Any
 
 import pika
-from pika.adapters.select_connection import IOLoop, SelectConnection
+from pika.adapters.select_connection import IOLoop
 from pika.exceptions import AMQPError
 
 from bus.channels.amqp.address import Address
+from bus.channels.amqp.frames import BlockConnection
 
 log = logging.getLogger("girobus")
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 10.0
@@ -38,7 +39,7 @@ class Link:
         self,
         address: Address,
         name: str,
-        opened: Callable[[SelectConnection], None],
+        opened: Callable[[BlockConnection], None],
         lost: Callable[[str], None],
         chance: random.Random,
     ) -> None:
@@ -49,7 +50,7 @@ class Link:
         self.trouble = "not connected yet"
         """Why there is no connection; empty while there is one."""
         self._opened, self._lost, self._chance = opened, lost, chance
-        self.connection: SelectConnection | None = None
+        self.connection: BlockConnection | None = None
         self._stopping = threading.Event()
         self._up = threading.Event()
         self._thread = threading.Thread(target=self._loop, name=f"amqp {name}", daemon=True)
@@ -112,7 +113,7 @@ class Link:
 
     def _once(self, host: str, port: int) -> None:
         """One connection from its beginning to its end."""
-        connection = SelectConnection(
+        connection = BlockConnection(
             parameters(self.address, host, port, self.name),
             on_open_callback=self._open,
             on_open_error_callback=self._refused,
@@ -147,7 +148,7 @@ class Link:
             log.warning("broker %s: connection for %s ended: %s", self.address.shown, self.name, why)
         self._lost(why)
 
-    def _goodbye(self, connection: SelectConnection) -> None:
+    def _goodbye(self, connection: BlockConnection) -> None:
         if connection.is_open:
             connection.close()
         elif not (connection.is_closed or connection.is_closing):

@@ -9,19 +9,18 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from pika import BasicProperties
-
 from bus.channels.amqp.address import Address
+from bus.channels.amqp.frames import Confirm
 from bus.channels.amqp.link import Link
 from bus.errors import Stalled
 
 
 class Outgoing(NamedTuple):
-    """One message on its way to a queue."""
+    """One message on its way to a queue; ``properties`` as they stand in a frame."""
 
     queue: str
+    properties: bytes
     body: bytes
-    properties: BasicProperties
 
 
 class _Job:
@@ -42,6 +41,30 @@ class _Job:
         self.done.set()
 
 
+class _Range:
+    """Publications of one job with neighbouring tags; ``next`` is the first not confirmed with all before it."""
+
+    __slots__ = ("early", "job", "last", "next")
+
+    def __init__(self, job: _Job, first: int, last: int) -> None:
+        self.job, self.next, self.last = job, first, last
+        self.early: set[int] = set()
+
+    def confirm(self, tag: int, *, multiple: bool) -> int:
+        """Book a confirm; by how many the first open tag moved."""
+        before = self.next
+        if multiple:
+            self.next = max(before, min(tag, self.last) + 1)
+        elif tag == before:
+            self.next += 1
+        else:
+            self.early.add(tag)
+        while self.early and self.next in self.early:
+            self.early.discard(self.next)
+            self.next += 1
+        return self.next - before
+
+
 class Publisher:
     """One connection that only publishes, so that an alarm of the broker never stops what is consumed. Thread-safe."""
 
@@ -54,8 +77,8 @@ class Publisher:
         """Messages confirmed since the start."""
         self._channel: Any = None
         self._jobs: deque[_Job] = deque()
-        self._flying: dict[int, _Job] = {}
-        self._oldest = 1
+        self._ranges: deque[_Range] = deque()
+        self._flying = 0
         self._tag = 0
         self._blocked = False
         self._heard = 0.0
@@ -109,11 +132,12 @@ class Publisher:
     def _channel_open(self, channel: Any) -> None:
         channel.add_on_close_callback(lambda _channel, why: self.link.abort(f"channel closed: {why}"))
         channel.add_on_return_callback(self._returned)
-        channel.confirm_delivery(self._answered, callback=lambda _ok: self._ready(channel))
+        channel.confirm_delivery(self._refused, callback=lambda _ok: self._ready(channel))
 
     def _ready(self, channel: Any) -> None:
-        self._tag, self._oldest = 0, 1
+        self._tag = self._flying = 0
         self._channel = channel
+        channel.connection.confirms[channel.channel_number] = self._confirmed
         self._send()
 
     def _block(self, *, blocked: bool) -> None:
@@ -127,54 +151,65 @@ class Publisher:
 
     def _send(self) -> None:
         """Publish what the window has room for."""
-        channel, flying, window = self._channel, self._flying, self._address.window
+        channel = self._channel
         if channel is None or self._blocked:
             return
-        while self._jobs and len(flying) < window:
+        while self._jobs and (room := self._address.window - self._flying) > 0:
             job = self._jobs[0]
             if job.error is not None:
                 self._jobs.popleft()
                 continue
-            end = min(len(job.items), job.sent + window - len(flying))
-            for item in job.items[job.sent : end]:
-                self._tag += 1
-                flying[self._tag] = job
-                channel.basic_publish("", item.queue, item.body, item.properties, mandatory=True)
+            end = min(len(job.items), job.sent + room)
+            count = end - job.sent
+            self._ranges.append(_Range(job, self._tag + 1, self._tag + count))
+            channel.connection.publish(channel.channel_number, job.items[job.sent : end])
+            self._tag += count
+            self._flying += count
             job.sent = end
             if end == len(job.items):
                 self._jobs.popleft()
 
-    def _answered(self, frame: Any) -> None:
-        """``basic.ack`` or ``basic.nack`` of one tag, or of all up to it."""
-        method = frame.method
+    def _confirmed(self, confirms: list[Confirm]) -> None:
         self._heard = time.monotonic()
-        tags = range(self._oldest, method.delivery_tag + 1) if method.multiple else (method.delivery_tag,)
-        if method.multiple:
-            self._oldest = method.delivery_tag + 1
-        refused = method.NAME == "Basic.Nack"
-        for tag in tags:
-            job = self._flying.pop(tag, None)
-            if job is None:
-                continue
-            job.left -= 1
-            if refused:
-                job.fail(Stalled("NET224", "the broker refused a message", hint="is the queue full, or a node away?"))
-            elif not job.left:
-                job.done.set()
+        ranges = self._ranges
+        for tag, multiple in confirms:
+            for one in ranges:
+                if one.next > tag:
+                    break
+                if multiple or tag <= one.last:
+                    moved = one.confirm(tag, multiple=multiple)
+                    self._flying -= moved
+                    one.job.left -= moved
+                    if not one.job.left:
+                        one.job.done.set()
+                    if not multiple:
+                        break
+        while ranges and ranges[0].next > ranges[0].last:
+            ranges.popleft()
         self._send()
+
+    def _refused(self, frame: Any) -> None:
+        """``basic.nack``: the jobs of its tags fail; for the window they are over like confirmed ones."""
+        method = frame.method
+        for one in self._ranges:
+            if one.next <= method.delivery_tag and (method.multiple or method.delivery_tag <= one.last):
+                one.job.fail(
+                    Stalled("NET224", "the broker refused a message", hint="is the queue full, or a node away?")
+                )
+        self._confirmed([Confirm(method.delivery_tag, method.multiple)])
 
     def _returned(self, _channel: Any, method: Any, _properties: Any, _body: bytes) -> None:
         """No queue took it. This comes before its confirm, so every job that goes to that queue still flies."""
         queue = method.routing_key
         error = Stalled("NET223", f"the broker has no queue `{queue}`", hint="was it deleted? `bus apply` declares it")
-        for job in {id(job): job for job in self._flying.values()}.values():
+        for job in {id(one.job): one.job for one in self._ranges}.values():
             if any(item.queue == queue for item in job.items):
                 job.fail(error)
 
     def _lost(self, why: str) -> None:
         self._channel = None
-        jobs = {id(job): job for job in [*self._flying.values(), *self._jobs]}
-        self._flying.clear()
+        jobs = {id(job): job for job in [*(one.job for one in self._ranges), *self._jobs]}
+        self._ranges.clear()
         self._jobs.clear()
         for job in jobs.values():
             job.fail(Stalled("NET222", f"the connection ended before all was confirmed: {why}", hint="it is retried"))

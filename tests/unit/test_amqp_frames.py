@@ -1,0 +1,79 @@
+"""However the network cuts a stream of frames into blocks, the same messages, confirms and other frames come out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from pika import BasicProperties, frame, spec
+
+from bus.channels.amqp.frames import BlockConnection, Confirm, Handed, properties
+
+
+class Ear(BlockConnection):
+    """A connection without a socket: what it would hand on is kept."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self.deliveries = {1: lambda found: self.heard.extend(("message", one) for one in found)}
+        self.confirms = {2: lambda found: self.heard.extend(("confirm", one) for one in found)}
+        self._rest = b""
+        self.bytes_received = 0
+
+    def _process_frame(self, frame_value: Any) -> None:
+        self.heard.append(("library", frame_value.NAME))
+
+
+def delivery(channel: int, tag: int, body: bytes, most: int) -> bytes:
+    """A delivery in the library's own writing."""
+    method = frame.Method(channel, spec.Basic.Deliver("consumer", tag, tag % 2 == 1, "", "queue"))
+    header = frame.Header(channel, len(body), BasicProperties(message_id="m", headers={"n": tag}))
+    pieces = [frame.Body(channel, body[n : n + most]).marshal() for n in range(0, len(body), most)]
+    return b"".join([method.marshal(), header.marshal(), *pieces])
+
+
+FRAMES = st.one_of(
+    st.tuples(st.just("message"), st.integers(1, 2**40), st.binary(max_size=60), st.integers(1, 30)),
+    st.tuples(st.just("confirm"), st.integers(1, 2**40), st.booleans()),
+    st.tuples(st.just("library")),
+)
+
+
+@given(st.lists(FRAMES, max_size=12), st.lists(st.integers(1, 40), min_size=1, max_size=20))
+def test_blocks_of_any_size_give_the_same(frames: list[tuple[Any, ...]], cuts: list[int]) -> None:
+    stream, wanted = b"", []
+    for kind, *rest in frames:
+        if kind == "message":
+            tag, body, most = rest
+            stream += delivery(1, tag, body, most)
+            wanted.append(("message", (tag, tag % 2 == 1, body)))
+        elif kind == "confirm":
+            stream += frame.Method(2, spec.Basic.Ack(*rest)).marshal()
+            wanted.append(("confirm", Confirm(*rest)))
+        else:
+            stream += frame.Heartbeat().marshal()
+            wanted.append(("library", "Heartbeat"))
+    ear = Ear()
+    at = 0
+    for n in range(len(stream)):
+        size = cuts[n % len(cuts)]
+        if at >= len(stream):
+            break
+        ear._on_data_available(stream[at : at + size])
+        at += size
+    found = [(k, (v.tag, v.again, v.body)) if isinstance(v, Handed) else (k, v) for k, v in ear.heard]
+    # Within a block messages come before confirms: they are of different channels, so no order is promised.
+    assert [x for x in found if x[0] == "message"] == [x for x in wanted if x[0] == "message"]
+    assert [x for x in found if x[0] == "confirm"] == [x for x in wanted if x[0] == "confirm"]
+    assert sum(k == "library" for k, _ in found) == sum(k == "library" for k, _ in wanted)
+    assert ear.bytes_received == len(stream)
+
+
+@given(st.text("abc0", max_size=40), st.text("xyz", max_size=40), st.integers(0, 2**40))
+def test_properties_read_as_the_library_reads_them(message: str, correlation: str, seconds: int) -> None:
+    read = BasicProperties()
+    read.decode(properties(message, correlation, seconds))
+    assert (read.message_id, read.correlation_id, read.timestamp) == (message, correlation, seconds)
+    assert (read.delivery_mode, read.type) == (2, "girobus.message")
+    assert read.headers is None
