@@ -29,6 +29,19 @@ if TYPE_CHECKING:
     from bus.folder import FolderSink as FolderSink
     from bus.folder import FolderSource as FolderSource
     from bus.folder import PickupSpec as PickupSpec
+    from bus.identifiers import is_belgian_reference as is_belgian_reference
+    from bus.identifiers import is_bic as is_bic
+    from bus.identifiers import is_creditor_id as is_creditor_id
+    from bus.identifiers import is_creditor_reference as is_creditor_reference
+    from bus.identifiers import is_finnish_reference as is_finnish_reference
+    from bus.identifiers import is_lei as is_lei
+    from bus.identifiers import is_modulo11_account as is_modulo11_account
+    from bus.identifiers import is_norwegian_reference as is_norwegian_reference
+    from bus.identifiers import is_routing_number as is_routing_number
+    from bus.identifiers import is_swedish_reference as is_swedish_reference
+    from bus.identifiers import is_swiss_reference as is_swiss_reference
+    from bus.identifiers import national_iban_problem as national_iban_problem
+    from bus.identifiers import uetr_problem as uetr_problem
     from bus.message import Blob as Blob
     from bus.message import Branch as Branch
     from bus.message import Converted as Converted
@@ -103,6 +116,9 @@ _HOME = {
     "bus.spec": "AnyConnection AnyEndpoint AnyFormat AnyStep ConnectionSpec Duration EndpointSpec ExpressionText "
     "FieldPath Flow FormatSpec FormulaText Glob PollSpec SecretRef Size Spec StepSpec",
     "bus.expressions": "Expression NamedFunction Simple named_functions path_text simple",
+    "bus.identifiers": "is_belgian_reference is_bic is_creditor_id is_creditor_reference is_finnish_reference is_lei "
+    "is_modulo11_account is_norwegian_reference is_routing_number is_swedish_reference "
+    "is_swiss_reference national_iban_problem uetr_problem",
     "bus.folder": "Folder FolderEntry FolderSink FolderSource PickupSpec DropSpec",
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names.split()}

@@ -10,8 +10,13 @@ from typing import Any
 
 from bus.errors import Rejected
 
-# Codes that left ISO 4217 but still stand in old files, with their minor units (source: ISO 4217 list three).
-_HISTORIC = {"BGN": 2, "HRK": 2, "EEK": 2, "LVL": 2, "LTL": 2, "SKK": 2, "DEM": 2, "FRF": 2, "ITL": 0}
+# Codes that left ISO 4217 but still stand in old files, with the minor units that they had (ISO 4217 list three and the
+# editions of list one before they left it): those that became the euro, the Bulgarian on 2026-01-01, and others.
+_HISTORIC = {
+    **dict.fromkeys(("BEF", "BYR", "ESP", "GRD", "ITL", "LUF", "PTE"), 0),
+    **dict.fromkeys(("ATS", "BGN", "CYP", "DEM", "EEK", "FIM", "FRF", "HRK", "IEP", "LTL", "LVL", "MTL", "NLG"), 2),
+    **dict.fromkeys(("ANG", "CUC", "MRO", "SIT", "SKK", "SLL", "STD", "VEF", "ZWL"), 2),
+}
 
 
 _LARGEST = 40

@@ -1,4 +1,4 @@
-"""Account identifiers: IBAN, BIC and what an IBAN's country says about SEPA."""
+"""Identifiers of accounts, banks, firms and payments, and what an IBAN's country says about SEPA."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from typing import Any
 
 from bus.errors import Rejected
 from bus.expressions.values import name_of
+from bus.identifiers import REFERENCES, national_iban_problem, uetr_problem
+from bus.identifiers import is_bic as _is_bic
+from bus.identifiers import is_creditor_id as _is_creditor_id
+from bus.identifiers import is_lei as _is_lei
+from bus.identifiers import is_routing_number as _is_routing_number
 
 # IBAN country codes of the SEPA schemes' geographical scope with the length of their IBANs. Source: EPC409-09 "EPC List
 # of SEPA Scheme Countries", version 8.0 of 24 December 2025: EU 27; IS LI NO; AD AL CH GB MC MD ME MK RS SM VA; GI.
@@ -30,8 +35,6 @@ SEPA = {
     **dict.fromkeys(["MT"], 31),
 }
 _SHAPE = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
-# ISO 20022, type BICFIDec2014Identifier.
-_BIC = re.compile(r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?")
 _VALUES = {ord(sign): str(value) for value, sign in enumerate(digits + ascii_uppercase)}
 
 
@@ -85,5 +88,45 @@ def _structure(country: str) -> tuple[int, re.Pattern[str]] | None:
 
 
 def is_bic(value: Any) -> bool:
-    """Eight or eleven characters in the form of ISO 9362; whether the bank exists is not looked up."""
-    return _BIC.fullmatch(_text("is_bic", value)) is not None
+    """Form of ISO 9362 and a country of ISO 3166; whether the bank exists is not looked up."""
+    return _is_bic(_text("is_bic", value))
+
+
+def iban_problem(value: Any) -> str | None:
+    """What is wrong with an IBAN, national check digits included; null for a right one."""
+    return national_iban_problem(_text("iban_problem", value)) or None
+
+
+def is_lei(value: Any) -> bool:
+    """A legal entity identifier."""
+    return _is_lei(_text("is_lei", value))
+
+
+def is_creditor_id(value: Any) -> bool:
+    """A SEPA creditor identifier."""
+    return _is_creditor_id(_text("is_creditor_id", value))
+
+
+def is_routing_number(value: Any) -> bool:
+    """A US routing transit number."""
+    return _is_routing_number(_text("is_routing_number", value))
+
+
+def is_reference(value: Any, kind: str) -> bool:
+    """A payment reference of a kind."""
+    check = REFERENCES.get(kind)
+    if check is None:
+        raise Rejected("VAL221", f"is_reference() takes one of {', '.join(REFERENCES)}")
+    return check(_text("is_reference", value))
+
+
+def verify_kind(literals: list[Any]) -> None:
+    """Refuse a kind of reference that nobody knows before anything runs."""
+    kind = literals[1] if len(literals) > 1 else None
+    if kind is not None:
+        is_reference("", kind)
+
+
+def is_uetr(value: Any) -> bool:
+    """A UUID of version 4 in small letters."""
+    return value is not None and not uetr_problem(_text("is_uetr", value))

@@ -175,6 +175,12 @@ def told(book: Profile, body: dict[str, Any], when: int | None = None) -> list[t
             ("VAL692", "creditor.agent.bic", "RC04"),
         ),
         (
+            {"accounts": {"national_check": "true"}},
+            creditor(account={"iban": "BE68539007547034"}),
+            creditor(account={"iban": "BE41539007547035"}),
+            ("VAL704", "creditor.account.iban", "AC01"),
+        ),
+        (
             {"charge_bearer": {"allowed": ["SLEV"]}},
             {"charge_bearer": "SLEV"},
             {"charge_bearer": "SHAR"},
@@ -264,6 +270,13 @@ def test_a_breach_is_as_severe_as_the_profile_says() -> None:
         ("VAL683", "warning", "creditor.name", "BE20"),
     ]
     assert book.prepare(payment(), 0)["creditor"]["name"] == "Supplier"
+
+
+def test_a_uetr_is_read_in_any_version() -> None:
+    book = profile()
+    assert told(book, payment(uetr="0a1b2c3d-0000-4000-8000-000000000001")) == []
+    assert told(book, payment(uetr="0a1b2c3d-0000-5000-8000-000000000001")) == [("VAL703", "warning", "uetr", "CH16")]
+    assert told(book, payment(uetr="INV-1")) == [("VAL703", "error", "uetr", "CH16")]
 
 
 # ---------------------------------------------------------------- addresses

@@ -67,6 +67,8 @@ def _money(rules: RulesSpec) -> Iterator[Demand]:
             yield Demand(f"accounts.{role}", text, severity.accounts, reason)
     if accounts.countries:
         yield Demand("accounts.countries", " ".join(accounts.countries), severity.accounts, "AG03")
+    if accounts.national_check:
+        yield Demand("accounts.national_check", "check digits of the country's own", severity.accounts, "AC01")
     if accounts.bic_needed:
         yield Demand("accounts.bic_needed", " ".join(accounts.bic_needed), severity.accounts, "RC04")
 

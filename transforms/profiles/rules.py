@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bus import Rejected
+from bus import Rejected, national_iban_problem, uetr_problem
 from transforms._characters import SETS, converter
 from transforms.canonical import Flaw
 from transforms.profiles.addresses import address_check
@@ -63,6 +63,7 @@ def _of_payment(rules: RulesSpec, measure: _Measure | None) -> Iterator[Check]:
         yield _remittance(rules, measure or _Measure(rules))
     if rules.identifiers != IdentifiersSpec():
         yield _identifiers(rules, severity.identifiers)
+    yield _uetr
 
 
 def conversion(rules: RulesSpec) -> Convert | None:
@@ -144,7 +145,7 @@ def _account(role: str, rules: RulesSpec, severity: Severity) -> Check:
     spec = rules.accounts
     kind: str = getattr(spec, role)
     anything = kind == "any"
-    countries, bic_needed = frozenset(spec.countries), frozenset(spec.bic_needed)
+    countries, bic_needed, national = frozenset(spec.countries), frozenset(spec.bic_needed), spec.national_check
     place, reason = f"{role}.account", ACCOUNT_REASON[role]
     text = f"the account of the {role} must be {'an IBAN' if kind == 'iban' else 'a number that is no IBAN'}"
 
@@ -160,6 +161,9 @@ def _account(role: str, rules: RulesSpec, severity: Severity) -> Check:
         if countries and country not in countries:
             told = f"no payments are made to or from accounts in {country}"
             flaws.append(Flaw("VAL691", severity, f"{place}.iban", told, "AG03"))
+        problem = national_iban_problem(iban) if national else ""
+        if problem:
+            flaws.append(Flaw("VAL704", severity, f"{place}.iban", f"the IBAN is {problem}", reason))
         if country in bic_needed and not value_at(party, ("agent", "bic")):
             told = f"the BIC of the {role}'s bank is needed beside an IBAN of {country}"
             flaws.append(Flaw("VAL692", severity, f"{role}.agent.bic", told, BANK_REASON[role]))
@@ -280,3 +284,13 @@ def _identifiers(rules: RulesSpec, severity: Severity) -> Check:
                 flaws.append(Flaw("VAL693", severity, name, text, reason))
 
     return check
+
+
+def _uetr(payment: dict[str, Any], flaws: list[Flaw]) -> None:
+    """Banks send UUIDs of other versions too, which are read; written is version 4 only."""
+    uetr = payment.get("uetr")
+    if uetr:
+        problem = uetr_problem(uetr)
+        if problem:
+            severity: Severity = "error" if problem == "no UUID" else "warning"
+            flaws.append(Flaw("VAL703", severity, "uetr", f"the UETR is {problem}", "CH16"))

@@ -131,6 +131,8 @@ class AccountsSpec(Spec):
     """Countries of IBANs that are taken; empty = all."""
     bic_needed: tuple[Country, ...] = ()
     """Countries of IBANs beside which the BIC of the bank is needed."""
+    national_check: bool = False
+    """Also prove the check digits that a country has inside its accounts, as Belgium, France, Italy or Norway do."""
 
 
 class IdentifiersSpec(Spec):
