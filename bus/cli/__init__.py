@@ -24,6 +24,8 @@ VERBS = {
     "apply": "Declare what the routes need at the broker.",
     "schema": "Print the JSON Schema of the configuration files, for editors.",
     "test": "Run the *.test.yaml beside the routes.",
+    "mapping": "List, show, run and reverse mappings.",
+    "lineage": "Show what writes a field and what reads it.",
     "status": "Show what runs, what waits and what needs a person.",
     "routes": "List the routes, pause and resume them.",
     "find": "Find messages by business key.",

@@ -54,13 +54,13 @@ def explain_message(site: Site, route: str, key: str) -> Explained:
         if not hops:
             message = f"nothing of that name went through the route `{route}`"
             raise ConfigError("CFG197", message, hint="bus trace KEY shows which routes it took")
-        found = _kept(reading, route, hops)
+        found = kept_in(reading, route, hops)
         if found is None:
             return Explained(hops, "", "", hops[-1].version, [])
         landscape = _pinned(reading, found, site.landscape)
     loaded = landscape.routes[route]
     decisions = explain_route(loaded.spec, found.message.body, tables(landscape))
-    reached = _unit(loaded.spec, found.channel)
+    reached = unit(loaded.spec, found.channel)
     wanted = [decision for decision in decisions if decision.step in reached]
     return Explained(hops, found.state, found.channel, hops[-1].version, wanted)
 
@@ -73,7 +73,7 @@ def tables(landscape: Landscape) -> dict[str, Any] | None:
     return {name: support.ValueTable.of(loaded.spec) for name, loaded in landscape.tables.items()}
 
 
-def _kept(reading: Reading, route: str, hops: Iterable[Hop]) -> Kept | None:
+def kept_in(reading: Reading, route: str, hops: Iterable[Hop]) -> Kept | None:
     """The message where it rests in this route; of several the one that moved last."""
     for number in dict.fromkeys(hop.number for hop in reversed(list(hops))):
         found = kept(reading, number)
@@ -88,7 +88,7 @@ def _pinned(reading: Reading, found: Kept, present: Landscape) -> Landscape:
     return present if texts is None else landscape_from_sources(texts)
 
 
-def _unit(route: RouteSpec, channel: str) -> set[str]:
+def unit(route: RouteSpec, channel: str) -> set[str]:
     """Ids of the steps from a segment's beginning up to the end of that unit of work."""
     steps = list(walk(route.steps))
     names = [name for name, _ in steps]

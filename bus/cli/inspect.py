@@ -110,7 +110,7 @@ def _with_bar(source: BinaryIO, name: str, size: int, stack: ExitStack) -> Binar
     return stack.enter_context(bar)
 
 
-def _detect(source: BinaryIO, name: str) -> type[FormatSpec] | None:
+def detected(source: BinaryIO, name: str) -> type[FormatSpec] | None:
     """The format that is surest that the file is its own."""
     from bus.registry import Registry  # noqa: PLC0415 - loads every format
     from bus.spec import FormatSpec  # noqa: PLC0415 - loads pydantic
@@ -131,16 +131,16 @@ def _detect(source: BinaryIO, name: str) -> type[FormatSpec] | None:
 
 
 def _inspected(name: str, source: BinaryIO, book: RuleBook | None) -> Inspection:
-    spec = _detect(source, name)
+    spec = detected(source, name)
     if spec is None:
         return _unknown(source)
     found = spec.inspect(source)
     if book is None:
         return found
     source.seek(0)
-    with_options = _with_options(spec, spec.guessed(source))
+    options = with_options(spec, spec.guessed(source))
     source.seek(0)
-    told = profile_findings(with_options.build().read(source).parts(spec.each_default), book)
+    told = profile_findings(options.build().read(source).parts(spec.each_default), book)
     return Inspection(found.format, found.kind, found.documents, (*found.findings, *told))
 
 
@@ -242,20 +242,21 @@ def _print_findings(findings: Iterable[Finding]) -> None:
 def _print_canonical(name: str, source: BinaryIO) -> Exit:
     """Stream the records as JSON lines; what is wrong goes to stderr."""
     try:
-        spec = _detect(source, name)
+        spec = detected(source, name)
         if spec is None:
             (finding,) = _unknown(source).findings
             raise Rejected(finding.code, finding.message, place=clean(name))
         options = spec.guessed(source)
         source.seek(0)
-        document = _with_options(spec, options).build().read(source)
+        document = with_options(spec, options).build().read(source)
         return _print_parts(name, document.parts(spec.each_default))
     except BusError as error:
         print_error(error)
         return Exit.FINDINGS
 
 
-def _with_options(spec: type[FormatSpec], options: dict[str, Any]) -> FormatSpec:
+def with_options(spec: type[FormatSpec], options: dict[str, Any]) -> FormatSpec:
+    """The format with these options; raises Rejected ``VAL592`` where it needs others."""
     from pydantic import ValidationError  # noqa: PLC0415 - 80 ms that the other verbs need not pay
 
     try:

@@ -112,9 +112,8 @@ def _summary(report: Report) -> str:
     ]
     found = ", ".join(count for count in counts if count)
     files = report.landscape.files
-    kinds = [
-        _many(sum(f".{kind}." in path for path in files), kind) for kind in ("route", "mapping", "table", "profile")
-    ]
+    every = ("route", "mapping", "table", "template", "profile")
+    kinds = [_many(sum(f".{kind}." in path for path in files), kind) for kind in every]
     parts = [
         (f"Found {found} in " if found else "No problems in ")
         + (", ".join(kind for kind in kinds if kind) or "no route"),

@@ -27,19 +27,25 @@ _COLOURS = {"DONE": "green", "WAITS": "yellow", "STUCK": "red", "REJECTED": "mag
 @click.command()
 @click.argument("key", metavar="KEY")
 @click.option("-f", "--follow", is_flag=True, help="Keep printing what happens until it is done; Ctrl-C ends it.")
+@click.option("--fields", is_flag=True, help="Show which mapping made each field, of which source fields.")
+@click.option("--values", is_flag=True, help="With --fields: show the values themselves, not only what they are.")
 @config_option
 @json_option
-def command(*, key: str, follow: bool, config: Path, as_json: bool) -> None:
+def command(*, key: str, follow: bool, config: Path, as_json: bool, **shown: bool) -> None:
     """Show the whole journey of a transaction: where it is, what it waits for, each hop, what it came from and became.
 
     KEY is what you have: an invoice number, end-to-end id, file name, message or correlation id.
     """
+    if (shown["values"] and not shown["fields"]) or (shown["fields"] and follow):
+        raise click.UsageError("--values goes with --fields, and --fields without --follow.")
     site = Site.of(config)
     with site.reading() as reading:
         around = circumstances(site, reading)
         found = Tracer(reading, around.now).trace(key)
         if found is None:
             _nothing(key, as_json=as_json)
+        elif shown["fields"]:
+            _fields(reading, found, around, as_json=as_json, values=shown["values"])
         elif follow:
             _follow(site, reading, found, as_json=as_json)
         elif as_json:
@@ -47,6 +53,19 @@ def command(*, key: str, follow: bool, config: Path, as_json: bool) -> None:
             print_json(as_data(found, around) | {"versions": versions})
         else:
             print_trace(found, around)
+
+
+def _fields(reading: Reading, trace: Trace, around: Circumstances, *, as_json: bool, values: bool) -> None:
+    """Where each field came from, by the versions that the message is pinned to."""
+    from bus.cli.origins import origins, print_origins  # noqa: PLC0415 - loads the mappings
+
+    found = origins(reading, trace, values=values)
+    if as_json:
+        told = {"title": title(trace), "headline": sentence(trace.where, around)}
+        print_json({**told, "message": trace.subject.message, "mappings": [asdict(one) for one in found]})
+        return
+    print_headline(trace, around)
+    print_origins(found)
 
 
 def circumstances(site: Site, reading: Reading) -> Circumstances:

@@ -25,16 +25,23 @@ _KEEPING = frozenset(
     ]
 )
 """Steps behind which a body is still what it was before them."""
-_RECORDS = {"payments": "payment", "statuses": "payment-status", "entries": "entry", "statements": "statement"}
+RECORDS = {"payments": "payment", "statuses": "payment-status", "entries": "entry", "statements": "statement"}
 """What a split of a format of canonical records gives."""
 
 
 @dataclass(slots=True)
 class Sources:
-    """What the routes give each mapping: shapes by its name, and the names of those whose body steps have changed."""
+    """What the routes give each mapping, by its name.
+
+    Attributes:
+        shapes: the shapes of its source; None where a route's is not known.
+        changed: names of mappings whose source steps have changed since it was read.
+        readers: (format, each) that its source was read with.
+    """
 
     shapes: dict[str, list[Shape | None]] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
+    readers: dict[str, list[tuple[Any, str]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, landscape: Landscape) -> Sources:
@@ -46,12 +53,14 @@ class Sources:
 
     def _walk(self, steps: Iterable[StepSpec], shape: Shape | None, *, changed: bool) -> None:
         reader: Any = None
+        each = ""
         for step in steps:
             if is_reader(step):
                 reader, shape, changed = getattr(step, "format", None), None, False
                 continue
-            if step.boundary == "split" and step.key == "split" and reader is not None:
-                shape = _record(reader, str(getattr(step, "each", "") or reader.each_default))
+            if step.key == "split" and reader is not None:
+                each = str(getattr(step, "each", "") or reader.each_default)
+                shape = _record(reader, each)
             name = getattr(step, "mapping", "")
             if isinstance(name, str) and name:
                 if getattr(step, "reverse", False):
@@ -59,11 +68,17 @@ class Sources:
                 self.shapes.setdefault(name, []).append(shape)
                 if changed:
                     self.changed.add(name)
+                if each:
+                    self.readers.setdefault(name, []).append((reader, each))
                 shape, changed = None, False
             elif step.key not in _KEEPING:
                 shape, changed = None, True
             for flow in step.flows().values():
                 self._walk(flow.steps, shape, changed=changed)
+
+    def reader(self, mapping: str, key: str) -> tuple[Any, str]:
+        """(format, each) of a route that reads a mapping's source in the format of that key; (None, "") if none."""
+        return next((pair for pair in self.readers.get(mapping, []) if pair[0].key == key), (None, ""))
 
     def shape(self, mapping: str) -> Shape | None:
         """The shape of records that every route hands to a mapping; None when one of them is not known."""
@@ -81,7 +96,8 @@ def _record(form: Any, each: str) -> Shape | None:
     fields = form.record_fields()
     if fields:
         return of_columns(fields)
-    model = _RECORDS.get(each) if form.key not in ("csv", "json", "fixed-width") else None
+    canonical = form.key not in ("csv", "json", "fixed-width") and getattr(form, "as_", "canonical") == "canonical"
+    model = RECORDS.get(each) if canonical else None
     return model_shape(model) if model else None
 
 

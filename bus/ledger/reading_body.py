@@ -40,10 +40,15 @@ def texts_of_versions(reading: Reading, hashes: list[str]) -> dict[str, dict[str
     """Route version (beginning of its hash) -> sha256 of every file it was compiled from: route, mappings, tables."""
     found: dict[str, dict[str, str]] = {}
     for short in sorted(set(filter(None, hashes))):
-        row = reading.one("SELECT sources FROM route_version WHERE hash >= ? AND hash < ?", (short, short + "g"))
-        texts = dict(json.loads(row[0])) if row is not None else {}
+        texts = sources_of(reading, short) or {}
         found[short] = {path: sha256(text.encode()).hexdigest() for path, text in sorted(texts.items())}
     return found
+
+
+def sources_of(reading: Reading, version: str) -> dict[str, str] | None:
+    """The texts of a route version by the beginning of its hash, as hops name it."""
+    row = reading.one("SELECT sources FROM route_version WHERE hash >= ? AND hash < ?", (version, version + "g"))
+    return None if row is None else dict(json.loads(row[0]))
 
 
 def pinned_sources(reading: Reading, version: int) -> dict[str, str] | None:

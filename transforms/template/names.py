@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 _INCLUDE = re.compile(r"\{%[-+]?\s*include\s+(['\"])([^'\"]{1,200})\1")
+_CODE = re.compile(r"\{[{%](.*?)[%}]\}")
+_CHAIN = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)+")
 _MEDIA = {
     "txt": "text/plain",
     "xml": "application/xml",
@@ -27,3 +29,16 @@ def media_type(name: str) -> str:
 def included(text: str) -> list[str]:
     """Names of the templates that one includes, without loading the template engine; perhaps more, never fewer."""
     return [name for _, name in _INCLUDE.findall(text)]
+
+
+def lines_reading(text: str, field: tuple[str, ...]) -> list[int]:
+    """Lines, from 1, on which a template reads a field, an object that holds it, or a part of it."""
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        for inside in _CODE.findall(line):
+            for chain in _CHAIN.findall(inside):
+                path = tuple(chain.split("."))[1:]
+                shorter = min(len(path), len(field))
+                if shorter and path[:shorter] == field[:shorter]:
+                    found.append(number)
+    return sorted(set(found))
