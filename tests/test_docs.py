@@ -16,6 +16,7 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -221,7 +222,10 @@ def test_example_loads(where: str) -> None:
 def build_steps(steps: tuple[StepSpec, ...]) -> None:
     """Compile all steps of an example: its expressions, its formats."""
     bench: Any = StepBench(
-        tables=Everything({}), mappings=Everything(lambda body: body), models=Everything(lambda _b: ())
+        tables=Everything({}),
+        mappings=Everything(lambda body: body),
+        models=Everything(lambda _b: ()),
+        templates=Everything(SimpleNamespace(media_type="text/plain")),
     )
     for step in steps:
         if type(step).build is not StepSpec.build:
@@ -451,13 +455,14 @@ class Reader:
         return ended.stdout
 
 
-def test_the_tutorial_runs_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "least"), [("tutorial.md", 15), ("mappings.md", 11)])
+def test_a_page_runs_as_it_is_written(page: str, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("GIROBUS_")]:
         monkeypatch.delenv(name)
     reader = Reader(tmp_path)
     monkeypatch.chdir(reader.work)
     ran = 0
-    text = (DOCS / "tutorial.md").read_text("utf-8")
+    text = (DOCS / page).read_text("utf-8")
     for found in re.finditer(r"(?:^`([\w./-]+)`:\n\n)?^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         name, language, content = found.groups()
         if name:
@@ -468,4 +473,4 @@ def test_the_tutorial_runs_as_it_is_written(tmp_path: Path, monkeypatch: pytest.
                 printed = reader.types(line)
                 assert matches(expected, printed), f"{line}\nexpected:\n{expected}\nprinted:\n{printed}"
                 ran += 1
-    assert ran > 15
+    assert ran > least

@@ -99,10 +99,10 @@ class _Checks:
 
     def _reserved(self) -> Iterator[Problem]:
         for name in sorted(self._outlets):
-            if name == END or name in self._channels:
-                why = (
-                    "is the word for no way out" if name == END else "is also the name of a channel that a route reads"
-                )
+            if name == END or name in self._channels or name in self._landscape.routes:
+                # What a route takes in waits on a channel of its name.
+                other = "a channel that a route reads" if name in self._channels else "a route"
+                why = "is the word for no way out" if name == END else f"is also the name of {other}"
                 node = self._landscape.files[BUS_FILE].root
                 place = node.find(("outlets", name))[1] if node is not None else None
                 if place is not None:

@@ -266,3 +266,12 @@ def test_the_version_of_a_route_covers_all_that_its_mapping_is_made_of(tmp_path:
     for name, old, new in (("part.mapping.yaml", "c: id", "c: day"), ("t.table.yaml", "value: B", "value: C")):
         changed = load_landscape(write(tmp_path, {**files, name: files[name].replace(old, new)})).require()
         assert route_hash(changed, changed.routes["lines"]) != first
+
+
+def test_an_outlet_is_not_called_like_a_route(tmp_path: Path) -> None:
+    """What the route takes in would go straight to the outlet."""
+    files = {"bus.yaml": "outlets:\n  lines: {endpoint: {file: {path: out}}}\n", "lines.route.yaml": ROUTE}
+    problems = load_landscape(write(tmp_path, files)).problems
+    assert [(p.path, p.line, p.message) for p in problems if p.code == "CFG158"] == [
+        ("bus.yaml", 2, "the outlet name `lines` is also the name of a route")
+    ]
