@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from bus.ports import Document as Document
     from bus.ports import EffectHook as EffectHook
     from bus.ports import EndpointResources as EndpointResources
+    from bus.ports import FileConverter as FileConverter
     from bus.ports import Format as Format
     from bus.ports import Inbound as Inbound
     from bus.ports import InspectedDocument as InspectedDocument
@@ -111,8 +112,9 @@ _HOME = {
     "Group Headers Hold Join Message OpenCase Progress Register Remember Resequence "
     "Send Sequence child_id get_field key_text with_field",
     "bus.money": "Money MoneyTotals minor_units",
-    "bus.ports": "BlobStore BlobWriter Clock Document EffectHook EndpointResources Format Inbound InspectedDocument "
-    "InspectedTotal Inspection Part Reader Receipt RuleBook Sink Source Step StepResources Verdict WriteContext",
+    "bus.ports": "BlobStore BlobWriter Clock Document EffectHook EndpointResources FileConverter Format Inbound "
+    "InspectedDocument InspectedTotal Inspection Part Reader Receipt RuleBook Sink Source Step StepResources Verdict "
+    "WriteContext",
     "bus.spec": "AnyConnection AnyEndpoint AnyFormat AnyStep ConnectionSpec Duration EndpointSpec ExpressionText "
     "FieldPath Flow FormatSpec FormulaText Glob PollSpec SecretRef Size Spec StepSpec",
     "bus.expressions": "Expression NamedFunction Simple named_functions path_text simple",

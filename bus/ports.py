@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol, TypeVar
+from typing import Any, BinaryIO, Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -84,6 +84,16 @@ class Format(Protocol):
 
     def write(self, parts: Iterable[Any], target: BinaryIO, context: WriteContext) -> None:
         """Write plain-data ``parts`` as one document; raises Rejected when they cannot be written validly."""
+
+
+@runtime_checkable
+class FileConverter(Protocol):
+    """A format that writes a document from the file of another one, without plain data between."""
+
+    content_type: str
+
+    def convert(self, source: BinaryIO, target: BinaryIO) -> tuple[Finding, ...]:
+        """Write the document; what could not be carried comes back. Raises Rejected when it must not be written."""
 
 
 class InspectedTotal(msgspec.Struct, frozen=True):

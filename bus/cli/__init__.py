@@ -33,6 +33,7 @@ VERBS = {
     "cases": "List and settle what needs a person.",
     "profile": "List the profiles of schemes and banks, and show what one demands.",
     "inspect": "Tell what is in a bank or ERP file; needs no project.",
+    "convert": "Turn an ISO 20022 file into another version or into JSON, and back; needs no project.",
     "certs": "Issue, rotate and list keys and certificates.",
     "demo": "Play a whole payment run against scripted partners.",
 }

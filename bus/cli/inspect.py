@@ -65,7 +65,7 @@ def command(files: tuple[str, ...], target: str | None, profile: str | None, con
     for name in files:
         try:
             with ExitStack() as stack:
-                source, size = _opened(name, stack)
+                source, size = opened(name, stack)
                 shown = _with_bar(source, name, size, stack)
                 if target:
                     code = _print_canonical(name, shown)
@@ -84,7 +84,7 @@ def command(files: tuple[str, ...], target: str | None, profile: str | None, con
 # ---------------------------------------------------------------- the file
 
 
-def _opened(name: str, stack: ExitStack) -> tuple[BinaryIO, int]:
+def opened(name: str, stack: ExitStack) -> tuple[BinaryIO, int]:
     """A file to seek in, at its beginning, and its size in bytes."""
     stream: BinaryIO = sys.stdin.buffer
     if name != "-":

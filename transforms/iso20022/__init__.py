@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from bus import ConfigError, Document, Format, FormatSpec, Inspection, Size, StepResources, WriteContext
+from bus import (
+    ConfigError,
+    Document,
+    Finding,
+    Format,
+    FormatSpec,
+    Inspection,
+    Rejected,
+    Size,
+    StepResources,
+    WriteContext,
+)
 from transforms.iso20022.names import FAMILIES, MESSAGES, USUAL, WRITABLE, known
 
 if TYPE_CHECKING:
@@ -50,7 +62,8 @@ class Iso20022Spec(FormatSpec):
 
     as_: Literal["canonical", "json"] = Field("canonical", alias="as")
     """What records are as plain data: of the canonical shapes, or ``json``: any message element by element, as its XML
-    Schema has it. Then ``each`` is ``documents`` or any element that repeats, such as ``Ntry`` or ``CdtTrfTxInf``."""
+    Schema has it. Then ``each`` is ``documents`` or any element that repeats, such as ``Ntry`` or ``CdtTrfTxInf``.
+    Messages that have no canonical shape are always read and written as ``json``."""
     message: str = ""
     """``pain.001.001.09`` (this version), ``camt.053`` (any version) or empty (any known message)."""
     schema_: Annotated[Literal["auto", "off", "report", "strict"], BeforeValidator(_validate)] = Field(
@@ -70,6 +83,13 @@ class Iso20022Spec(FormatSpec):
     """Name in the header of written files; empty = name of the first debtor."""
     envelope: Literal["keep", "none", "BusMsg", "DataPDU", "Envelope", "RequestPayload", "SOAP"] = "keep"
     """Written from ``json``: what stands around header and ``Document``; ``keep``: what the body has."""
+    from_: str = Field("", alias="from")
+    """Written from: empty = canonical shapes; ``json`` (as ``as: json``); or a message with or without version, such as
+    ``pain.001.001.03``: then the body is a file of it and becomes ``message``, the same in another version."""
+    on_loss: Literal["auto", "refuse", "report"] = "auto"
+    """Converted ``from`` another version: whether a value that ``message`` has no place for refuses the file, or is
+    left out and told in the property ``findings``. ``auto``: refuse for payments, report for the rest. Records,
+    amounts, parties and accounts are never left out."""
 
     @field_validator("message")
     @classmethod
@@ -82,11 +102,18 @@ class Iso20022Spec(FormatSpec):
             )
         return value
 
+    @field_validator("from_")
+    @classmethod
+    def _known_source(cls, value: str) -> str:
+        if value not in ("", "canonical", "json") and not known(value):
+            raise PydanticCustomError("VAL408", "write `json`, or a message such as `pain.001.001.03` or `pain.001`")
+        return "" if value == "canonical" else value
+
     @model_validator(mode="after")
-    def _has_a_canonical_shape(self) -> Iso20022Spec:
-        if self.message and self.as_ == "canonical" and self.message[:8] not in FAMILIES:
-            why = "{message} has no canonical shape; write `iso20022: {{message: {message}, as: json}}`"
-            raise PydanticCustomError("VAL408", why, {"message": self.message})
+    def _converts_one_message(self) -> Iso20022Spec:
+        if known(self.from_) and self.from_[:8] != self.message[:8]:
+            why = "a {source} cannot become a {message}; map it: `translate: {mapping: NAME}`"
+            raise PydanticCustomError("VAL624", why, {"source": self.from_, "message": self.message or "message"})
         return self
 
     @classmethod
@@ -131,10 +158,13 @@ class Iso20022Spec(FormatSpec):
             profile=resources.profile(self.profile) if self.profile and resources is not None else None,
             initiating_party=self.initiating_party,
         )
-        if self.as_ == "json":
+        if self.as_ == "json" or self.from_ or (self.message and self.message[:8] not in FAMILIES):
             from transforms.iso20022.generic_writing import GenericOptions  # noqa: PLC0415 - as above
 
-            return _AnyMessage(reading, GenericOptions(self.message, self.schema_ != "off", self.envelope))
+            options = GenericOptions(self.message, self.schema_ != "off", self.envelope)
+            if known(self.from_):
+                return _Converter(replace(reading, message=self.from_, schema="off"), options, self.on_loss)
+            return _AnyMessage(reading, options)
         return _Iso20022(reading, writing)
 
 
@@ -175,6 +205,25 @@ class _AnyMessage:
 
         del context
         write(parts, target, self._writing)
+
+
+class _Converter(_AnyMessage):
+    """The format at work on files of another version."""
+
+    def __init__(self, reading: ReadOptions, writing: GenericOptions, on_loss: str) -> None:
+        super().__init__(reading, writing)
+        self._on_loss = on_loss
+
+    def write(self, parts: Iterable[Any], target: BinaryIO, context: WriteContext) -> None:
+        del parts, target, context
+        text = f"`from: {self._reading.message}` converts a file, the body is plain data"
+        raise Rejected("VAL627", text, hint="leave out `parse`, or write `from: json`")
+
+    def convert(self, source: BinaryIO, target: BinaryIO) -> tuple[Finding, ...]:
+        from transforms.iso20022.converting import convert  # noqa: PLC0415 - lxml is heavy
+        from transforms.iso20022.generic_document import GenericDocument  # noqa: PLC0415 - as above
+
+        return convert(GenericDocument(source, self._reading), target, self._writing, self._on_loss)
 
 
 __all__ = ["WRITABLE", "Iso20022Spec"]

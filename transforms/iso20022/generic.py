@@ -31,6 +31,9 @@ from transforms.iso20022.model import Element, Type
 VALUE = "value"
 """Key of the text of an element that has attributes."""
 
+OUTSIDE = ("message", "namespace", "schema_location", "envelope", "header", "document")
+"""Keys of a body that are no elements."""
+
 _MOST_FINDINGS = 1_000
 _NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SHOWN = re.compile(r"[\w.:\-]{1,64}")

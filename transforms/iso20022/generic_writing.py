@@ -6,13 +6,13 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 from xml.sax.saxutils import quoteattr
 
 from bus import Rejected
 from transforms._plain_xml import Plain
 from transforms.iso20022.envelope import hull
-from transforms.iso20022.generic import ElementWriter, WrongValue, present
+from transforms.iso20022.generic import OUTSIDE, ElementWriter, WrongValue, present
 from transforms.iso20022.model import Element, Model, model
 from transforms.iso20022.names import namespace
 from transforms.iso20022.schemas import available
@@ -21,8 +21,6 @@ from transforms.iso20022.validation import violations
 _DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 _IN_MEMORY = 4 << 20
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
-OUTSIDE = ("message", "namespace", "schema_location", "envelope", "header", "document")
-"""Keys of a body that are no elements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class GenericOptions:
     envelope: str = "keep"
 
 
-def write(bodies: Iterable[Any], target: BinaryIO, options: GenericOptions) -> None:
+def write(bodies: Iterable[Any], target: IO[bytes], options: GenericOptions) -> None:
     """Write one message: a body with a ``document``, or records that follow each other with the heads around them.
 
     Raises:

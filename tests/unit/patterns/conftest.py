@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
+from pydantic import Field
 
-from bus import Format, FormatSpec, Part, Rejected, StepResources, WriteContext
+from bus import Document, Finding, Format, FormatSpec, Part, Rejected, StepResources, WriteContext
 from bus.testing.steps import StepBench
 
 if TYPE_CHECKING:
@@ -27,6 +28,38 @@ class LinesSpec(FormatSpec):
     def build(self, resources: StepResources | None = None) -> Format:
         del resources
         return Lines(self.profile, self.most)
+
+
+class TurnedSpec(FormatSpec):
+    """Writes a file backwards, with the name of what it was made from."""
+
+    key = "turned"
+
+    from_: str = Field("", alias="from")
+
+    def build(self, resources: StepResources | None = None) -> Format:
+        del resources
+        return Turned(self.from_)
+
+
+class Turned:
+    """The format at work."""
+
+    content_type = "text/turned"
+
+    def __init__(self, made_from: str) -> None:
+        self._made_from = made_from
+
+    def read(self, source: BinaryIO) -> Document:
+        raise NotImplementedError
+
+    def write(self, parts: Iterable[Any], target: BinaryIO, context: WriteContext) -> None:
+        raise NotImplementedError
+
+    def convert(self, source: BinaryIO, target: BinaryIO) -> tuple[Finding, ...]:
+        content = source.read()
+        target.write(content[::-1] + b" " + self._made_from.encode())
+        return (Finding("VAL620", "warning", "byte 1", "lost"),) if content else ()
 
 
 class PlainSpec(FormatSpec):
@@ -85,7 +118,7 @@ class LinesDocument:
 @pytest.fixture
 def make_bench() -> Callable[..., StepBench]:
     def make(**options: Any) -> StepBench:
-        return StepBench(formats=[LinesSpec, PlainSpec], **options)
+        return StepBench(formats=[LinesSpec, PlainSpec, TurnedSpec], **options)
 
     return make
 

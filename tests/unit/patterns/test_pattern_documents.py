@@ -273,3 +273,28 @@ def test_a_profile_is_checked_by_the_format_with_its_other_options(bench: StepBe
     spec = bench.spec({"translate": {"to": {"lines": {"most": "5"}}, "profile": "p"}})
 
     assert (spec.to.profile, spec.to.most) == ("p", 5)
+
+
+# ---------------------------------------------------------------- formats that write from several things
+
+
+def test_from_belongs_to_formats_that_know_it(bench: StepBench) -> None:
+    for written in ({"to": "lines", "from": "json"}, {"mapping": "m", "from": "json"}):
+        with pytest.raises(ValidationError) as caught:
+            bench.spec({"translate": written})
+        assert "CFG502" in {error["type"] for error in caught.value.errors()}
+
+
+@pytest.mark.parametrize("as_blob", [True, False])
+def test_a_file_becomes_another_version_in_one_step(bench: StepBench, *, as_blob: bool) -> None:
+    step = bench.build({"translate": {"to": {"turned": {}}, "from": "upside-down"}})
+    content = b"abc"
+    (message,) = bench.run(step, bench.message(bench.blobs.put(content) if as_blob else content))
+
+    assert isinstance(message, Message)
+    assert isinstance(message.body, Blob)
+    assert bench.blobs.open(message.body).read() == b"cba upside-down"
+    assert message.properties["findings"] == [{"code": "VAL620", "place": "byte 1", "message": "lost"}]
+    (quiet,) = bench.run(step, bench.message(b""))
+    assert isinstance(quiet, Message)
+    assert "findings" not in quiet.properties
