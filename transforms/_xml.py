@@ -178,6 +178,19 @@ def local(element: etree._Element) -> str:
     return tag.rpartition("}")[2] if isinstance(tag, str) else ""
 
 
+def namespace_of(element: etree._Element) -> str:
+    """Namespace of an element, empty for none.
+
+    Raises:
+        Rejected: ``VAL403``: it has braces, which no URI has and which lxml's own notation of names cannot hold.
+    """
+    uri = str(element.tag)[1:].rpartition("}")[0]
+    if "{" in uri or "}" in uri:
+        place = f"line {line_of(element)}"
+        raise Rejected("VAL403", f"{place}: a namespace that is no URI", reason="FF01", place=place)
+    return uri
+
+
 def spelled(element: etree._Element) -> str:
     """Name of an element as the file spells it, with its prefix."""
     return f"{element.prefix}:{local(element)}" if element.prefix else local(element)

@@ -10,7 +10,7 @@ from typing import Any
 from lxml import etree
 
 from bus import Rejected
-from transforms._xml import local, parse, parser
+from transforms._xml import local, namespace_of, parse, parser
 from transforms.iso20022.generic import ElementReader, ElementWriter, WrongValue, xml_of
 from transforms.iso20022.model import model
 from transforms.iso20022.names import message_of
@@ -34,7 +34,7 @@ _MARKS = {HEADER: "girobus header", DOCUMENT: "girobus document"}
 
 def header_data(header: etree._Element, reader: ElementReader) -> dict[str, Any]:
     """A header as plain data: by its schema when it is a head.001, else as XML."""
-    message, is_iso = message_of(str(etree.QName(header).namespace or ""))
+    message, is_iso = message_of(namespace_of(header))
     if not (is_iso and message.startswith("head.001") and available(message)):
         return {"xml": xml_of(header)}
     return {"message": message, HEADER: reader.read(header, model(message).root.type)}
@@ -62,10 +62,14 @@ def envelope_data(document: etree._Element) -> dict[str, str] | None:
 
 
 def _empty_copy(element: etree._Element) -> etree._Element:
+    namespace_of(element)  # refuses a name that cannot be made again
     spaces: Any = element.nsmap  # the stubs do not know that None stands for no prefix
     copy = etree.Element(element.tag, nsmap=spaces)
-    for name, value in element.attrib.items():
-        copy.set(name, value)
+    try:
+        for name, value in element.attrib.items():
+            copy.set(name, value)
+    except ValueError:
+        raise Rejected("VAL403", "an attribute with a namespace that is no URI", reason="FF01") from None
     return copy
 
 

@@ -10,7 +10,7 @@ from lxml import etree
 
 from bus import Rejected
 from transforms._plain_xml import Plain
-from transforms._xml import children, hardened, line_of, local, refusal, spelled
+from transforms._xml import children, hardened, line_of, local, namespace_of, refusal, spelled
 from transforms.iso20022.names import BY_ELEMENT, FAMILIES, Family, message_of
 from transforms.iso20022.shapes import walk
 
@@ -45,7 +45,7 @@ class Opening:
     @property
     def namespace(self) -> str:
         """Namespace of the message's elements, empty for none."""
-        return str(etree.QName(self.head).namespace or "")
+        return namespace_of(self.head)
 
     @property
     def is_wrapped(self) -> bool:
@@ -127,7 +127,7 @@ class _Search:
     def _before_message(self, element: etree._Element, name: str) -> None:
         if name == "AppHdr":
             self._header = element
-        named = message_of(str(etree.QName(element).namespace or ""))
+        named = message_of(namespace_of(element))
         if name == "Document":
             self._document, self._named = element, named
             self._family = FAMILIES.get(named[0][:8])
@@ -161,7 +161,7 @@ def _no_message(document: etree._Element | None) -> Rejected:
     known = ", ".join(FAMILIES)
     found = "no element `Document` with a message"
     if document is not None:
-        uri = str(etree.QName(document).namespace or "")
+        uri = namespace_of(document)
         found = (
             f"`Document` has the namespace `{uri}`" if _SHOWN.fullmatch(uri) else "`Document` has no usable namespace"
         )

@@ -12,7 +12,7 @@ from lxml import etree
 
 from bus import Rejected
 from transforms._plain_xml import Plain
-from transforms._xml import hardened, line_of, local, refusal, spelled
+from transforms._xml import hardened, line_of, local, namespace_of, refusal, spelled
 from transforms.iso20022.envelope import DOCUMENT, HEADER, envelope_data, header_data
 from transforms.iso20022.generic import ElementReader, xml_of
 from transforms.iso20022.model import Element, Model, model
@@ -78,7 +78,7 @@ def beginning(file: Plain, reader: ElementReader) -> Beginning:
 def _begun(
     document: etree._Element, header: etree._Element | None, reader: ElementReader, *, is_pair: bool
 ) -> Beginning:
-    namespace = str(etree.QName(document).namespace or "")
+    namespace = namespace_of(document)
     message, is_iso = message_of(namespace)
     if not message:
         text = "the namespace of `Document` is not one of ISO 20022"
@@ -243,7 +243,7 @@ class Passage:
         self._open.append(_Level(element, self._counts[depth]))
 
     def _other_document(self, element: etree._Element) -> None:
-        name = message_of(str(etree.QName(element).namespace or ""))[0]
+        name = message_of(namespace_of(element))[0]
         if name:
             place = f"line {line_of(element, self._file.line - 1)}"
             text = f"{place}: a second message of another kind or version in the same file"

@@ -17,7 +17,16 @@ from lxml import etree
 
 from bus import Rejected
 from transforms._plain_xml import Plain
-from transforms._xml import broken_encoding, line_of, listener, must_be_well_formed, parse, parser, spelled
+from transforms._xml import (
+    broken_encoding,
+    line_of,
+    listener,
+    must_be_well_formed,
+    namespace_of,
+    parse,
+    parser,
+    spelled,
+)
 from transforms.iso20022.names import FAMILIES, message_of
 from transforms.iso20022.opening import Opening, outside
 from transforms.iso20022.shapes import Node, Shapes, Values
@@ -306,7 +315,7 @@ class _Reader:
     def _no_other_message(self, segment: Segment) -> None:
         """Nothing that counts may stand where the events do not come by."""
         for document in segment.root.iter("{*}Document"):
-            name = str(etree.QName(document).namespace)
+            name = namespace_of(document)
             if name != self._namespace and message_of(name)[0][:8] in FAMILIES:
                 line = line_of(document, segment.line_offset)
                 raise Rejected(

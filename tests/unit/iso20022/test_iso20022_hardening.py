@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from typing import Any
 
@@ -211,3 +212,23 @@ def test_oddities_are_taken_out_wherever_a_block_ends(size: int, monkeypatch: py
     assert b"<?" not in whole
     text = GOOD.replace(b"<NtryRef>A", b"<NtryRef><![CDATA[A & <B> ]]]]><![CDATA[>]]>")
     assert [p.body["reference"] for p in read(text)] == ["A & <B> ]]>", "B"]
+
+
+@pytest.mark.parametrize("brace", "{}")
+@pytest.mark.parametrize("where", ["Document", "Stmt", "wrapper", "attribute"])
+def test_braces_in_a_namespace_are_no_crash(brace: str, where: str) -> None:
+    uri = f'xmlns="urn:a{brace}b"'
+    content = camt053(statement([entry()])).decode().partition("?>")[2]
+    if where == "Document":
+        content = content.replace('xmlns="urn', f'xmlns="urn{brace}', 1)
+    elif where == "Stmt":
+        content = content.replace("<Ntry>", f"<Document {uri}><BkToCstmrStmt/></Document><Ntry>")
+    elif where == "wrapper":
+        content = f"<E {uri}>{content}</E>"
+    else:
+        content = f"<E xmlns:n='urn:{brace}' n:a='1'>{content}</E>"
+    Iso20022Spec.inspect(io.BytesIO(content.encode()))
+    for spec in (Iso20022Spec(balances="ignore"), Iso20022Spec.model_validate({"as": "json"})):
+        for each in ("records", "Ntry"):
+            with contextlib.suppress(Rejected):
+                list(spec.build().read(io.BytesIO(content.encode())).parts(each))
