@@ -62,14 +62,13 @@ def envelope_data(document: etree._Element) -> dict[str, str] | None:
 
 
 def _empty_copy(element: etree._Element) -> etree._Element:
-    namespace_of(element)  # refuses a name that cannot be made again
     spaces: Any = element.nsmap  # the stubs do not know that None stands for no prefix
-    copy = etree.Element(element.tag, nsmap=spaces)
     try:
+        copy = etree.Element(element.tag, nsmap=spaces)
         for name, value in element.attrib.items():
             copy.set(name, value)
-    except ValueError:
-        raise Rejected("VAL403", "an attribute with a namespace that is no URI", reason="FF01") from None
+    except ValueError:  # braces, which lxml's own notation of names cannot hold
+        raise Rejected("VAL403", "the envelope has a namespace that is no URI", reason="FF01") from None
     return copy
 
 
