@@ -554,3 +554,91 @@ def test_inspecting_tells_instead_of_refusing(data: bytes, kind: str | None, cod
     found = CsvSpec.inspect(io.BytesIO(data))
     assert found.kind == kind
     assert [f.code for f in found.findings] == [code]
+
+
+# ---------------------------------------------------------------- dialects
+
+
+def test_an_export_made_for_people() -> None:
+    data = (
+        "Umsätze November\r\n\r\nNr;Betrag;Währung;Fällig\r\n"
+        "1;1.234,50;EUR;24.11.2026\r\n2;-0,5;EUR;1.12.2026\r\n3;;EUR;\r\nSumme;1.234,00;;\r\nStand 30.11.2026\r\n"
+    ).encode("cp1252")
+    options: dict[str, Any] = {
+        "encoding": "cp1252",
+        "preamble": 2,
+        "footer": ["Summe", "Stand"],
+        "decimal": ",",
+        "thousands": ".",
+        "types": {"amount": "number", "due": "DD.MM.YYYY"},
+        "aliases": {"id": ["Nr"], "amount": ["Betrag", "Umsatz"], "currency": ["Währung"], "due": ["Fällig"]},
+    }
+    parts = read(data, **options)
+    assert [part.body for part in parts] == [
+        {"id": "1", "amount": Decimal("1234.50"), "currency": "EUR", "due": "2026-11-24"},
+        {"id": "2", "amount": Decimal("-0.5"), "currency": "EUR", "due": "2026-12-01"},
+        {"id": "3", "amount": None, "currency": "EUR", "due": None},
+    ]
+    assert parts[0].place == "line 4"
+    assert refused(data + b"4;1,00;EUR;\r\n", **options).code == "VAL323"
+    again = written([part.body for part in parts], decimal=",", types={"due": "DD.MM.YYYY"}).decode()
+    assert again == "id;amount;currency;due\n1;1234,50;EUR;24.11.2026\n2;-0,5;EUR;01.12.2026\n3;;EUR;\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "types", "said"),
+    [
+        ("12.34,5", {"a": "number"}, "no number"),
+        ("1.234.5", {"a": "number"}, "no number"),
+        ("1,234.5", {"a": "number"}, "no number"),
+        ("x", {"a": "number"}, "no number"),
+        ("30.02.2026", {"a": "DD.MM.YYYY"}, "calendar"),
+        ("2026-11-24", {"a": "DD.MM.YYYY"}, "form DD.MM.YYYY"),
+        ("241326", {"a": "YYMMDD"}, "calendar"),
+    ],
+)
+def test_a_field_that_is_not_of_its_type_is_an_error_of_its_line(text: str, types: dict[str, str], said: str) -> None:
+    bad, good = read(f"a;b\n{text};1\n;2\n", decimal=",", thousands=".", types=types)
+    assert bad.error is not None
+    assert (bad.error.code, bad.error.place) == ("VAL866", "line 2, column `a`")
+    assert said in bad.error.message
+    assert text not in bad.error.message
+    assert bad.body == {"a": text, "b": "1"}
+    assert good.body == {"a": None, "b": "2"}
+
+
+def test_control_totals_with_grouped_digits() -> None:
+    options: dict[str, Any] = {"decimal": ",", "thousands": ".", "trailer": TRAILER}
+    data = "id;amount;currency\n1;1.000,10;EUR\n2;2,00;EUR\nT;2;EUR;1.002,10\n"
+    assert len(read(data, **options)) == 2
+    assert refused(data.replace("1.002,10", "1.002,11"), **options).code == "VAL321"
+
+
+def test_days_that_cannot_be_written() -> None:
+    assert unwritable([{"due": "24.11.2026"}], types={"due": "DD.MM.YYYY"}).code == "VAL332"
+    assert unwritable([{"due": "1950-01-01"}], types={"due": "YYMMDD"}).code == "VAL332"
+    assert written([{"due": "2026-11-24"}], types={"due": "YYMMDD"}) == b"due\n261124\n"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"thousands": "."},
+        {"thousands": ",", "delimiter": ","},
+        {"types": {"a": "amount"}},
+        {"types": {"a": "DD.MM"}},
+        {"types": {"a": "number"}, "columns": ["b"]},
+        {"aliases": {"a": ["x"], "b": ["x"]}},
+        {"footer": [""]},
+    ],
+)
+def test_dialects_that_contradict_themselves(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        spec(**options)
+
+
+def test_delimiters() -> None:
+    for delimiter, character in (("tab", "\t"), ("|", "|"), (",", ","), (";", ";")):
+        assert [part.body for part in read(f"a{character}b\n1{character}2\n", delimiter=delimiter)] == [
+            {"a": "1", "b": "2"}
+        ]

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from bus import Document, Format, FormatSpec, Inspection, Size, Spec, StepResources, WriteContext
 from transforms._lines import EBCDIC, Encoding
 from transforms.csv.reader import CsvDocument, Layout, Trailer
+from transforms.csv.values import column, is_type
 from transforms.csv.writer import Output, write
 
 if TYPE_CHECKING:
@@ -75,8 +76,9 @@ class CsvSpec(FormatSpec):
     csv: {delimiter: ";", trailer: {mark: T, columns: [mark, count, currency, sum], of: amount, in: currency}}
     ```
 
-    Read, every record becomes a mapping of texts (``each: rows``). A bad line is an error of its own, the good ones
-    go on; a file with wrong control totals, an unclosed quote or an unexpected header is refused whole.
+    Read, every record becomes a mapping of texts (``each: rows``), or of values where ``types`` says so. A bad line is
+    an error of its own, the good ones go on; a file with wrong control totals, an unclosed quote or an unexpected
+    header is refused whole.
     """
 
     key: ClassVar[str] = "csv"
@@ -100,6 +102,17 @@ class CsvSpec(FormatSpec):
     """Control totals at the end."""
     decimal: Literal[".", ","] = "."
     """Decimal point of amounts, in control totals and in numbers written."""
+    thousands: Literal["", ".", ",", " ", "'"] = ""
+    """What may group the digits of numbers in threes when read; never written."""
+    types: dict[str, str] = Field(default_factory=dict)
+    """Columns that are more than texts: ``{amount: number, due: DD.MM.YYYY}``. Numbers become exact decimals, days ISO
+    dates, empty fields null; written days have that form again."""
+    aliases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Other names of columns in the header line that is read: ``{amount: [Betrag, Amount EUR]}``."""
+    preamble: int = Field(default=0, ge=0, le=1_000)
+    """Lines before the header line that are passed over when read."""
+    footer: tuple[str, ...] = ()
+    """What records at the end begin with that are no data, such as ``Total``; passed over when read."""
     line_end: Literal["lf", "crlf"] = "lf"
     """Written at the end of lines; any line end is read."""
     max_line: Size = Field(default=1_000_000, ge=1_000, le=64_000_000)
@@ -118,6 +131,7 @@ class CsvSpec(FormatSpec):
             raise _problem("`delimiter`, `quote` and `decimal` are different characters")
         if self.encoding in EBCDIC:
             raise _problem("a CSV file is not EBCDIC; convert it before")
+        self._check_values(names)
         marks = [s.mark for s in (self.header_record, self.trailer) if s]
         if len(set(marks)) != len(marks):
             raise _problem("header record and trailer need different marks")
@@ -126,6 +140,18 @@ class CsvSpec(FormatSpec):
             if name not in names:
                 raise _problem(f"`{name}` is not among `columns`")
         return self
+
+    def _check_values(self, names: tuple[str, ...]) -> None:
+        if self.thousands == self.decimal or (self.thousands and self.thousands == self.delimiter):
+            raise _problem("`thousands`, `decimal` and `delimiter` are different characters")
+        for name, kind in self.types.items():
+            if not is_type(kind):
+                raise _problem(f"the type of `{name}` is neither `number` nor a form of days such as `DD.MM.YYYY`")
+            if names and name not in names:
+                raise _problem(f"`{name}` is not among `columns`")
+        others = [other for found in self.aliases.values() for other in found]
+        if len(set(others)) != len(others) or not all(self.footer):
+            raise _problem("an alias or a footer is empty or stands twice")
 
     @classmethod
     def detect(cls, head: bytes, name: str) -> float:
@@ -176,6 +202,11 @@ class _Csv:
             trailer=Trailer(trailer.mark, trailer.columns, trailer.of, trailer.in_) if trailer else None,
             max_line=spec.max_line,
             point=spec.decimal,
+            thousands=spec.thousands,
+            preamble=spec.preamble,
+            footer=spec.footer,
+            aliases={other: name for name, others in spec.aliases.items() for other in others},
+            types={name: column(kind, spec.decimal, spec.thousands) for name, kind in spec.types.items()},
         )
         flat = not isinstance(spec.columns, dict)
         self._output = Output(

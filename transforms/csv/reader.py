@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 from itertools import zip_longest
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from bus import Part, Rejected
 from transforms._lines import Opened, blocks
 from transforms._totals import ControlTotals, plain_decimal, unprovable
+from transforms.csv.values import BadValueError, Column
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 class Trailer(NamedTuple):
@@ -36,6 +38,11 @@ class Layout(NamedTuple):
     trailer: Trailer | None
     max_line: int
     point: str = "."
+    thousands: str = ""
+    preamble: int = 0
+    footer: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = MappingProxyType({})
+    types: Mapping[str, Column] = MappingProxyType({})
 
 
 class CsvDocument:
@@ -58,7 +65,7 @@ class CsvDocument:
         self._taken: list[bytes] = []
         self._number = 0
         self._ended = False
-        self._undecodable = False
+        self._undecodable = self._footed = False
         opened = Opened(source, bom_allowed=layout.encoding == "utf-8-sig")
         self._rows = csv.reader(
             self._lines(opened), delimiter=layout.delimiter, quotechar=layout.quote or None, strict=True,
@@ -84,31 +91,50 @@ class CsvDocument:
         marks = {m for m in (self._layout.head_mark, self._layout.trailer.mark if self._layout.trailer else "") if m}
         totals = ControlTotals(self._layout.point) if self._layout.trailer else None
         declared = False
+        footer, types = self._layout.footer, self._layout.types
         while True:
             row, fault = self._next()
             if row is None:
                 break
             raw = taken[0] if len(taken) == 1 else b"".join(taken)
             place = f"line {self._number - len(taken) + 1}"
-            if not row and fault is None:
+            if (not row and fault is None) or (footer and self._is_footer(row, place)):
                 continue
             if marks and row and row[0] in marks:
-                if fault is not None:
-                    raise fault
-                self._declare(row, totals, place)
+                self._declare(row, totals, place, fault)
                 declared = True
                 continue
             if totals is not None:
                 self._count(row, totals, place, after_trailer=declared)
             if fault is None and len(row) == width:
-                yield Part(dict(zip(names, row, strict=True)), place, raw)
+                body: dict[str, Any] = dict(zip(names, row, strict=True))
+                yield Part(body, place, raw, self._typed(body, place) if types else None)
             else:
                 fault = fault or _wrong_width(len(row), width, place)
                 yield Part(self._salvage(row), place, raw, fault)
         if totals is not None:
             totals.check()
 
-    def whole(self) -> list[dict[str, str]]:
+    def _is_footer(self, row: list[str], place: str) -> bool:
+        """Whether a record is no data but stands below it; data may not follow."""
+        if row and row[0].startswith(self._layout.footer):
+            self._footed = True
+        elif self._footed:
+            raise Rejected("VAL323", f"{place}: data after the footer", hint="or correct `footer`", place=place)
+        return self._footed
+
+    def _typed(self, body: dict[str, Any], place: str) -> Rejected | None:
+        """Texts of typed columns become values; the first that cannot stays text and is the error."""
+        fault = None
+        for name, column in self._layout.types.items():
+            try:
+                body[name] = column.read(body.get(name, ""))
+            except BadValueError as error:
+                where = f"{place}, column `{name}`"
+                fault = fault or Rejected("VAL866", f"{where} {error}", reason="FF01", place=where)
+        return fault
+
+    def whole(self) -> list[dict[str, Any]]:
         """All records; raises the first error of any line."""
         found = []
         for part in self.parts("rows"):
@@ -127,6 +153,8 @@ class CsvDocument:
         for block in blocks(opened, layout.max_line):
             for raw in block:
                 self._number += 1
+                if self._number <= layout.preamble:
+                    continue
                 size = size + len(raw) if taken else len(raw)
                 taken.append(raw)
                 if size > layout.max_line and len(taken) > 1:
@@ -233,6 +261,8 @@ class CsvDocument:
         expected = self._layout.columns
         if not row:
             raise Rejected("VAL311", "there is no header line", hint="expected the column names", place="line 1")
+        if self._layout.aliases:
+            row = [self._layout.aliases.get(name, name) for name in row]
         if tuple(row) == expected:
             return expected
         if expected:
@@ -264,14 +294,20 @@ class CsvDocument:
         currency = row[currency_at] if currency_at >= 0 else ""
         if currency_at >= 0 and not currency:
             raise unprovable(place)
-        totals.add_text(currency, row[at] if at >= 0 else "0", place)
+        totals.add_text(currency, self._ungrouped(row[at]) if at >= 0 else "0", place)
 
-    def _declare(self, row: list[str], totals: ControlTotals | None, place: str) -> None:
+    def _ungrouped(self, text: str) -> str:
+        """An amount without what groups its digits."""
+        return text.replace(self._layout.thousands, "") if self._layout.thousands else text
+
+    def _declare(self, row: list[str], totals: ControlTotals | None, place: str, fault: Rejected | None) -> None:
+        if fault is not None:
+            raise fault
         trailer = self._layout.trailer
         if trailer is None or totals is None or row[0] != trailer.mark:
             raise Rejected("VAL316", f"{place}: a second header record", hint="one is allowed", place=place)
         told = dict(zip(trailer.columns, row, strict=False))
-        count, total = told.get("count"), plain_decimal(told.get("sum", "0"), self._layout.point)
+        count, total = told.get("count"), plain_decimal(self._ungrouped(told.get("sum", "0")), self._layout.point)
         surplus = any(row[len(trailer.columns) :])
         if (
             surplus

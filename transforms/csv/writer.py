@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from bus import Rejected, WriteContext
 from transforms._totals import ControlTotals, number_text, unprovable
+from transforms.csv.values import BadValueError
 
 if TYPE_CHECKING:
     from transforms.csv.reader import Layout
@@ -91,6 +92,9 @@ class _Writer:
         self._columns = tuple(name for name, _ in output.paths)
         self._known = frozenset(self._columns)
         self._getters = [_getter(path) for _, path in output.paths]
+        self._days = [
+            (at, layout.types[name].write, name) for at, name in enumerate(self._columns) if name in layout.types
+        ]
         self._lines: list[str] = []
         self._before = 0
         trailer = layout.trailer
@@ -139,6 +143,8 @@ class _Writer:
         if set(map(type, found)) != _ALL_TEXT:
             point = self._layout.point
             values = [_text(v, name, number, point) for v, name in zip(found, self._columns, strict=True)]
+        if self._days:
+            values = self._with_days(values, number)
         if output.required:
             self._check_required(values, number)
         if self._totals is not None:
@@ -147,6 +153,17 @@ class _Writer:
             message = f"record {number} begins with the mark of a header or trailer record"
             raise Rejected("VAL336", message, hint="choose another `mark`", place=self._columns[0])
         return [self._shown(value) for value in values] if output.for_people else values
+
+    def _with_days(self, values: list[str], number: int) -> list[str]:
+        """Days in the form of their columns."""
+        values = list(values)
+        for at, write_day, name in self._days:
+            if write_day is not None and values[at]:
+                try:
+                    values[at] = write_day(values[at])
+                except BadValueError as error:
+                    raise Rejected("VAL332", f"record {number}: `{name}` {error}", place=name) from None
+        return values
 
     def _check_required(self, values: list[str], number: int) -> None:
         for name, value in zip(self._columns, values, strict=True):
