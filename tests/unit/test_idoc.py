@@ -314,9 +314,88 @@ def test_inspection_counts_as_an_independent_count_does() -> None:
     assert IdocSpec.detect(XML[:4096], "x") > 0.9
 
 
-def test_it_is_read_only() -> None:
-    with pytest.raises(Rejected, match="VAL809"):
-        IdocSpec().build().write([], io.BytesIO(), WriteContext("0" * 32, 0))
+STATS = {"E1STATS": "TABNAM:10 MANDT:3 DOCNUM:16 STATUS:2 STATXT:70"}
+
+
+def written(bodies: list[Any], **options: Any) -> bytes:
+    target = io.BytesIO()
+    IdocSpec.model_validate(options).build().write(bodies, target, WriteContext("0" * 32, 1_795_000_000_000))
+    return target.getvalue()
+
+
+STATUS: dict[str, Any] = {
+    "control": {"MANDT": "800", "DOCNUM": "0000000000000001", "IDOCTYP": "SYSTAT01", "MESTYP": "STATUS"},
+    "E1STATS": [
+        {"TABNAM": "EDI_DS", "DOCNUM": "0000000000814490", "STATUS": "16", "STATXT": "Bank took it & paid"},
+        {"TABNAM": "EDI_DS", "DOCNUM": "0000000000814491", "STATUS": "17", "STATXT": "AC04 <closed>"},
+    ],
+}
+
+
+def test_an_acknowledgement_is_written_in_both_forms() -> None:
+    head = {"TABNAM": "EDI_DC40", "CREDAT": "20261118", "CRETIM": "110640"}
+    wanted = {**STATUS, "control": {**STATUS["control"], **head}}
+    data = written([STATUS, STATUS])
+    assert [part.body for part in read(data)] == [wanted, wanted]
+    flat_data = written([STATUS], form="flat", names={"E1STATS": "E2STATS002"}, line_end="none", segments=STATS)
+    assert len(flat_data) == 524 + 2 * 1063
+    assert flat_data[524:].startswith(b"E2STATS002".ljust(30) + b"800" + b"0000000000000001" + b"00000100000002")
+    (body,) = (part.body for part in read(flat_data, segments=STATS))
+    assert body["E1STATS"] == STATUS["E1STATS"]
+    assert {k: v for k, v in body["control"].items() if v} == wanted["control"]
+
+
+@pytest.mark.parametrize("data", [FLAT, XML], ids=["flat", "xml"])
+def test_what_was_read_is_written_again(data: bytes) -> None:
+    bodies = [part.body for part in read(data)]
+    assert [p.body for p in read(written(bodies)) if p.error is None] == [_without_blanks(body) for body in bodies]
+    if data is FLAT:
+        again = read(written(bodies, form="flat"))
+        assert [_without_blanks(part.body) for part in again] == [_without_blanks(body) for body in bodies]
+
+
+def _without_blanks(body: Any) -> Any:
+    if isinstance(body, dict):
+        return {key: _without_blanks(value) for key, value in body.items() if value not in ("", [])} | (
+            {"control": _control(body["control"])} if "control" in body else {}
+        )
+    return [_without_blanks(value) for value in body] if isinstance(body, list) else body
+
+
+def _control(fields: dict[str, str]) -> dict[str, str]:
+    return {"TABNAM": "EDI_DC40", "CREDAT": "20261118", "CRETIM": "110640", **{k: v for k, v in fields.items() if v}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "code"),
+    [
+        ({"control": {"IDOCTYP": "SYSTAT01"}}, {}, "VAL808"),
+        ({"control": {**STATUS["control"], "WHAT": "x"}}, {}, "VAL808"),
+        ({"control": {**STATUS["control"], "MANDT": "8000"}}, {}, "VAL808"),
+        ({"control": 7}, {}, "VAL335"),
+        ({"E1STATS": [7]}, {}, "VAL808"),
+        ({"e1<": [{}]}, {}, "VAL808"),
+        ({"E1STATS": [{"a b": "1"}]}, {}, "VAL808"),
+        ({"E1STATS": [{"STATXT": "\x00"}]}, {}, "VAL808"),
+        ({"E1STATS": [{"STATXT": 1.5}]}, {}, "VAL808"),
+        ({"E1STATS": [{"STATXT": "x" * 71}]}, {"form": "flat", "segments": STATS}, "VAL808"),
+        ({"E1STATS": [{"STATXT": "a\nb"}]}, {"form": "flat", "segments": STATS}, "VAL808"),
+        ({"E1OTHER": [{"FIELD": "1"}]}, {"form": "flat"}, "VAL808"),
+        ({"E1STATS": [{"STATXT": "\u20ac"}]}, {"form": "flat", "encoding": "iso-8859-1", "segments": STATS}, "VAL333"),
+    ],
+)
+def test_what_cannot_be_written(changes: dict[str, Any], options: dict[str, Any], code: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        written([{**STATUS, **changes}], **options)
+    assert caught.value.code == code
+    assert code in codes()
+
+
+def test_nothing_and_another_type_and_other_records() -> None:
+    with pytest.raises(Rejected, match="VAL334"):
+        written([])
+    with pytest.raises(Rejected, match="VAL808"):
+        written([STATUS, {**STATUS, "control": {**STATUS["control"], "IDOCTYP": "ALEAUD01"}}])
     assert refused(XML, "rows").code == "VAL301"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -37,7 +37,8 @@ class IdocSpec(FormatSpec):
     Records: ``payments`` (PEXR2002: canonical payments), ``documents`` (ORDERS05, INVOIC02 and their relatives: head,
     dates, references and partners by qualifier, items, sums, numbers exact) and ``idocs`` (any type: ``control`` and
     lists of segments by name, fields as texts). Flat records are taken apart by the known layouts of ORDERS and INVOIC
-    and those in ``segments``; the data of other segments stays one text ``SDATA`` in its place.
+    and those in ``segments``; the data of other segments stays one text ``SDATA`` in its place. Written are trees of
+    the same shape as ``idocs``, for instance acknowledgements (SYSTAT01).
     """
 
     key: ClassVar[str] = "idoc"
@@ -47,6 +48,13 @@ class IdocSpec(FormatSpec):
     """How characters of flat records are bytes; XML says it itself."""
     segments: dict[str, str] = Field(default_factory=dict)
     """Fields of further segments of flat records: segment type -> ``NAME:width NAME:width``."""
+    form: Literal["xml", "flat"] = "xml"
+    """What is written; both are read."""
+    names: dict[str, str] = Field(default_factory=dict)
+    """External names of segments in written flat records: ``{E1STATS: E2STATS002}``; others are ``E2…`` without a
+    version."""
+    line_end: Literal["lf", "crlf", "none"] = "lf"
+    """Written at the end of flat records."""
     max_size: Size = 500_000_000
     """Largest file."""
 
@@ -75,7 +83,7 @@ class IdocSpec(FormatSpec):
         return _inspect(source)
 
     def build(self, resources: StepResources | None = None) -> Format:
-        """The reader."""
+        """The reader and writer."""
         del resources
         return _Idoc(self)
 
@@ -99,8 +107,11 @@ class _Idoc:
         return _IdocDocument(source, _options(self._spec))
 
     def write(self, parts: Iterable[Any], target: BinaryIO, context: WriteContext) -> None:
-        del parts, target, context
-        raise Rejected("VAL809", "IDocs are read only", hint="write CSV or JSON for the SAP system's own interface")
+        from transforms.idoc.writer import Output, write  # noqa: PLC0415 - keeps the import of the spec light
+
+        spec, reading = self._spec, _options(self._spec)
+        end = {"lf": "\n", "crlf": "\r\n", "none": ""}[spec.line_end]
+        write(parts, target, context, Output(spec.form == "flat", reading.encoding, reading.layouts, spec.names, end))
 
 
 class _IdocDocument:
