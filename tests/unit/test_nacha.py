@@ -223,6 +223,7 @@ def test_an_international_entry_needs_its_addenda() -> None:
         ("9000001", "9000002", "VAL786", "2 batches, there are 1"),
         ("9000001000001", "9000001000002", "VAL786", "2 blocks of ten records, there are 1"),
         ("900000100000100000004", "900000100000100000003", "VAL786", "a count of 3"),
+        ("622231380104744", "62 231380104744", "VAL785", "cannot be proved"),
         ("5200EX", "5220EX", "VAL788", "service class"),
         ("5200EX", "5100EX", "VAL788", "service class"),
         ("1231380104     ", "1231380105     ", "VAL785", "`company_id` is not that of the batch header"),
@@ -341,7 +342,9 @@ def test_international_entries_come_back() -> None:
     assert back["debtor"]["address"] == original["debtor"]["address"]
     for change in ({"address": None}, {"agent": {"bic": ""}}, {"name": ""}):
         body = {**original, "creditor": {**original["creditor"], **change}}
-        assert unwritable(body, international={"gateway": "121042882"}).code == "VAL790"
+        options = {"gateway": "121042882", "bank_name": "FIRST BANK"}
+        assert unwritable(body, international=options).code == "VAL790"
+    assert "bank_name" in unwritable(original, international={"gateway": "121042882"}).hint
 
 
 WORDS = st.from_regex(r"[A-Z0-9]([A-Z0-9 ./'&-]{0,11}[A-Z0-9])?", fullmatch=True)

@@ -49,6 +49,9 @@ def foreign_addenda(payment: Item, options: Foreign) -> list[tuple[str, dict[str
         hint = "write `international: {gateway: …}`, the routing number that the bank tells"
         raise Rejected("VAL792", f"payment {payment.number}: international entries need a gateway", hint=hint)
     number = payment.number
+    if not options.bank_name:
+        hint = "write `international: {bank_name: …}`"
+        raise refused(number, "bank_name", "the name of the own bank is missing", hint)
     (country,) = options.places(payment.receiver)
     if len(country) != 2:
         raise _missing(number, "agent.address.country", "the country of the receiver's bank")

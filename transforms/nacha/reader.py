@@ -217,11 +217,12 @@ class Reading:
 
     def _count(self, fields: dict[str, Any], place: str) -> None:
         amount, rdfi, tally = fields["amount"], fields["rdfi"], self._tally
-        if not isinstance(amount, Decimal) or not rdfi.isdigit() or not fields["transaction_code"].isdigit():
+        code = fields["transaction_code"]
+        if not isinstance(amount, Decimal) or not rdfi.isdigit() or not code.isdigit() or len(code) != 2:
             text = "amount, routing number or transaction code cannot be read, so the control totals cannot be proved"
             self._tell("VAL785", place, text, "AM10")
             return
-        debit = r.is_debit(fields["transaction_code"])
+        debit = r.is_debit(code)
         one = Tally(1, int(rdfi), Decimal(0) if not debit else amount, Decimal(0) if debit else amount)
         tally.add(one)
 
