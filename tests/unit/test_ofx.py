@@ -247,6 +247,14 @@ def test_what_the_route_says() -> None:
     assert len(read(header)) == 4, "a header on one line"
 
 
+def test_two_statements_of_one_account_and_period_have_different_ids() -> None:
+    begin, end = PAGE.index(b"<STMTTRNRS>"), PAGE.index(b"</BANKMSGSRSV1>")
+    data = PAGE[:end] + PAGE[begin:end] + PAGE[end:]
+    names = [part.body["id"] for part in read(data, "statements")]
+    assert len(names) == len(set(names)) == 3
+    assert {part.body["statement_id"] for part in read(data)} == set(names)
+
+
 def test_an_iban_is_an_iban() -> None:
     data = PAGE.replace(b"000123456789", b"DE89 3704 0044 0532 0130 00")
     assert read(data)[0].body["account"]["iban"] == "DE89370400440532013000"

@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from bus import Money, Rejected
-from transforms.canonical.accounts import iban_problem
+from transforms._statements import Names, account_of, transaction
+from transforms._statements import Statement as Shared
 from transforms.ofx.syntax import Event, Fields
 
 _AMOUNT = re.compile(r"[+-]?(?:\d{1,18}(?:[.,]\d{0,10})?|[.,]\d{1,10})", re.ASCII)
@@ -21,35 +22,28 @@ _KINDS = {"CHECKING": "CACC", "SAVINGS": "SVGS", "MONEYMRKT": "SVGS", "CREDITLIN
 
 
 class Statement:
-    """One statement while its transactions go by."""
+    """One statement while its transactions go by; ``body`` is the canonical statement."""
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event, names: Names) -> None:
         """From what stands before its transactions.
 
         Raises:
-            Rejected: ``VAL861`` when account or currency are missing.
+            Rejected: ``VAL861`` when account or currency are missing, ``VAL860`` for a period that is none.
         """
         self.place = place_of(event.line, "STMTRS")
-        fields = event.fields
-        self.currency = required(fields, "CURDEF", self.place)
+        self.currency = required(event.fields, "CURDEF", self.place)
         self._seen: set[str] = set()
-        self.account = _account(fields, self.currency, self.place)
-        number = self.account.get("iban") or self.account.get("other")
-        begins, ends = self._period(fields)
-        self.body: dict[str, Any] = {
-            "type": "statement",
-            "kind": "statement",
-            "id": f"{number}-{ends[:10]}" if ends else str(number),
-            "sequence_number": None,
-            "account": self.account,
-            "from": begins,
-            "to": ends,
-            "created": "",
-            "opening": None,
-            "closing": None,
-            "balances": [],
-            "entries": 0,
-        }
+        account = _account(event.fields, self.currency, self.place)
+        begins, ends = self._period(event.fields)
+        number = account.get("iban") or account.get("other")
+        self._shared = Shared(self.place, names.unique(f"{number}-{ends[:10]}" if ends else str(number)), account)
+        self.body = self._shared.body
+        self.body |= {"kind": "statement", "from": begins, "to": ends}
+
+    @property
+    def account(self) -> dict[str, Any]:
+        """The canonical account."""
+        return self._shared.account
 
     def entry(self, event: Event, *, twice: bool) -> dict[str, Any]:
         """The canonical entry of a transaction; ``twice`` takes a transaction id that stands here a second time.
@@ -57,9 +51,13 @@ class Statement:
         Raises:
             Rejected: ``VAL858`` (amount), ``VAL859`` (id twice), ``VAL860`` (date), ``VAL861`` (missing).
         """
-        fields, place = event.fields, place_of(event.line, "STMTTRN")
-        index = self.body["entries"]
-        self.body["entries"] += 1
+        try:
+            return self._entry(event.fields, place_of(event.line, "STMTTRN"), twice=twice)
+        except Rejected:
+            self._shared.unread(None)
+            raise
+
+    def _entry(self, fields: Fields, place: str, *, twice: bool) -> dict[str, Any]:
         name = required(fields, "FITID", place)
         if name in self._seen and not twice:
             hint = "write `duplicates: keep` where the bank uses ids again"
@@ -69,44 +67,36 @@ class Statement:
         currency = own.get("CURSYM", "") if isinstance(own, dict) else self.currency
         value = amount(required(fields, "TRNAMT", place), currency, place)
         worth = {"value": abs(value), "currency": currency}
-        flow = "debit" if value < 0 else "credit"
-        user = text(fields, "DTUSER")
-        return {
-            "type": "entry",
-            "statement_id": self.body["id"],
-            "account": self.account,
-            "reference": name,
-            "index": index,
-            "amount": worth,
-            "direction": flow,
-            "signed": {"value": value, "currency": currency},
-            "reversal": False,
-            "status": "BOOK",
-            "booking_date": day(required(fields, "DTPOSTED", place), place),
-            "value_date": day(text(fields, "DTAVAIL") or user, place) if text(fields, "DTAVAIL") or user else "",
-            "bank_reference": text(fields, "REFNUM") or text(fields, "SRVRTID"),
-            "bank_transaction_code": text(fields, "TRNTYPE"),
-            "transactions": [_transaction(fields, name, worth)],
-        }
+        valued = text(fields, "DTAVAIL") or text(fields, "DTUSER")
+        return self._shared.entry(
+            abs(value),
+            "debit" if value < 0 else "credit",
+            reference=name,
+            amount=worth,
+            signed={"value": value, "currency": currency},
+            booking_date=day(required(fields, "DTPOSTED", place), place),
+            value_date=day(valued, place) if valued else "",
+            bank_reference=text(fields, "REFNUM") or text(fields, "SRVRTID"),
+            bank_transaction_code=text(fields, "TRNTYPE"),
+            transactions=[_transaction(fields, name, worth)],
+        )
 
     def end(self, event: Event) -> None:
         """Take what stands behind the transactions: ledger balance and available balance."""
-        fields = event.fields
-        found = [self._balance(fields.get(tag), kind) for tag, kind in (("LEDGERBAL", "CLBD"), ("AVAILBAL", "CLAV"))]
-        self.body["closing"] = found[0]
-        self.body["balances"] = [balance for balance in found if balance]
+        for tag, kind in (("LEDGERBAL", "CLBD"), ("AVAILBAL", "CLAV")):
+            fields = event.fields.get(tag)
+            if not isinstance(fields, dict) or not text(fields, "BALAMT"):
+                continue
+            value = amount(text(fields, "BALAMT"), self.currency, self.place)
+            when = day(text(fields, "DTASOF"), self.place) if text(fields, "DTASOF") else ""
+            self._shared.further_balance(kind, {"value": value, "currency": self.currency}, when)
+            if kind == "CLBD":
+                self._shared.balance("closing", kind, value, when)
 
     def _period(self, fields: Fields) -> tuple[str, str]:
         found = fields.get("BANKTRANLIST")
         told: Fields = found if isinstance(found, dict) else {}
         return moment(text(told, "DTSTART"), self.place), moment(text(told, "DTEND"), self.place)
-
-    def _balance(self, fields: Any, kind: str) -> dict[str, Any] | None:
-        if not isinstance(fields, dict) or not text(fields, "BALAMT"):
-            return None
-        value = amount(text(fields, "BALAMT"), self.currency, self.place)
-        when = day(text(fields, "DTASOF"), self.place) if text(fields, "DTASOF") else ""
-        return {"amount": {"value": value, "currency": self.currency}, "date": when, "type": kind}
 
 
 def statements(events: Iterator[Event]) -> Iterator[tuple[Statement, Event]]:
@@ -116,12 +106,13 @@ def statements(events: Iterator[Event]) -> Iterator[tuple[Statement, Event]]:
         Rejected: ``VAL856`` when the file has none, ``VAL857`` when the bank's server reports an error instead.
     """
     current: Statement | None = None
+    names = Names()
     found, error = False, ""
     for event in events:
         if event.kind == "status" and text(event.fields, "SEVERITY").upper() == "ERROR":
             error = place_of(event.line, "STATUS")
         elif event.kind == "begin" or (event.kind == "end" and current is None):
-            current, found = Statement(event), True
+            current, found = Statement(event, names), True
         if current is not None and event.kind in ("entry", "end"):
             yield current, event
             current = None if event.kind == "end" else current
@@ -203,15 +194,10 @@ def _account(fields: Fields, currency: str, place: str) -> dict[str, Any]:
     found = fields.get("BANKACCTFROM") or fields.get("CCACCTFROM")
     if not isinstance(found, dict):
         raise Rejected("VAL861", f"{place}: BANKACCTFROM or CCACCTFROM is missing", reason="FF01", place=place)
-    account = _number(required(found, "ACCTID", place))
     kind = _KINDS.get(text(found, "ACCTTYPE").upper(), "CARD" if "CCACCTFROM" in fields else "")
     servicer = _bank(text(found, "BANKID"))
-    return {**account, "kind": kind, "currency": currency, **({"servicer": servicer} if servicer else {})}
-
-
-def _number(told: str) -> dict[str, Any]:
-    electronic = told.replace(" ", "").upper()
-    return {"iban": electronic} if not iban_problem(electronic) else {"other": told}
+    account = account_of(required(found, "ACCTID", place), currency)
+    return {**account, "kind": kind, **({"servicer": servicer} if servicer else {})}
 
 
 def _bank(number: str) -> dict[str, Any]:
@@ -227,16 +213,13 @@ def _transaction(fields: Fields, name: str, worth: dict[str, Any]) -> dict[str, 
     other = fields.get("BANKACCTTO") or fields.get("CCACCTTO")
     number = text(other, "ACCTID") if isinstance(other, dict) else ""
     memo = text(fields, "MEMO")
-    return {
-        "end_to_end_id": "",
-        "instruction_id": "",
-        "transaction_id": name,
-        "cheque_number": text(fields, "CHECKNUM"),
-        "amount": worth,
-        "counterparty": {
+    return transaction(
+        worth,
+        transaction_id=name,
+        cheque_number=text(fields, "CHECKNUM"),
+        counterparty={
             "name": (text(payee, "NAME") if isinstance(payee, dict) else "") or text(fields, "NAME"),
-            "account": _number(number) if number else None,
+            "account": account_of(number) if number else None,
         },
-        "remittance": {"unstructured": [memo] if memo else [], "structured": []},
-        "return_reason": "",
-    }
+        remittance={"unstructured": [memo] if memo else [], "structured": []},
+    )
