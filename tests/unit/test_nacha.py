@@ -430,3 +430,5 @@ def test_long_files_take_their_time_once() -> None:
     assert len(read(data)) == 5_000
     (total,) = NachaSpec.inspect(io.BytesIO(data)).documents[0].totals
     assert (total.count, total.credit) == (5_000, Decimal("12500000.00"))
+    control_record = next(line for line in data.decode().splitlines() if line[:1] == "9")
+    assert int(control_record[21:31]) == 5_000 * 23_138_010 % 10**10, "of the sum of the numbers the last ten digits"

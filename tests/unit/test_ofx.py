@@ -255,6 +255,11 @@ def test_two_statements_of_one_account_and_period_have_different_ids() -> None:
     assert {part.body["statement_id"] for part in read(data)} == set(names)
 
 
+def test_an_empty_field_without_end_tag_takes_nothing_of_what_follows() -> None:
+    data = PAGE.replace(b"<TRNTYPE>CHECK", b"<MEMO>\n<TRNTYPE>CHECK")
+    assert [part.body for part in read(data)] == [part.body for part in read(PAGE)]
+
+
 def test_an_iban_is_an_iban() -> None:
     data = PAGE.replace(b"000123456789", b"DE89 3704 0044 0532 0130 00")
     assert read(data)[0].body["account"]["iban"] == "DE89370400440532013000"
