@@ -26,6 +26,7 @@ STRAY = ""
 _LONGEST_LINE = 100_000
 _MOST_LINES = 2_000
 _CONTROL = b"\x01\x03\x1a"
+_CONTROL_TEXT = _CONTROL.decode()
 _BLOCK = re.compile(rb"[\x01\x03$ \t]*\{[1-5S]:")
 _TEXT_BEGINS = b"{4:"
 _TYPE = re.compile(r"\{2:[IO](\d{3})")
@@ -100,12 +101,14 @@ class Tokens:
     def _field(self, tag: str, first: int, raw: list[bytes]) -> Iterator[Field]:
         if not raw:
             return
-        lines = b"".join(raw).decode(self._encoding, "replace")
-        if "\ufffd" in lines:
+        text = b"".join(raw).decode(self._encoding, "replace")
+        if "\ufffd" in text:
             self._look_closer(raw, first)
-        if tag:
-            lines = lines[len(tag) + 2 :]
-        yield Field(tag, first, lines.replace("\r\n", "\n").replace("\r", "\n").strip("\x03\x1a").split("\n"), raw)
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        if text[-1:] in _CONTROL_TEXT:
+            text = text.strip(_CONTROL_TEXT)
+        yield Field(tag, first, (text[len(tag) + 2 :] if tag else text).split("\n"), raw)
 
     def _look_closer(self, raw: list[bytes], first: int) -> None:
         try:
@@ -138,3 +141,15 @@ def message_type(header: Field) -> str:
     """``940`` of a block header; empty when it does not tell."""
     found = _TYPE.search(header.lines[0])
     return found[1] if found else ""
+
+
+def framed(message: str, sender: str, receiver: str) -> tuple[str, str]:
+    """What stands before and after the text of a message such as ``I101``: blocks where both BICs are known."""
+    if not (sender and receiver):
+        return "", "-\r\n"
+    return f"{{1:F01{_logical(sender, 'A')}0000000000}}{{2:{message}{_logical(receiver, 'X')}N}}{{4:\r\n", "-}\r\n"
+
+
+def _logical(bic: str, terminal: str) -> str:
+    """A BIC as the address of a logical terminal: 8 characters, terminal code, branch."""
+    return f"{bic[:8]}{terminal}{bic[8:] or 'XXX'}"

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from bus import Rejected, WriteContext, child_id, minor_units
 from transforms._characters import converter
 from transforms._statements import money, placed
-from transforms._swift import Field
+from transforms._swift import Field, framed
 from transforms._totals import EXACT
 from transforms.canonical.checks import payment as payment_flaws
 from transforms.canonical.checks import refusal
@@ -110,13 +110,8 @@ class _Writer:
         self._payments = []
 
     def _emit(self, text: str) -> None:
-        sender, receiver = self._output.sender, self._output.receiver
-        if sender and receiver:
-            addresses = f"{{1:F01{_logical(sender, 'A')}0000000000}}{{2:I101{_logical(receiver, 'X')}N}}"
-            text = f"{addresses}{{4:\r\n{text}-}}\r\n"
-        else:
-            text += "-\r\n"
-        self._target.write(text.encode("ascii"))
+        begin, end = framed("I101", self._output.sender, self._output.receiver)
+        self._target.write((begin + text + end).encode("ascii"))
 
     def _reference(self, kind: str, *numbers: int) -> str:
         name = "/".join(map(str, numbers))
@@ -284,11 +279,6 @@ def _amount(worth: dict[str, Any]) -> str:
     if len(text) > _LONGEST_AMOUNT:
         raise _no_place("amount", "an amount has at most 14 digits", "split the payment")
     return f"{worth['currency']}{text}"
-
-
-def _logical(bic: str, terminal: str) -> str:
-    """A BIC as the address of a logical terminal: 8 characters, terminal code, branch."""
-    return f"{bic[:8]}{terminal}{bic[8:] or 'XXX'}"
 
 
 def _no_place(place: str, text: str, hint: str) -> Rejected:

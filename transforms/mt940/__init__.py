@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Any, BinaryIO, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
-from bus import Format, FormatSpec, Inspection, StepResources
+from pydantic import field_validator
+from pydantic_core import PydanticCustomError
+
+from bus import Document, Format, FormatSpec, Inspection, Rejected, StepResources, WriteContext
 from transforms._lines import Encoding
+from transforms.canonical.accounts import is_bic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _BLOCK = re.compile(rb"\{2:[IO](\d{3})")
 _TAG = re.compile(rb"^:(20|25P?|28C?|60[FM]|61|62[FM]|6[45]|86|34F|90[DC]|13D?|NS):", re.MULTILINE)
@@ -20,6 +27,7 @@ class Mt940Spec(FormatSpec):
 
         parse: mt940
         parse: {mt940: {message: mt942, encoding: iso-8859-15}}
+        translate: {to: {mt940: {batches: sum}}}
 
     Read are files with Swift blocks and bare ones, any number of messages. Each keeps its own account; pages of one
     statement (``:62M:`` and ``:60M:``) are joined. Records: ``entries`` or ``statements``. The field ``:86:`` is
@@ -27,6 +35,9 @@ class Mt940Spec(FormatSpec):
     other texts are kept line by line. Opening balance and entries must give the closing balance, and the sums of
     an MT942 those of its entries. An entry that cannot be read is a bad record; a message without account or balances
     refuses the file.
+
+    Written are canonical statements with their entries as MT940, details as code words of Swift. What has no place in
+    it refuses the file; balances and entries have to agree.
     """
 
     key: ClassVar[str] = "mt940"
@@ -39,6 +50,21 @@ class Mt940Spec(FormatSpec):
     """Text encoding; banks also send ``iso-8859-15``, ``cp1252`` or ``cp852``."""
     balances: Literal["check", "ignore"] = "check"
     """Whether a file whose balances or sums do not agree with its entries is refused."""
+    charset: Literal["transliterate", "strict"] = "transliterate"
+    """Whether written characters that Swift does not have are replaced (ä becomes a) or refused."""
+    batches: Literal["refuse", "sum"] = "refuse"
+    """Entries of several transactions, whose details an MT940 cannot hold: refused, or written as their sum."""
+    sender: str = ""
+    """BIC for the blocks of a written message; without it and ``receiver`` only the text is written."""
+    receiver: str = ""
+    """BIC of who gets the message."""
+
+    @field_validator("sender", "receiver")
+    @classmethod
+    def _is_bic(cls, value: str) -> str:
+        if value and not is_bic(value):
+            raise PydanticCustomError("VAL432", "not a BIC; write 8 or 11 capital letters and digits")
+        return value
 
     @classmethod
     def from_name(cls, name: str) -> dict[str, Any] | None:
@@ -73,12 +99,37 @@ class Mt940Spec(FormatSpec):
         return {"message": "any", "encoding": guessed_encoding(source)}
 
     def build(self, resources: StepResources | None = None) -> Format:
-        """The reader."""
-        from transforms._statements import StatementFormat  # noqa: PLC0415 - keeps the spec light
+        """The reader and writer."""
+        del resources
+        return _Mt940(self)
+
+
+class _Mt940:
+    """The format at work."""
+
+    content_type = "text/plain"
+
+    def __init__(self, spec: Mt940Spec) -> None:
+        self._spec = spec
+
+    def read(self, source: BinaryIO) -> Document:
+        from transforms._statements import StatementDocument  # noqa: PLC0415 - keeps the spec light
         from transforms.mt940.reader import MtReader  # noqa: PLC0415 - as above
 
-        del resources
-        wanted = "" if self.message == "any" else self.message
-        return StatementFormat(
-            self.key, lambda file: MtReader(file, self.encoding, wanted), prove=self.balances == "check"
+        spec = self._spec
+        wanted = "" if spec.message == "any" else spec.message
+        return StatementDocument(MtReader(source, spec.encoding, wanted), prove=spec.balances == "check")
+
+    def write(self, parts: Iterable[Any], target: BinaryIO, context: WriteContext) -> None:
+        from transforms.mt940.write import Output, write  # noqa: PLC0415 - keeps the spec light
+
+        spec = self._spec
+        if spec.message == "mt942":
+            hint = "write `mt940`, or a camt.052"
+            raise Rejected("VAL450", "MT942 is not written", hint=hint)
+        write(
+            parts,
+            target,
+            context,
+            Output(spec.charset == "transliterate", spec.batches == "sum", spec.sender, spec.receiver),
         )

@@ -41,6 +41,7 @@ _WORDS = (
 )
 _CODE_WORD = re.compile(rf"/({_WORDS})/")
 _REASON = re.compile(r"[A-Z]{2}[0-9]{2}")
+_CODE_LENGTH = 3
 _NOT_TOLD = ("", "NOTPROVIDED", "NONREF")
 
 
@@ -153,16 +154,16 @@ def _tags(whole: str, begins: set[int]) -> Iterator[tuple[int, str]]:
     """SEPA tags and where they begin: a piece, a word, or cut by the end of a piece; anything else is text."""
     plus = whole.find("+")
     while plus >= 0:
-        for length in (4, 3):
-            start, tag = plus - length, whole[max(plus - length, 0) : plus]
-            if tag in _SEPA_TAGS and (whole[start - 1 : start] in ("", " ") or _begins_in(begins, start, plus)):
+        for start in (plus - 4, plus - 3):
+            tag = whole[max(start, 0) : plus]
+            if tag in _SEPA_TAGS and (start in begins or whole[start - 1] == " " or _cut_up(begins, start, plus)):
                 yield start, tag
                 break
         plus = whole.find("+", plus + 1)
 
 
-def _begins_in(begins: set[int], start: int, plus: int) -> bool:
-    return any(at in begins for at in range(start, plus + 1))
+def _cut_up(begins: set[int], start: int, plus: int) -> bool:
+    return any(at in begins for at in range(start + 1, plus + 1))
 
 
 def _sepa(tag: str, value: str, found: Details) -> None:
@@ -236,6 +237,10 @@ def _about_transaction(word: str, value: str, found: Details) -> None:
         found.put("return_reason", reason[0] if reason else value)
     elif word == "PURP":
         found.put("purpose", value.removeprefix("CD/"))
+    elif word == "TRCD" and len(value) == _CODE_LENGTH:
+        found.code = value
+    elif word == "CSID":
+        found.references.append({"id": value, "scheme": "creditor-id"})
     elif word not in ("CDTRREFTP", "ADDR"):
         found.references.append({"id": value, "scheme": word})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from bus import Rejected
@@ -108,6 +109,7 @@ def _joined(booking_text: str, supplement: str) -> str:
     return f"{booking_text}\n{supplement}" if booking_text and supplement else booking_text or supplement
 
 
+@lru_cache(maxsize=4096)
 def _entry_day(year: str, month: str, entry_month: str, entry_day: str) -> str:
     """The entry date has no year: it is the one nearest to the value date."""
     away = int(entry_month) - int(month)

@@ -367,7 +367,7 @@ class MtReader:
         assert self._line is not None  # noqa: S101 - the callers look
         assert self._statement is not None  # noqa: S101 - it began with the first entry
         (field, line), self._line = self._line, None
-        statement, place = self._statement, field.place
+        statement, place = self._statement, f"line {field.line}, :61:"
         raw = b"".join(field.raw if information is None else field.raw + information.raw)
         signed = None
         try:
