@@ -43,8 +43,9 @@ def _merged(loaded: Loaded[Any], every: Any, support: Any) -> Iterator[Problem]:
     except ConfigError as error:
         place = ("extends",) if error.code in ("VAL680", "VAL714") else ("editions",)
         yield _at(loaded, place, error.code, error.message, error.hint)
-    for loc, field in support.unknown_fields(loaded.spec):
-        yield _at(loaded, loc, "VAL715", f"payments have no field `{field}`", "names are those of the canonical shapes")
+        return
+    for loc, field in support.unknown_fields(loaded.spec, every.model(loaded.name)):
+        yield _at(loaded, loc, "VAL715", f"there is no field `{field}`", "names are those of the canonical shapes")
 
 
 def _at(loaded: Loaded[Any], loc: tuple[str | int, ...], code: str, message: str, hint: str) -> Problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus import ConfigError, Rejected, minor_units
@@ -143,6 +143,7 @@ CLOSING = [
 
 
 @pytest.mark.parametrize(("check", "length", "digits"), CLOSING, ids=lambda x: getattr(x, "__name__", ""))
+@settings(deadline=None)
 @given(data=st.data())
 def test_one_wrong_digit_is_always_found(check: Checked, length: int, digits: int, data: st.DataObject) -> None:
     body = data.draw(st.text("0123456789", min_size=length, max_size=length).filter(lambda t: int(t) > 0))

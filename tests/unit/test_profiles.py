@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -582,6 +582,7 @@ def test_too_far_ahead_is_refused_whatever_rolls() -> None:
     assert told(book, payment(execution_date="2027-02-23"), now) == [("VAL698", "error", "execution_date", "DT01")]
 
 
+@settings(deadline=None)  # the first look loads the holidays
 @given(st.dates(date(2020, 1, 1), date(2035, 12, 31)), st.integers(0, 5))
 def test_the_next_possible_day_is_open_and_the_nearest(day: date, after: int) -> None:
     days = calendar("ECB", ())
@@ -630,9 +631,10 @@ def test_every_shipped_profile_compiles_and_says_where_it_is_from(name: str) -> 
 def test_an_ach_credit() -> None:
     book = Profiles().get("us-ach")
     account = {"other": "1234567890"}
+    bank = {"member_id": "021000021", "clearing_system": "USABA"}
     right = payment(
         debtor={"name": "ACME Inc", "account": account},
-        **creditor(name="Widgets Inc", account=account, agent=None),
+        **creditor(name="Widgets Inc", account=account, agent=bank),
         amount={"value": Decimal("12.30"), "currency": "USD"},
         local_instrument="CCD",
         execution_date="2026-11-25",
@@ -640,8 +642,71 @@ def test_an_ach_credit() -> None:
     assert book.check(right, at("2026-11-24T08:00")) == ()
     assert [f.code for f in book.check(right | {"local_instrument": "CTX"})] == ["VAL686"]
     assert [f.severity for f in book.check(right | {"execution_date": "2026-11-26"})] == ["warning"], "Thanksgiving"
-    long = right | creditor(name="Widgets International Incorporated", account=account)
+    for wrong, code in (({"member_id": "021000022"}, "VAL705"), ({"bic": "CHASUS33"}, "VAL695")):
+        other = right | creditor(name="Widgets Inc", account=account, agent=wrong)
+        assert [(f.code, f.place) for f in book.check(other)] == [(code, "creditor.agent.member_id")]
+    long = right | creditor(name="Widgets International Incorporated", account=account, agent=bank)
     assert [(f.code, f.place) for f in book.check(long)] == [("VAL683", "creditor.name")]
+
+
+def test_a_sepa_direct_debit() -> None:
+    core, b2b = Profiles().get("sepa-sdd-core"), Profiles().get("sepa-sdd-b2b")
+    right = payment(
+        type="direct-debit",
+        collection_date="2026-11-25",
+        execution_date=None,
+        sequence_type="RCUR",
+        local_instrument="CORE",
+        creditor_scheme_id={"id": "DE98ZZZ09999999999"},
+        mandate={"id": "M-1", "signed": "2024-02-29"},
+    )
+    assert core.findings(right, at("2026-11-24T08:00")) == ()
+    assert core.prepare(right | {"local_instrument": ""}, at("2026-11-24T08:00"))["local_instrument"] == "CORE"
+    assert [f.code for f in b2b.findings(right)] == ["VAL686"]
+    for change, code, place in (
+        ({"mandate": {"signed": "2024-02-29"}}, "VAL695", "mandate.id"),
+        ({"mandate": {"id": "M//1", "signed": "2024-02-29"}}, "VAL693", "mandate.id"),
+        ({"creditor_scheme_id": {"id": "DE97ZZZ09999999999"}}, "VAL706", "creditor_scheme_id.id"),
+        ({"creditor_scheme_id": None}, "VAL695", "creditor_scheme_id.id"),
+        ({"sequence_type": "RPRE"}, "VAL686", "sequence_type"),
+        ({"sequence_type": ""}, "VAL687", "sequence_type"),
+        ({"collection_date": "2026-12-25"}, "VAL696", "collection_date"),
+    ):
+        assert [(f.code, f.place) for f in core.findings(right | change)] == [(code, place)]
+
+
+_JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.just("x" * 200) | st.just("a/b//"),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["iban", "name", "lines", "id"]), inner)
+    ),
+    max_leaves=4,
+)
+_FIELDS = [
+    *("type", "end_to_end_id", "instruction_id", "uetr", "amount", "execution_date", "remittance", "service_level"),
+    *("creditor.name", "creditor.account", "creditor.agent", "creditor.address", "creditor.address.lines", "mandate"),
+    *("ultimate_debtor", "ultimate_creditor", "ultimate_creditor.name", "ultimate_creditor.address", "purpose"),
+    *("creditor.address.town", "creditor.address.floor", "creditor_scheme_id", "creditor.agent.member_id"),
+]
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(shipped_texts())), st.dictionaries(st.sampled_from(_FIELDS), _JUNK, max_size=3))
+def test_no_body_however_wrong_makes_a_profile_fail(name: str, changes: dict[str, Any]) -> None:
+    body = payment(**creditor(address=dict(WHOLE)), ultimate_creditor={"name": "U", "address": dict(WHOLE)})
+    body |= {"type": _EVERY.get(name).model, "collection_date": "2026-11-24"}
+    for path, value in changes.items():
+        *above, last = path.split(".")
+        here: Any = body
+        for step in above:
+            here = here.get(step) if isinstance(here, dict) else None
+        if isinstance(here, dict):
+            here[last] = value
+    found = _EVERY.get(name).findings(body, at("2026-11-24T08:00"))
+    assert all(flaw.code.startswith("VAL") and flaw.message for flaw in found)
+
+
+_EVERY = Profiles()
 
 
 def test_scheme_countries_grew() -> None:

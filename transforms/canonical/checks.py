@@ -251,8 +251,8 @@ def _address(address: Any, role: _Role, flaws: Flaws) -> None:
                 role.address,
             )
     lines = address.get("lines") or []
-    if not isinstance(lines, list) or len(lines) > 2 or any(not isinstance(t, str) or len(t) > 70 for t in lines):
-        text = "an address has at most 2 lines of 70 characters beside town and country"
+    if not isinstance(lines, list) or len(lines) > 7 or any(not isinstance(t, str) or len(t) > 70 for t in lines):
+        text = "an address has at most 7 lines of 70 characters"
         flaws.add("VAL438", f"{place}.lines", text, role.address, "put street, town and postcode into their own fields")
 
 

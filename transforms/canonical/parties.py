@@ -90,7 +90,7 @@ class Address(Shape):
     subdivision: str = Field("", max_length=35)
     """State, province, canton."""
     lines: tuple[Annotated[str, Field(max_length=70)], ...] = Field((), max_length=7)
-    """Free lines; at most two where the address is sent to a bank."""
+    """Free lines; how many of them a bank takes, and beside which fields, is said by its profile."""
 
 
 class Agent(Shape):

@@ -18,12 +18,17 @@ def kind_of(address: Any) -> Kind:
     """``none``, ``structured`` (fields only), ``hybrid`` (town, country, lines) or ``unstructured`` (other lines)."""
     if not isinstance(address, dict):
         return "none"
-    lines = address.get("lines")
-    if lines and any(line.strip() for line in lines):
+    if any(_lines(address)):
         return "hybrid" if address.get("town") and address.get("country") else "unstructured"
     if address.get("town") or address.get("country"):
         return "structured"
-    return "structured" if any(value for name, value in address.items() if name != "lines") else "none"
+    return "structured" if any(value for name, value in address.items() if name not in ("lines", "type")) else "none"
+
+
+def _lines(address: dict[str, Any]) -> list[str]:
+    """The free lines that say anything."""
+    lines = address.get("lines")
+    return [line for line in lines if isinstance(line, str) and line.strip()] if isinstance(lines, list | tuple) else []
 
 
 def address_check(role: str, spec: AddressSpec) -> Check:
@@ -34,9 +39,7 @@ def address_check(role: str, spec: AddressSpec) -> Check:
     most = {"hybrid": spec.hybrid_lines, "unstructured": spec.lines}
 
     def check(payment: dict[str, Any], flaws: list[Flaw]) -> None:
-        party = payment.get(role)
-        if not party:
-            return
+        party = payment[role]
         address = party.get("address")
         kind = kind_of(address)
         severity = verdicts[kind]
@@ -49,7 +52,7 @@ def address_check(role: str, spec: AddressSpec) -> Check:
                 text = f"the address has no {missing}; both or none are wanted"
                 flaws.append(Flaw("VAL685", half, f"{place}.{missing}", text, reason))
         elif kind != "none":
-            lines = [line for line in address["lines"] if line.strip()]
+            lines = _lines(address)
             if len(lines) > most[kind]:
                 text = f"the {kind} address has {len(lines)} lines, at most {most[kind]} are taken"
                 at = f"{place}.lines[{most[kind]}]"
@@ -64,7 +67,7 @@ def _repetitions(address: dict[str, Any], place: str, reason: str, severity: Any
     found = []
     for number, line in enumerate(address["lines"]):
         for name in ("town", "country"):
-            if _word(address[name], exact=name == "country").search(line):
+            if isinstance(line, str) and _word(address[name], exact=name == "country").search(line):
                 text = f"the line says the {name} again, which has a field of its own"
                 found.append(Flaw("VAL685", severity, f"{place}.lines[{number}]", text, reason))
     return found

@@ -91,6 +91,10 @@ class Profiles:
         begun = [start for start in starts if first is None or (start is not None and start >= first)]
         return [_dated(name, chain, start) for start in begun]
 
+    def model(self, name: str) -> str:
+        """Canonical model that a profile is about."""
+        return next((spec.model for spec in self.chain(name) if spec.model), "payment")
+
     def get(self, name: str) -> Profile:
         """A profile, compiled once.
 
@@ -98,8 +102,7 @@ class Profiles:
             ConfigError: as :meth:`editions`.
         """
         if name not in self._compiled:
-            chain = self.chain(name)
-            model = next((spec.model for spec in chain if spec.model), "payment")
+            chain, model = self.chain(name), self.model(name)
             chosen_by = next((spec.chosen_by for spec in chain if spec.chosen_by), "execution_date")
             self._compiled[name] = Profile(name, model, chosen_by, self.editions(name))
         return self._compiled[name]
@@ -136,19 +139,19 @@ def _merge(into: dict[str, Any], other: dict[str, Any]) -> None:
             into[key] = value
 
 
-def unknown_fields(spec: ProfileSpec) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def unknown_fields(spec: ProfileSpec, model: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """(place in the file, name) of the fields that a profile names and payments do not have."""
     from transforms.canonical.models import MODEL_TYPES  # noqa: PLC0415 - pydantic, only when files are checked
 
-    known = set(_paths(MODEL_TYPES[spec.model or "payment"])) if (spec.model or "payment") in MODEL_TYPES else None
+    known = set(_paths(MODEL_TYPES[model]))
     for number, edition in enumerate(spec.editions):
         rules = edition.rules
         for index, item in enumerate(rules.required):
             for name in item.split("|"):
-                if known is not None and name.strip() not in known:
+                if name.strip() not in known:
                     yield ("editions", number, "rules", "required", index), name.strip()
         for index, name in enumerate(rules.files.grouping):
-            if known is not None and name not in known:
+            if name not in known:
                 yield ("editions", number, "rules", "files", "grouping", index), name
 
 

@@ -58,7 +58,7 @@ class Edition:
         for role, clean in self._clean.items():
             party = payment.get(role)
             # Payments of a run share their debtor and many a creditor: one that was right is looked at once.
-            if party and clean.get(party.get("name")) != party:
+            if isinstance(party, dict) and clean.get(str(party.get("name"))) != party:
                 self._look_at(role, payment, found)
         for check in self._others:
             check(payment, found)
@@ -72,7 +72,7 @@ class Edition:
             clean = self._clean[role]
             if len(clean) >= _MOST_PARTIES:
                 clean.clear()
-            clean[payment[role].get("name")] = payment[role]
+            clean[str(payment[role].get("name"))] = payment[role]
 
     def group(self, payment: dict[str, Any]) -> tuple[Any, ...]:
         """What payments of one block have in common beside what a block shares anyway."""

@@ -21,7 +21,8 @@ class Demand(NamedTuple):
 
 def demands(rules: RulesSpec) -> list[Demand]:
     """Every rule of an edition that restricts or changes something."""
-    return [*_texts(rules), *_addresses(rules), *_money(rules), *_codes(rules), *_references(rules), *_days(rules)]
+    parts = (_texts, _addresses, _money, _accounts, _codes, _references, _days)
+    return [demand for part in parts for demand in part(rules)]
 
 
 def _texts(rules: RulesSpec) -> Iterator[Demand]:
@@ -52,7 +53,7 @@ def _addresses(rules: RulesSpec) -> Iterator[Demand]:
 
 
 def _money(rules: RulesSpec) -> Iterator[Demand]:
-    severity, accounts = rules.severity, rules.accounts
+    severity = rules.severity
     if rules.currencies:
         yield Demand("currencies", ", ".join(rules.currencies), severity.amounts, "AM03")
     for currency, bounds in rules.amounts.items():
@@ -60,6 +61,10 @@ def _money(rules: RulesSpec) -> Iterator[Demand]:
             yield Demand("amounts", f"{currency} at least {bounds.least}", severity.amounts, "AM06")
         if bounds.most is not None:
             yield Demand("amounts", f"{currency} at most {bounds.most}", severity.amounts, "AM02")
+
+
+def _accounts(rules: RulesSpec) -> Iterator[Demand]:
+    severity, accounts = rules.severity, rules.accounts
     for role, reason in (("debtor", "AC02"), ("creditor", "AC01")):
         kind: str = getattr(accounts, role)
         if kind != "any":
@@ -67,6 +72,8 @@ def _money(rules: RulesSpec) -> Iterator[Demand]:
             yield Demand(f"accounts.{role}", text, severity.accounts, reason)
     if accounts.countries:
         yield Demand("accounts.countries", " ".join(accounts.countries), severity.accounts, "AG03")
+    if accounts.routing == "usaba":
+        yield Demand("accounts.routing", "banks by US routing numbers", severity.accounts, "RC04")
     if accounts.national_check:
         yield Demand("accounts.national_check", "check digits of the country's own", severity.accounts, "AC01")
     if accounts.bic_needed:
@@ -93,6 +100,8 @@ def _references(rules: RulesSpec) -> Iterator[Demand]:
     if form != type(form)():
         slashes = ", no slash at an end, no two in a row" if form.slashes == "inside" else ""
         yield Demand("identifiers", f"at most {form.longest} characters{slashes}", severity.identifiers, "FF08")
+    if form.creditor_id == "sepa":
+        yield Demand("identifiers.creditor_id", "a SEPA creditor identifier", severity.identifiers, "BE17")
     for item in rules.required:
         yield Demand("required", item, severity.required, "CH21")
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bus import Rejected, national_iban_problem, uetr_problem
+from bus import Rejected, is_creditor_id, is_routing_number, national_iban_problem, uetr_problem
 from transforms._characters import SETS, converter
 from transforms.canonical import Flaw
 from transforms.profiles.addresses import address_check
@@ -31,8 +31,8 @@ CODES = {
     "sequence_type": "FF03",
 }
 """Coded field of a payment -> ISO reason for a wrong code."""
-_ADDRESS = ("street", "building", "postcode", "town")
-_IDENTIFIERS = ("end_to_end_id", "instruction_id", "mandate_id")
+_NO_TEXTS = {"country", "type", "lines"}
+_IDENTIFIERS = (("end_to_end_id", "FF08"), ("instruction_id", "CH16"))
 
 
 def compile_rules(rules: RulesSpec) -> tuple[dict[str, tuple[Check, ...]], tuple[Check, ...]]:
@@ -149,9 +149,15 @@ def _account(role: str, rules: RulesSpec, severity: Severity) -> Check:
     place, reason = f"{role}.account", ACCOUNT_REASON[role]
     text = f"the account of the {role} must be {'an IBAN' if kind == 'iban' else 'a number that is no IBAN'}"
 
+    routed = spec.routing == "usaba"
+
     def check(payment: dict[str, Any], flaws: list[Flaw]) -> None:
         party = payment[role]
         account = party["account"]
+        member = value_at(party, ("agent", "member_id")) if routed else None
+        if member and not (isinstance(member, str) and is_routing_number(member)):
+            told = f"the number of the {role}'s bank is no US routing number"
+            flaws.append(Flaw("VAL705", severity, f"{role}.agent.member_id", told, BANK_REASON[role]))
         if not anything and not account.get(kind):
             flaws.append(Flaw("VAL690", severity, place, text, reason))
         iban = account.get("iban")
@@ -187,8 +193,10 @@ class _Measure:
         # Most texts need no conversion and are short enough, which one expression sees.
         fits = re.compile(f"[{self._inside}]{{0,{'' if most is None else most}}}").fullmatch
 
-        def look(text: str, flaws: list[Flaw], place: str, index: int = -1) -> None:
-            if not fits(text):
+        def look(text: Any, flaws: list[Flaw], place: str, index: int = -1) -> None:
+            if not isinstance(text, str):
+                flaws.append(Flaw("VAL442", "error", place.format(index) if index >= 0 else place, "this is no text"))
+            elif not fits(text):
                 found = self._flaw(text, most, place.format(index) if index >= 0 else place, reason)
                 if found is not None:
                     flaws.append(found)
@@ -211,25 +219,23 @@ def _party_texts(role: str, lengths: LengthsSpec, measure: _Measure) -> Check:
     look_at_name, look_at_line = measure.of(lengths.name, "BE20"), measure.of(lengths.line, reason)
     look_at_account = measure.of(lengths.account, ACCOUNT_REASON.get(role, "AC01"))
     name_place, line_place, account_place = f"{role}.name", f"{role}.address.lines[{{}}]", f"{role}.account.other"
-    fields = {name: (measure.of(getattr(lengths, name), reason), f"{role}.address.{name}") for name in _ADDRESS}
+    limits = {name: measure.of(getattr(lengths, name), reason) for name in ("street", "building", "postcode", "town")}
+    unlimited = measure.of(None, reason)
 
     def check(payment: dict[str, Any], flaws: list[Flaw]) -> None:
-        party = payment.get(role)
-        if not party:
-            return
+        party = payment[role]
         look_at_name(party.get("name") or "", flaws, name_place)
-        account = party.get("account")
-        if account and account.get("other"):
-            look_at_account(account["other"], flaws, account_place)
+        other = value_at(party, ("account", "other"))
+        if other:
+            look_at_account(other, flaws, account_place)
         address = party.get("address")
-        if not address:
+        if not isinstance(address, dict):
             return
         for field, value in address.items():
-            if value and field in fields:
-                look, place = fields[field]
-                look(value, flaws, place)
+            if value and field not in _NO_TEXTS:
+                limits.get(field, unlimited)(value, flaws, f"{role}.address.{field}")
         lines = address.get("lines")
-        if lines:
+        if isinstance(lines, list | tuple):
             for number, line in enumerate(lines):
                 look_at_line(line, flaws, line_place, number)
 
@@ -268,20 +274,30 @@ def _remittance(rules: RulesSpec, measure: _Measure) -> Check:
 
 
 def _identifiers(rules: RulesSpec, severity: Severity) -> Check:
-    longest, inside = rules.identifiers.longest, rules.identifiers.slashes == "inside"
+    spec = rules.identifiers
+    longest, inside, sepa = spec.longest, spec.slashes == "inside", spec.creditor_id == "sepa"
+
+    def form(value: Any, flaws: list[Flaw], name: str, reason: str) -> None:
+        if not value or (isinstance(value, str) and len(value) <= longest and "/" not in value):
+            return
+        if not isinstance(value, str) or len(value) > longest:
+            text = f"the reference is no text of at most {longest} characters"
+            flaws.append(Flaw("VAL693", severity, name, text, reason))
+        elif inside and (value[0] == "/" or value[-1] == "/" or "//" in value):
+            text = "the reference begins or ends with a slash, or has two in a row"
+            flaws.append(Flaw("VAL693", severity, name, text, reason))
 
     def check(payment: dict[str, Any], flaws: list[Flaw]) -> None:
-        for name in _IDENTIFIERS:
-            value = payment.get(name)
-            if not value or (len(value) <= longest and "/" not in value):
-                continue
-            reason = "FF08" if name == "end_to_end_id" else "CH16"
-            if len(value) > longest:
-                text = f"the reference is longer than {longest} characters"
-                flaws.append(Flaw("VAL693", severity, name, text, reason))
-            if inside and (value[0] == "/" or value[-1] == "/" or "//" in value):
-                text = "the reference begins or ends with a slash, or has two in a row"
-                flaws.append(Flaw("VAL693", severity, name, text, reason))
+        for name, reason in _IDENTIFIERS:
+            form(payment.get(name), flaws, name, reason)
+        if payment.get("mandate"):
+            form(value_at(payment, ("mandate", "id")), flaws, "mandate.id", "MD01")
+        scheme = payment.get("creditor_scheme_id") if sepa else None
+        if scheme:
+            number = value_at(scheme, ("id",))
+            if not (isinstance(number, str) and is_creditor_id(number)):
+                text = "the creditor identifier is wrong by its form or check digits"
+                flaws.append(Flaw("VAL706", severity, "creditor_scheme_id.id", text, "BE17"))
 
     return check
 
@@ -290,7 +306,7 @@ def _uetr(payment: dict[str, Any], flaws: list[Flaw]) -> None:
     """Banks send UUIDs of other versions too, which are read; written is version 4 only."""
     uetr = payment.get("uetr")
     if uetr:
-        problem = uetr_problem(uetr)
+        problem = uetr_problem(uetr) if isinstance(uetr, str) else "no UUID"
         if problem:
             severity: Severity = "error" if problem == "no UUID" else "warning"
             flaws.append(Flaw("VAL703", severity, "uetr", f"the UETR is {problem}", "CH16"))

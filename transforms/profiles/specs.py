@@ -131,6 +131,8 @@ class AccountsSpec(Spec):
     """Countries of IBANs that are taken; empty = all."""
     bic_needed: tuple[Country, ...] = ()
     """Countries of IBANs beside which the BIC of the bank is needed."""
+    routing: Literal["any", "usaba"] = "any"
+    """``usaba``: where banks are named by ``agent.member_id``, it has to be a US routing number."""
     national_check: bool = False
     """Also prove the check digits that a country has inside its accounts, as Belgium, France, Italy or Norway do."""
 
@@ -142,6 +144,8 @@ class IdentifiersSpec(Spec):
     """Characters at most."""
     slashes: Literal["any", "inside"] = "any"
     """``inside``: no ``/`` at either end and no ``//``, which MT messages cannot carry."""
+    creditor_id: Literal["any", "sepa"] = "any"
+    """``sepa``: the creditor's identifier of a direct debit has the form and check digits of SEPA (AT-02)."""
 
 
 class RemittanceSpec(Spec):
