@@ -15,15 +15,19 @@ from bus.config.yamltext import parse, read_text
 from bus.errors import ConfigError
 from bus.registry import Registry
 from bus.spec import BrokerSpec
-from bus.testing.routes import Report, RouteTests, Runner, Verdict
+from bus.testing.routes import Backbone, Report, RouteTests, Runner, Verdict
 
 
 @click.command()
 @click.argument("select", nargs=-1)
 @click.option("--broker", metavar="URL", help="Run the cases with their channels on this RabbitMQ, not in memory.")
+@click.option("--ledger", metavar="URL", default="", help="Run the cases with their ledger in this PostgreSQL server.")
+@click.option("--workers", type=click.IntRange(1, 8), default=1, help="So many buses share the work; needs --ledger.")
 @json_option
 @config_option
-def command(*, select: tuple[str, ...], broker: str | None, config: Path, as_json: bool) -> None:
+def command(
+    *, select: tuple[str, ...], broker: str | None, ledger: str, workers: int, config: Path, as_json: bool
+) -> None:
     """Run the *.test.yaml beside the routes.
 
     SELECT are names of routes or parts of paths; default: all. Exit 0: all passed, 1: some failed, 2: none matched.
@@ -35,7 +39,9 @@ def command(*, select: tuple[str, ...], broker: str | None, config: Path, as_jso
     if not tests:
         raise click.UsageError("No test file matched.")
     report = Report()
-    runner = Runner(landscape, BrokerSpec(url=broker) if broker else None)
+    if workers > 1 and not ledger:
+        raise click.UsageError("--workers needs --ledger: an SQLite ledger has one writing process.")
+    runner = Runner(landscape, Backbone(BrokerSpec(url=broker) if broker else None, ledger, workers))
     for verdict, report in runner.run(tests):  # noqa: B007 - the last report is the whole one
         if not as_json:
             _print_verdict(verdict)

@@ -192,18 +192,21 @@ def sweep(tx: Any, most: int) -> int:
 
 
 def members(read: Any, group: Group) -> Iterator[Message]:
-    """Members in the order asked for (``order_by``), else as they joined; read page by page."""
+    """Members in the order asked for (``order_by``), else as they joined; read page by page.
+
+    Those of a batch come in the order of the document they were split from, whichever worker was faster.
+    """
     low, high = group.number << _SHIFT, (group.number + 1) << _SHIFT
-    sorted_rows = read("SELECT 1 FROM member WHERE id >= ? AND id < ? AND sort <> '' LIMIT 1", (low, high))
-    if sorted_rows:
-        ids = [r[0] for r in read("SELECT id FROM member WHERE id >= ? AND id < ? ORDER BY sort, id", (low, high))]
-        for member in ids:
-            yield decode(read("SELECT payload FROM member WHERE id = ?", (member,))[0][0])
-        return
-    while True:
-        page = read("SELECT id, payload FROM member WHERE id >= ? AND id < ? ORDER BY id LIMIT ?", (low, high, _PAGE))
-        for _, payload in page:
-            yield decode(payload)
-        if len(page) < _PAGE:
-            return
-        low = page[-1][0] + 1
+    rows = read(
+        "SELECT member.id, sort, CASE WHEN batch = 0 THEN 0 ELSE member.number END FROM member, gathering "
+        "WHERE gathering.id = ? AND member.id >= ? AND member.id < ?",
+        (group.number, low, high),
+    )
+    ids = [row[0] for row in sorted(rows, key=lambda row: (row[1], row[2], row[0]))]
+    for begin in range(0, len(ids), _PAGE):
+        page = ids[begin : begin + _PAGE]
+        marks = ", ".join("?" * len(page))
+        sql = f"SELECT id, payload FROM member WHERE id IN ({marks})"  # noqa: S608 - question marks only
+        payloads = dict(read(sql, tuple(page)))
+        for member in page:
+            yield decode(payloads[member])

@@ -6,7 +6,8 @@ import os
 import random
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from time import sleep
@@ -18,8 +19,9 @@ from bus.app import App, StepSurroundings, Surroundings
 from bus.config import Landscape
 from bus.errors import BusError, ConfigError
 from bus.expressions import compile_expression
-from bus.ledger.store import Store
+from bus.ledger.store import Store as File
 from bus.message import Headers, Message, edge_id
+from bus.ports import Store
 from bus.runtime.pipeline import branches
 from bus.spec import BrokerSpec, ChannelSource, Duration, ExpressionText, Spec, StepSpec
 from bus.testing.clock import ManualClock
@@ -102,17 +104,50 @@ class Report:
     branches: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """What the cases run on; by default channels and ledger are in memory.
+
+    Attributes:
+        broker: RabbitMQ for the channels; every case has queues of its own there.
+        ledger: URL of a PostgreSQL server for the ledger; every case has a schema of its own there.
+        workers: how many buses share the work; more than one needs ``ledger``.
+    """
+
+    broker: BrokerSpec | None = None
+    ledger: str = ""
+    workers: int = 1
+
+    @contextmanager
+    def stores(self) -> Iterator[list[Store]]:
+        """A store for each worker."""
+        if not self.ledger:
+            yield [File(None)]
+            return
+        from bus.ledger.postgres import PostgresStore  # noqa: PLC0415 - an extra
+        from bus.testing.postgres import schema  # noqa: PLC0415 - as above
+
+        with schema(self.ledger) as url:
+            yield [PostgresStore(url) for _ in range(self.workers)]
+
+    def of_a_case(self) -> BrokerSpec | None:
+        """The broker with a prefix that nobody else has."""
+        if self.broker is None:
+            return None
+        return self.broker.model_copy(update={"prefix": f"test-{os.urandom(6).hex()}."})
+
+
 class Runner:
     """Runs test files of a landscape.
 
     Args:
         landscape: checked and without errors.
-        broker: run the cases on this broker, each with queues of its own; None = channels in memory.
+        backbone: what the cases run on.
     """
 
-    def __init__(self, landscape: Landscape, broker: BrokerSpec | None = None) -> None:
+    def __init__(self, landscape: Landscape, backbone: Backbone | None = None) -> None:
         self._landscape = landscape
-        self._broker = broker
+        self._backbone = backbone or Backbone()
 
     def run(self, tests: dict[str, RouteTests]) -> Iterator[tuple[Verdict, Report]]:
         """Run all cases of all files (path -> tests); yields after each, with the report so far."""
@@ -128,7 +163,7 @@ class Runner:
             for case in suite.cases:
                 verdict = Verdict(path, suite.route, case.name)
                 try:
-                    with _Bench(self._landscape, case, visited, self._broker) as bench:
+                    with _Bench(self._landscape, case, visited, self._backbone) as bench:
                         verdict.problems = (
                             bench.step(suite.route) if case.step else bench.route(suite.route, Path(path).parent)
                         )
@@ -142,7 +177,7 @@ class _Bench:
     """A landscape in memory with fake endpoints, for one case."""
 
     def __init__(
-        self, landscape: Landscape, case: RouteCase, visited: set[tuple[str, str]], broker: BrokerSpec | None
+        self, landscape: Landscape, case: RouteCase, visited: set[tuple[str, str]], backbone: Backbone
     ) -> None:
         self._case = case
         self._folder = tempfile.TemporaryDirectory(prefix="girobus-test-")
@@ -150,22 +185,29 @@ class _Bench:
         self.clock = ManualClock(int(case.at.timestamp() * 1000))
         self.sources: dict[str, ScriptedSource] = {}
         self.sinks: dict[str, RecordingSink] = {}
+        self._opened = ExitStack()
+        broker = backbone.of_a_case()
         around = Surroundings(
             clock=self.clock,
             chance=random.Random(1),  # noqa: S311 - spreads retries, guards nothing
             source=lambda _spec, resources: self.sources.setdefault(resources.name, ScriptedSource()),
             sink=lambda _spec, resources: self.sinks.setdefault(resources.name, RecordingSink()),
             visit=lambda step, label: visited.add((step, label)),
-            store=Store(None),
-            broker=broker.model_copy(update={"prefix": f"test-{os.urandom(6).hex()}."}) if broker is not None else None,
+            broker=broker,
         )
-        self.app = App(landscape.folder, around, home=Path(self._folder.name), landscape=landscape)
+        self.apps = [
+            App(landscape.folder, replace(around, store=store), home=Path(self._folder.name), landscape=landscape)
+            for store in self._opened.enter_context(backbone.stores())
+        ]
+        self.app = self.apps[0]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.app.close()
+        for app in self.apps:
+            app.close()
+        self._opened.close()
         self._folder.cleanup()
 
     # ------------------------------------------------------------ whole routes
@@ -205,8 +247,8 @@ class _Bench:
 
     def _settle(self) -> None:
         for _ in range(_MOST_TURNS):
-            if not self.app.bus.turn():
-                if self.app.broker.at_rest():
+            if not sum(app.bus.turn() for app in self.apps):
+                if all(app.broker.at_rest() for app in self.apps):
                     return
                 sleep(_ON_ITS_WAY)
             self.clock.advance(1)
@@ -239,8 +281,11 @@ class _Bench:
         return [f"expected open cases [{', '.join(wanted)}], got [{', '.join(found)}]", *more]
 
     def _counts(self, name: str) -> list[str]:
-        sql = "SELECT outcome, sum(count) FROM tally WHERE place = ?1 OR place LIKE ?1 || '#%' GROUP BY outcome"
-        found: dict[str, int] = dict(self.app.store.read(sql, (name,)))
+        sql = (
+            "SELECT outcome, CAST(sum(count) AS BIGINT) FROM tally WHERE place = ? OR place LIKE ? || '#%' "
+            "GROUP BY outcome"
+        )
+        found: dict[str, int] = dict(self.app.store.read(sql, (name, name)))
         return [
             f"expected {n} x {outcome}, got {found.get(outcome, 0)}"
             for outcome, n in self._case.counts.items()
