@@ -133,6 +133,7 @@ class App:
         """
         landscape = load_landscape(self.folder, self.around.catalogue).require()
         self.bus.install(self._assemble(landscape))
+        self.templates.adopt(landscape.spec.templates)
         self.landscape = landscape
         return landscape
 

@@ -63,7 +63,7 @@ class _Checks:
         yield from self._cycles()
         yield from self._outlet_connections()
         yield from self._templates()
-        yield from mapping_problems(self._landscape, self._raw_names("table"))
+        yield from mapping_problems(self._landscape, self._raw_names("table"), self._raw_names("mapping"))
         yield from profile_problems(self._landscape)
         yield from self._secrets()
 

@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 
     from bus.config.model import Landscape, Loaded
     from bus.config.problems import Problem
+    from bus.config.yamltext import Node
 
 
-def mapping_problems(landscape: Landscape, table_names: set[str]) -> list[Problem]:
+def mapping_problems(landscape: Landscape, table_names: set[str], mapping_names: set[str]) -> list[Problem]:
     """All problems of all mappings.
 
     Args:
         landscape: routes, mappings and tables.
         table_names: names of all value tables, those with mistakes too.
+        mapping_names: the same of mappings.
     """
     found = list(_unused_tables(landscape))
     if not landscape.mappings:
@@ -41,7 +43,10 @@ def mapping_problems(landscape: Landscape, table_names: set[str]) -> list[Proble
     mappings = {name: loaded.spec for name, loaded in landscape.mappings.items()}
     found += _reversed(landscape, mappings)
     sources = Sources.of(landscape)
+    broken = mapping_names - set(mappings)
     for loaded in landscape.mappings.values():
+        if broken and _made_of(loaded.spec, mappings) & broken:
+            continue  # what it is made of has a mistake, which is told there
         wrong = support.problems(loaded.spec, tables=tables, mappings=mappings)
         for one in wrong:
             node, key = loaded.root.find(one.path)
@@ -66,6 +71,13 @@ def mapping_problems(landscape: Landscape, table_names: set[str]) -> list[Proble
         checks.fields(loaded.spec.fields, ("fields",), (shape or ANYTHING, model_shape(whole.to) or ANYTHING))
         found += checks.found
     return found
+
+
+def _made_of(spec: Any, mappings: dict[str, Any]) -> set[str]:
+    """The names of all mappings that one is made of, whether there are such or not."""
+    support = mapping_support()
+    direct = set(support.references(spec).values())
+    return direct.union(*(support.references(mappings[name]).values() for name in support.used(direct, mappings)))
 
 
 def _reversed(landscape: Landscape, mappings: dict[str, Any]) -> Iterator[Problem]:
@@ -113,7 +125,7 @@ class _Checks:
         for loc, text, _ in expressions(specs(self._loaded.spec)):
             if "(" not in text or loc[0] == "functions":
                 continue
-            node, _ = self._loaded.root.find(loc)
+            node = self._node(loc)
             if node.value == text:
                 problem = expression_problem(node, self._loaded.path, self._tables, self._functions)
                 if problem is not None:
@@ -187,7 +199,7 @@ class _Checks:
         part = _parsed(text)
         if part is None:
             return ANYTHING
-        node, _ = self._loaded.root.find(loc)
+        node = self._node(loc)
 
         def note(remark: Remark) -> None:
             shift = shift_inside(node, remark.start) if node.value == text else None
@@ -207,12 +219,19 @@ class _Checks:
 
         return inferred(part, source, self._functions, note)
 
+    def _node(self, loc: Loc) -> Node:
+        """Where an expression is written; the value of the last choice stands under ``otherwise``."""
+        node, _ = self._loaded.root.find(loc)
+        if isinstance(node.value, dict) and loc[-1] == "value" and "otherwise" in node.value:
+            return node.value["otherwise"]
+        return node
+
     def _fits(self, found: Shape, target: Shape, loc: Loc) -> None:
         wrong = _clash(found, target)
         if wrong is None:
             return
         code, message, hint = wrong
-        node, key = self._loaded.root.find(loc)
+        node, key = self._node(loc), self._loaded.root.find(loc)[1]
         severity = "warning" if code == "MAP142" else "error"
         place = node if node.value != "" or key is None else key
         self.found.append(place.problem(code, self._loaded.path, message, hint=hint, severity=severity))

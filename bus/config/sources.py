@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from bus.config.shapes import of_columns, of_sample, of_schema, read_json
 from bus.expressions.shapes import Shape, union
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from bus.config.model import Landscape, Loaded
     from bus.spec import StepSpec
@@ -34,12 +34,12 @@ class Sources:
     """What the routes give each mapping, by its name.
 
     Attributes:
-        shapes: the shapes of its source; None where a route's is not known.
+        shapes: makes the shapes of its source; None where a route's is not known.
         changed: names of mappings whose source steps have changed since it was read.
         readers: (format, each) that its source was read with.
     """
 
-    shapes: dict[str, list[Shape | None]] = field(default_factory=dict)
+    shapes: dict[str, list[Callable[[], Shape | None]]] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
     readers: dict[str, list[tuple[Any, str]]] = field(default_factory=dict)
 
@@ -48,19 +48,19 @@ class Sources:
         """Walk all routes."""
         found = cls()
         for loaded in landscape.routes.values():
-            found._walk(loaded.spec.steps, None, changed=False)
+            found._walk(loaded.spec.steps, _nothing, changed=False)
         return found
 
-    def _walk(self, steps: Iterable[StepSpec], shape: Shape | None, *, changed: bool) -> None:
+    def _walk(self, steps: Iterable[StepSpec], shape: Callable[[], Shape | None], *, changed: bool) -> None:
         reader: Any = None
         each = ""
         for step in steps:
             if is_reader(step):
-                reader, shape, changed = getattr(step, "format", None), None, False
+                reader, shape, changed = getattr(step, "format", None), _nothing, False
                 continue
             if step.key == "split" and reader is not None:
                 each = str(getattr(step, "each", "") or reader.each_default)
-                shape = _record(reader, each)
+                shape = partial(_record, reader, each)
             name = getattr(step, "mapping", "")
             if isinstance(name, str) and name:
                 if getattr(step, "reverse", False):
@@ -70,9 +70,9 @@ class Sources:
                     self.changed.add(name)
                 if each:
                     self.readers.setdefault(name, []).append((reader, each))
-                shape, changed = None, False
+                shape, changed = _nothing, False
             elif step.key not in _KEEPING:
-                shape, changed = None, True
+                shape, changed = _nothing, True
             for flow in step.flows().values():
                 self._walk(flow.steps, shape, changed=changed)
 
@@ -82,13 +82,17 @@ class Sources:
 
     def shape(self, mapping: str) -> Shape | None:
         """The shape of records that every route hands to a mapping; None when one of them is not known."""
-        given = self.shapes.get(mapping, [])
         whole: Shape | None = None
-        for one in given:
+        for make in self.shapes.get(mapping, []):
+            one = make()
             if one is None:
                 return None
             whole = one if whole is None else union(whole, one)
         return whole
+
+
+def _nothing() -> None:
+    """Where nothing is known of a record."""
 
 
 def _record(form: Any, each: str) -> Shape | None:

@@ -275,3 +275,34 @@ def test_an_outlet_is_not_called_like_a_route(tmp_path: Path) -> None:
     assert [(p.path, p.line, p.message) for p in problems if p.code == "CFG158"] == [
         ("bus.yaml", 2, "the outlet name `lines` is also the name of a route")
     ]
+
+
+def test_what_a_part_is_made_of_is_told_where_it_is_used(tmp_path: Path) -> None:
+    files = {
+        "m.mapping.yaml": "mapping: m\nfields:\n  a: {include: part}\n",
+        "part.mapping.yaml": "mapping: part\nextends: gone\nfields: {b: c}\n",
+    }
+    assert [(p.code, p.path, p.line) for p in told(tmp_path, files)] == [
+        ("MAP130", "m.mapping.yaml", 3),
+        ("MAP130", "part.mapping.yaml", 2),
+    ]
+    files["gone.mapping.yaml"] = "mapping: gone\nfields: {x: {include: part}}\n"
+    assert {(p.code, p.path) for p in told(tmp_path, files)} == {
+        ("MAP131", "m.mapping.yaml"),
+        ("MAP131", "part.mapping.yaml"),
+        ("MAP131", "gone.mapping.yaml"),
+    }
+
+
+def test_a_mapping_with_a_mistake_is_told_once(tmp_path: Path) -> None:
+    files = {
+        "m.mapping.yaml": "mapping: m\nextends: base\nfields: {a: b}\n",
+        "base.mapping.yaml": "mapping: base\nfields: {a: 'x ==='}\n",
+    }
+    assert [(p.code, p.path) for p in told(tmp_path, files)] == [("CFG121", "base.mapping.yaml")]
+
+
+def test_the_last_choice_is_checked_at_its_place(tmp_path: Path) -> None:
+    choices = "    choose:\n      - {when: a, value: a}\n      - {otherwise: nope(b)}\n"
+    mapping = f"mapping: m\nsource: {{columns: [a]}}\nfields:\n  x:\n{choices}"
+    assert places(tmp_path, mapping) == [("CFG122", 7, 21), ("MAP138", 7, 26)]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bus import ConfigError, Rejected
@@ -520,3 +523,57 @@ def test_a_mapping_of_constants_has_no_reverse() -> None:
 def test_a_reversed_table_goes_from_value_to_key() -> None:
     turned = ValueTable.of(table({"key": "a", "value": "x"}, {"key": "b", "value": "y", "region": "r"})).reversed
     assert (turned.get("x"), turned.get("y"), turned.get("y", region="r")) == ("a", None, "b")
+
+
+# ---------------------------------------------------------------- anything at all
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.floats() | st.decimals(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(list("abck")), inner, max_size=4),
+    max_leaves=8,
+)
+ALL = mapping(
+    "all",
+    functions={"twice(x)": "concat(x, x)"},
+    fields={
+        "f": {"value": "twice(a)", "when": "type(a) == 'string'"},
+        "c": {"choose": [{"when": "b", "value": "twice(b)"}, {"when": "a == b", "list": ["a"]}, {"otherwise": "c"}]},
+        "p": {"include": "side", "with": {"name": "a", "iban": "b"}},
+        "q": {"include": "side", "with": "c"},
+        "e": {"each": "a", "include": "side"},
+        "l": {"lookup": "cost-centres", "key": ["a", "b"], "on": "c", "default": "x"},
+        "r": {"lookup": "legal-entities", "key": "k", "reverse": True, "keep": True},
+        "o": {"value": "a", "when": "b", "otherwise": "c"},
+    },
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(PLAIN)
+def test_only_refusals_come_out_of_any_source(source: Any) -> None:
+    known = {"side": SIDE}
+    made = compile_mapping(ALL, expression=compile_expression, tables=TABLES, mappings=known)
+    with suppress(Rejected):
+        made(source)
+
+
+SCALARS = st.text(min_size=1, max_size=5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {"no": SCALARS, "currency": st.sampled_from(["EUR", "JPY"]), "kind": st.sampled_from("AB"), "text": SCALARS},
+        optional={
+            "payer": SCALARS,
+            "sum": st.integers(0, 10**12).map(Decimal),
+            "items": st.lists(st.fixed_dictionaries({"n": SCALARS}), min_size=1, max_size=3),
+        },
+    )
+)
+def test_there_and_back_gives_any_source_again(source: dict[str, Any]) -> None:
+    known = {"forth": FORTH, "side": SIDE}
+    forth = compile_named("forth", mappings=known, expression=compile_expression, tables={})
+    back = compile_named("forth", mappings=known, expression=compile_expression, tables={}, reverse=True)
+    source = {"sum": Decimal(1), "due": "2026-11-24", **source}
+    assert back(forth(source)) == source

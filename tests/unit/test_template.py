@@ -8,13 +8,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bus import ConfigError, Rejected, Retryable
 from bus.app import App, Surroundings
@@ -231,6 +233,35 @@ def test_what_the_check_cannot_see_finds_no_way_out_either(worker: TemplateWorke
     assert "class '" not in str(error)
 
 
+WORDS = [
+    "{{",
+    "}}",
+    "{%",
+    "%}",
+    "for",
+    "in",
+    "if",
+    "endfor",
+    "endif",
+    "body",
+    ".",
+    "|",
+    "(",
+    ")",
+    "'",
+    "x",
+    " ",
+    "[",
+    "1",
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(WORDS) | st.text(max_size=3), max_size=25).map("".join))
+def test_any_text_is_a_template_or_is_told_what_is_wrong(text: str) -> None:
+    assert all(one.code in codes() and one.line >= 1 and one.message for one in problems("t", {"t": text}))
+
+
 # ---------------------------------------------------------------- bombs
 
 LOOP = "{% for a in body.many %}"
@@ -298,6 +329,19 @@ def test_a_template_that_is_stopped_again_and_again_pauses() -> None:
 
 
 # ---------------------------------------------------------------- the process
+
+
+def test_other_limits_count_from_the_next_rendering_on() -> None:
+    worker = TemplateWorker(LIMITS)
+    try:
+        assert render(worker, "{{ 'x' * 5000 }}") == "x" * 5000
+        worker.adopt(TemplateLimits(output=1_000))
+        assert worker.pid is None
+        assert refused(worker, "{{ 'x' * 5000 }}", {}).code == "TPL125"
+        worker.adopt(TemplateLimits(output=1_000))
+        assert worker.pid is not None
+    finally:
+        worker.close()
 
 
 def test_the_process_stays_warm_and_is_replaced_after_a_crash(worker: TemplateWorker) -> None:
@@ -415,9 +459,9 @@ def test_the_step_makes_bytes_of_one_body_of_lists_and_of_groups(worker: Templat
     latin = bench.build({"translate": {"template": "notes.txt", "encoding": "iso8859-1"}})
     (found,) = bench.run(latin, [{"n": "ä"}])
     assert found.body == b"\xe4;"
-    for given, code in (([{"n": "€"}], "TPL129"), (b"raw", "VAL504"), ({"a": "b"}, "TPL121")):
+    for body, code in (([{"n": "€"}], "TPL129"), (b"raw", "VAL504"), ({"a": "b"}, "TPL121")):
         with pytest.raises(Rejected) as caught:
-            bench.run(latin, given)
+            bench.run(latin, body)
         assert caught.value.code == code
 
 
@@ -530,3 +574,40 @@ def test_a_bomb_rejects_its_own_message_and_the_bus_goes_on(tmp_path: Path) -> N
     finally:
         app.close()
     assert app.templates.pid is None
+
+
+def test_other_routes_go_on_while_a_bomb_is_being_stopped(tmp_path: Path) -> None:
+    """Waiting for a rendering holds one worker thread and nothing else."""
+    neighbour = ROUTE.replace("route: notes", "route: lines").replace("  - translate: {template: note.txt}\n", "")
+    polled = "{path: in, poll: {every: 50ms}}"
+    files = {
+        "bus.yaml": BUS.replace("cpu: 300ms, wall: 2s", "cpu: 4s, wall: 8s"),
+        "notes.route.yaml": ROUTE.replace("to: none", "to: notes-out").replace("{path: in}", polled),
+        "lines.route.yaml": neighbour.replace("{path: in}", polled).replace("to: none", "to: lines-out"),
+        "note.txt.template.j2": BOMB,
+    }
+    arrivals = {"notes": ScriptedSource([ScriptedArrival("bomb.csv", b"n\nbomb\n")]), "lines": ScriptedSource()}
+    sinks = {name: RecordingSink() for name in ("notes-out", "lines-out")}
+    around = Surroundings(
+        source=lambda _spec, resources: arrivals[resources.name],
+        sink=lambda _spec, resources: sinks[resources.name],
+        threads=2,
+    )
+    app = App(write(tmp_path, files), around)
+
+    def until(met: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + 30
+        while not met() and time.monotonic() < deadline:
+            threading.Event().wait(0.02)
+        assert met()
+
+    try:
+        app.bus.start()
+        until(lambda: app.templates.pid is not None and _cpu(app.templates.pid) > 20)
+        arrivals["lines"].arrivals.append(ScriptedArrival("lines.csv", b"n\n" + b"x\n" * 50))
+        until(lambda: len(sinks["lines-out"].delivered) == 50)
+        assert app.store.read("SELECT count(*) FROM cases") == [(0,)], "the bomb is still being rendered"
+        until(lambda: app.store.read("SELECT code FROM cases") == [("TPL123",)])
+    finally:
+        app.bus.stop()
+        app.close()

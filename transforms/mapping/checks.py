@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard, get_args
 from pydantic import BaseModel
 
 from bus import ConfigError, named_functions
-from transforms.mapping.reuse import circle, every_field, flattened, references, resolved, within
+from transforms.mapping.reuse import circle, every_field, flattened, references, resolved, used, within
 from transforms.mapping.reversal import reversed_mapping
 from transforms.mapping.tables import ValueTable, doubled, indexed
 
@@ -81,26 +81,29 @@ def problems(
 
 
 def _reuse_problems(spec: MappingSpec, mappings: Mapping[str, MappingSpec]) -> Iterator[MappingProblem]:
+    """What keeps a mapping from being put together: parts that are not there, and circles, its own or of its parts."""
+    known = {**mappings, spec.mapping: spec}
     for place, name in references(spec).items():
         if name not in mappings:
             hint = f"write {name}.mapping.yaml, or correct the name"
             yield MappingProblem("MAP130", place, f"there is no mapping `{name}`", hint)
             return
-        around = circle(spec.mapping, {**mappings, spec.mapping: spec})
-        if around and around[1] == name:
-            message = f"mappings are made of each other in a circle: {' → '.join(around)}"
-            yield MappingProblem("MAP131", place, message, "take one of them out of the circle")
-            return
-    if spec.extends:
-        try:
-            inherited = resolved(mappings[spec.extends], mappings).fields
-        except ConfigError as error:
-            yield MappingProblem(error.code, ("extends",), error.message, error.hint)
-            return
-        for number, target in enumerate(spec.remove):
-            if not any(within(name, target) for name in inherited):
-                message = f"the mapping `{spec.extends}` makes no `{target}`"
-                yield MappingProblem("MAP132", ("remove", number), message, "take it out of `remove`")
+        for part in sorted(used([name], known)):
+            around = circle(part, known)
+            if around:
+                message = f"mappings are made of each other in a circle: {' → '.join(around)}"
+                yield MappingProblem("MAP131", place, message, "take one of them out of the circle")
+                return
+            missing = next((other for other in references(known[part]).values() if other not in known), "")
+            if missing:
+                message = f"`{part}`, which it is made of, needs a mapping `{missing}` that is not there"
+                yield MappingProblem("MAP130", place, message, f"write {missing}.mapping.yaml, or correct the name")
+                return
+    inherited = resolved(mappings[spec.extends], mappings).fields if spec.extends else {}
+    for number, target in enumerate(spec.remove):
+        if not any(within(name, target) for name in inherited):
+            message = f"the mapping `{spec.extends}` makes no `{target}`"
+            yield MappingProblem("MAP132", ("remove", number), message, "take it out of `remove`")
 
 
 def _function_problems(spec: MappingSpec) -> list[MappingProblem]:

@@ -148,6 +148,14 @@ class TemplateWorker:
             self._strikes.pop(bundle.key, None)
         return text
 
+    def adopt(self, limits: Limits) -> None:
+        """Other limits from the next rendering on."""
+        with self._lock:
+            if limits != self._limits:
+                self._limits = limits
+                self._strikes.clear()
+                self._stop()
+
     def close(self) -> None:
         """End the process."""
         with self._lock:
