@@ -12,7 +12,7 @@ from transforms._plain_xml import plain
 from transforms.canonical.accounts import iban_problem
 from transforms.iso20022 import schemas
 from transforms.iso20022.inspection_by_records import by_records
-from transforms.iso20022.names import FAMILIES, message_of
+from transforms.iso20022.names import MESSAGES, message_of
 from transforms.iso20022.opening import Opening, opening
 from transforms.iso20022.parties import account_paths
 from transforms.iso20022.payments import Totals, group_totals
@@ -50,7 +50,7 @@ def detect(head: bytes) -> float:
         return 0.0
     for uri in _NAMESPACE.findall(text):
         name, is_iso = message_of(uri)
-        if name[:8] in FAMILIES:
+        if name[:8] in MESSAGES:
             return 0.99 if is_iso else 0.9
     return 0.3 if "Document" in text or "AppHdr" in text else 0.05
 

@@ -196,7 +196,6 @@ class Passage:
             self._collecting = False
             self._open, self._done, self._counts = [], [], [0] * len(self._tags)
             self.outermost = None
-            self._reader.findings.clear()
         yield from self._walk()
 
     def _may_have_tails(self) -> bool:
@@ -255,6 +254,9 @@ class Passage:
             return
         children = list(takewhile(lambda child: child.tag != self._tags[depth + 1], level.element))
         level.taken = len(children)
+        if self._collecting:  # heads are read in the second pass, tails in this one
+            level.head = {}
+            return
         head = self._reader.children(level.element, self._types[depth], iter(children))
         level.head = _merged(head, self._tails.get((depth, level.number), {}))
 
@@ -266,11 +268,12 @@ class Passage:
                 yield self._record(level)
             return
         if level.head is None:
+            if self._collecting:
+                return
             children: Iterator[etree._Element] = iter(level.element)
             level.head = self._reader.children(level.element, self._types[depth], children)
-            if not self._collecting:
-                heads = (*self._heads(), level.head)
-                yield Piece(heads, None, 0, self._reader.place(level.element))
+            heads = (*self._heads(), level.head)
+            yield Piece(heads, None, 0, self._reader.place(level.element))
             return
         behind = [c for c in islice(level.element, level.taken, None) if c.tag != self._tags[depth + 1]]
         if self._collecting and behind:

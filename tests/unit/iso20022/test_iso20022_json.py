@@ -15,7 +15,8 @@ from iso_documents import CONTEXT, IBAN, NAMESPACE, block, camt053, entry, pain0
 from lxml import etree
 from schema_documents import FAULTS, Maker, as_bytes, canonical
 
-from bus import BusError, Part, Rejected
+from bus import Blob, BusError, Message, Part, Rejected
+from bus.testing.steps import StepBench
 from transforms.iso20022 import Iso20022Spec, schemas
 from transforms.iso20022.envelope import ENVELOPES
 from transforms.iso20022.generate import messages
@@ -440,6 +441,10 @@ def test_validation_when_reading() -> None:
     document = form(validate="report").read(io.BytesIO(b"<E>\n" + bad + b"</E>"))
     assert document.whole()
     assert [(f.code, f.place) for f in document.findings[:1]] == [("VAL405", "line 3")]
+    behind = camt053(statement([entry()]).replace("</Stmt>", "<AddtlStmtInf/><Odd/></Stmt>"))
+    document = form(validate="report").read(io.BytesIO(behind))
+    assert len(list(document.parts("Ntry"))) == 1
+    assert sorted(f.code for f in document.findings) == ["VAL405", "VAL405", "VAL601"]
 
 
 # ---------------------------------------------------------------- configuration and memory
@@ -499,3 +504,37 @@ def test_refusals_are_never_anything_else() -> None:
     for content in (b"<a", b"\xff\xfe", b"{}", b"<Document/>", HEADER.encode(), b"<E/>" * 3):
         with pytest.raises(BusError):
             whole(content)
+
+
+# ---------------------------------------------------------------- in a route
+
+
+def test_a_route_takes_a_file_apart_and_puts_it_together() -> None:
+    bench = StepBench()
+    parser = bench.spec({"parse": {"iso20022": {"as": "json"}}}).format
+    split = bench.spec({"split": {"each": "CdtTrfTxInf", "keys": {"payment": "CdtTrfTxInf.PmtId.EndToEndId"}}})
+    bodies = [part.body for part in split.build_split(bench, parser).expand(bench.message(PAIN))]
+    assert [body["CdtTrfTxInf"]["PmtId"]["EndToEndId"] for body in bodies] == ["E2E-1", "E2E-2"]
+    (made,) = bench.run(bench.build({"translate": {"to": "pain.001.001.09", "from": "json"}}), bench.message(bodies))
+    assert isinstance(made, Message)
+    assert isinstance(made.body, Blob)
+    assert canonical(bench.blobs.open(made.body).read()) == canonical(PAIN)
+    (whole_body,) = bench.run(bench.build({"parse": {"iso20022": {"as": "json"}}}), bench.message(PAIN))
+    assert isinstance(whole_body, Message)
+    (again,) = bench.run(bench.build({"translate": {"to": "pain.001.001.09", "from": "json"}}), whole_body)
+    assert isinstance(again, Message)
+    assert canonical(again.body) == canonical(PAIN)
+
+
+def test_a_route_converts_a_file_as_it_arrived() -> None:
+    bench = StepBench()
+    step = bench.build({"translate": {"from": "pain.001.001.09", "to": "pain.001.001.03"}})
+    (made,) = bench.run(step, bench.message(PAIN))
+    assert isinstance(made, Message)
+    assert b"001.001.03" in bench.blobs.open(made.body).read()
+    with pytest.raises(Rejected, match="VAL627"):
+        bench.run(step, bench.message({"message": "pain.001.001.09", "document": {}}))
+
+
+def test_messages_are_recognised_though_they_have_no_canonical_shape() -> None:
+    assert Iso20022Spec.detect(as_bytes(Maker("camt.060.001.05").valid())[:4096], "x.xml") > 0.9
