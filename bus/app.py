@@ -15,7 +15,7 @@ from typing import Any
 from bus.channels.shared import SharedBroker
 from bus.channels.store import StoreBroker
 from bus.config import Landscape, LoadedRoute, landscape_from_sources, load_landscape, route_hash, sources
-from bus.errors import ConfigError
+from bus.errors import ConfigError, Unavailable
 from bus.expressions import NamedFunction, compile_expression
 from bus.ledger.blobs import FileBlobs
 from bus.ledger.decisions import Decisions
@@ -114,6 +114,10 @@ class App:
         self.store = self.around.store or open_store(self.place, effect=effect)
         self.blobs: BlobStore = FileBlobs(self.home / "blobs", effect=effect, shared=self.store.shared)
         self.ledger = Ledger(self.store, self.around.clock)
+        if self.ledger.outputs_held() and not hold_outputs:
+            self.store.close()
+            hint = "bus run --hold-outputs; compare with your partners; then bus db release-outputs --reason"
+            raise Unavailable("SYS142", "the ledger was restored from a backup and its outputs are held", hint=hint)
         self.broker: Broker = self._broker(self.landscape)
         self.epoch = self.ledger.epoch
         book = RouteBook(self._recompile)

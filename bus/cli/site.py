@@ -12,6 +12,7 @@ from bus.config import Landscape, load_landscape
 from bus.errors import NotAllowed, Unavailable
 from bus.ledger.place import open_reading
 from bus.ledger.reading import Reading
+from bus.ports import BlobStore
 from bus.runtime.socket import Desk, Request, ask, user_name
 
 
@@ -64,6 +65,12 @@ class Site:
         """
         return open_reading(self.place)
 
+    def blobs(self) -> BlobStore:
+        """Where documents are."""
+        from bus.ledger.blobs import FileBlobs  # noqa: PLC0415 - few verbs need it
+
+        return FileBlobs(self.home / "blobs", shared=True)
+
     def running(self) -> dict[str, Any] | None:
         """What the running bus says of itself (pid, since, versions, hold_outputs); None when none runs."""
         try:
@@ -84,7 +91,7 @@ class Site:
         from bus.app import App  # noqa: PLC0415 - the whole engine, needed only where none runs
 
         try:
-            app = App(self.folder, home=self.home)
+            app = App(self.folder, home=self.home, hold_outputs=True)  # it carries out one thing and sends nothing
         except Unavailable as taken:
             answer = ask(self.home, request) if taken.code == "SYS101" else None
             if answer is None:

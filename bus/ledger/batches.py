@@ -82,10 +82,15 @@ def complete(tx: Any, batch: int) -> str | None:
     """Close a batch; a sentence when money or counts are not conserved (in = sum of outcomes), per currency."""
     row = tx.execute("SELECT money, outcomes FROM batch WHERE id = ?", (batch,)).fetchone()
     tx.execute("UPDATE batch SET state = 'complete' WHERE id = ?", (batch,))
-    came, went = _by_currency(row[0]), _by_currency(row[1])
-    if sum(n for n, _ in came.values()) != sum(n for n, _ in went.values()):
+    return difference(row[0], row[1], 0, amounts=True)
+
+
+def difference(money: str, outcomes: str, unreported: int, *, amounts: bool) -> str | None:
+    """A sentence when a batch's books do not add up, in counts and (``amounts``) in money."""
+    came, went = _by_currency(money), _by_currency(outcomes)
+    if sum(n for n, _ in came.values()) != sum(n for n, _ in went.values()) + unreported:
         return "the batch's count of children differs from the count of their outcomes"
-    if "" in came:  # some children had no readable amount when they were split: counts only
+    if "" in came or not amounts:  # some children had no readable amount when they were split: counts only
         return None
     for currency in sorted(came.keys() | went.keys()):
         before, after = came.get(currency, (0, Decimal(0))), went.get(currency, (0, Decimal(0)))

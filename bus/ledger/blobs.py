@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import time
@@ -90,9 +91,9 @@ class FileBlobs:
         final = self._path(blob)
         if not final.parent.exists():
             final.parent.mkdir(exist_ok=True)
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         path.replace(final)
-        _sync_folder(final.parent)
+        sync_folder(final.parent)
 
     def open(self, blob: Blob) -> BinaryIO:
         """Read a blob.
@@ -118,7 +119,23 @@ class FileBlobs:
         return self._folder / blob.sha256[:2] / blob.sha256
 
 
-def _sync_folder(folder: Path) -> None:
+@contextmanager
+def hold_collection(folder: Path) -> Iterator[None]:
+    """While the block lasts, no document is collected; several may hold it."""
+    with _locked(folder, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as handle:
+        fcntl.flock(handle, how)
+        yield
+
+
+def sync_folder(folder: Path) -> None:
+    """What was created in the folder or renamed into it is on disk."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -369,6 +369,15 @@ class Ledger:
         """State of every route that was ever paused or drained."""
         return versions.route_states(self.read)
 
+    def outputs_held(self) -> bool:
+        """Whether the ledger was restored from a backup and nobody has let its outputs go yet."""
+        return bool(self.read("SELECT 1 FROM meta WHERE key = 'hold_outputs' AND value = 1"))
+
+    def release_outputs(self, tx: Any) -> bool:
+        """Let outputs go; false when they are not held."""
+        sql = "UPDATE meta SET value = 0 WHERE key = 'hold_outputs' AND value = 1 RETURNING 1"
+        return bool(tx.execute(sql).fetchall())
+
     def next_epoch(self) -> int:
         """A new number for an owner of the store; ``epoch`` is the one of this process."""
         return self.commit("epoch", versions.next_epoch)

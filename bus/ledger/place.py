@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bus.errors import Unavailable
-from bus.ledger.reading import Reading
+from bus.ledger.reading import Reading, file_schema
 
 if TYPE_CHECKING:
     from bus.ports import EffectHook, Store
@@ -45,6 +45,20 @@ def open_reading(place: Place, *, patience: float = 10.0) -> Reading:
     from bus.ledger.postgres_reading import PostgresReading  # noqa: PLC0415 - an extra
 
     return PostgresReading(place, patience=patience)
+
+
+def schema_of(place: Place) -> int:
+    """Number of the schema at a place; 0 = there is no ledger.
+
+    Raises:
+        Unavailable: it cannot be read.
+    """
+    if isinstance(place, Path):
+        return file_schema(place)
+    _need_client()
+    from bus.ledger.postgres_reading import schema  # noqa: PLC0415 - an extra
+
+    return schema(place)
 
 
 def _need_client() -> None:

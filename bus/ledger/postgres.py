@@ -340,8 +340,12 @@ def unreachable(error: psycopg.Error) -> Unavailable:
     return Unavailable("SYS135", f"the PostgreSQL ledger cannot be used: {reason}", hint=hint)
 
 
-def migrate(connection: psycopg.Connection[Row]) -> int:
-    """Bring the schema forward by the numbered SQL files, each in one transaction; one process does it at a time.
+def migrate(connection: psycopg.Connection[Row], until: int | None = None) -> int:
+    """Bring the schema forward by the numbered SQL files, in one transaction; one process does it at a time.
+
+    Args:
+        connection: to the database.
+        until: number of the schema to stop at; None = this program's.
 
     Raises:
         Unavailable: ``SYS105`` the store was written by a newer girobus, ``SYS136`` the server is too old.
@@ -350,7 +354,7 @@ def migrate(connection: psycopg.Connection[Row]) -> int:
         raise Unavailable(
             "SYS136", f"PostgreSQL {connection.info.server_version // 10_000} is too old", hint="use 14 on"
         )
-    scripts = migrations()
+    scripts = migrations()[:until]
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('girobus schema ' || current_schema(), 0))")
         connection.execute("CREATE TABLE IF NOT EXISTS schema_version (number BIGINT PRIMARY KEY)")

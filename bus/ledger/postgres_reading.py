@@ -29,8 +29,7 @@ class PostgresReading(Reading):
             self._server = connect(url)
             self._server.execute(b"SET default_transaction_read_only = on")
             self._server.execute(f"SET statement_timeout = {round(patience * 1000)}".encode())
-            there = self._server.execute("SELECT to_regclass('schema_version')").fetchone()
-            present = version(self._server) if there and there[0] else 0
+            present = _schema(self._server)
         except psycopg.Error as error:
             raise unreachable(error) from None
         if present != len(migrations()):
@@ -52,6 +51,45 @@ class PostgresReading(Reading):
         except psycopg.Error as error:
             raise Unavailable("SYS132", f"the ledger cannot be read: {type(error).__name__}", hint=_HINT) from None
 
+    def integrity(self) -> list[str]:
+        """Indexes that are not valid, and tables that cannot be read to their end (a server with checksums tells)."""
+        found = [
+            f"index {name} is not valid"
+            for (name,) in self.rows(
+                "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+                "WHERE NOT i.indisvalid AND c.relnamespace = CAST(current_schema() AS regnamespace)"
+            )
+        ]
+        tables = (
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = CAST(current_schema() AS regnamespace)"
+        )
+        for (name,) in self.rows(tables):
+            try:
+                self.rows(f'SELECT count(CAST(t AS TEXT)) FROM "{name}" AS t')  # noqa: S608 - names of our own tables
+            except Unavailable as error:
+                if error.code != "SYS132":
+                    raise
+                found.append(f"table {name} cannot be read")
+        return found
+
     def close(self) -> None:
         """Close the connection."""
         self._server.close()
+
+
+def schema(url: str) -> int:
+    """Number of the schema in a database; 0 = there is none.
+
+    Raises:
+        Unavailable: ``SYS135`` no connection.
+    """
+    try:
+        with connect(url) as connection:
+            return _schema(connection)
+    except psycopg.Error as error:
+        raise unreachable(error) from None
+
+
+def _schema(connection: psycopg.Connection[Row]) -> int:
+    there = connection.execute("SELECT to_regclass('schema_version')").fetchone()
+    return version(connection) if there and there[0] else 0

@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
 import apsw
 
 from bus.errors import Unavailable
-from bus.ledger.store import open_reader
+from bus.ledger.store import migration_count, open_reader
 
 Row = tuple[Any, ...]
 
@@ -40,8 +39,8 @@ class Reading:
             self._connection = open_reader(path)
             self._connection.set_progress_handler(lambda: time.monotonic() > self._deadline, _STEPS)
             self._deadline = time.monotonic() + patience
-            present = int(str(self._connection.pragma("user_version")))
-        known = _schema_version()
+            present = _schema(self._connection)
+        known = migration_count()
         if present != known:
             self.close()
             raise other_schema(present, known)
@@ -64,6 +63,11 @@ class Reading:
         rows = self.rows(sql, bindings)
         return rows[0] if rows else None
 
+    def integrity(self) -> list[str]:
+        """What the database itself finds wrong with its file; looks at all of it."""
+        rows = self.rows("PRAGMA integrity_check(20)") + self.rows("PRAGMA foreign_key_check")
+        return [": ".join(str(value) for value in row) for row in rows if row != ("ok",)]
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
@@ -73,6 +77,26 @@ class Reading:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+
+def file_schema(path: Path) -> int:
+    """Number of the schema of a file; 0 = there is none.
+
+    Raises:
+        Unavailable: ``SYS132`` it cannot be read.
+    """
+    with _readable(path):
+        if not path.exists():
+            return 0
+        connection = open_reader(path)
+        try:
+            return _schema(connection)
+        finally:
+            connection.close()
+
+
+def _schema(connection: apsw.Connection) -> int:
+    return int(str(connection.pragma("user_version")))
 
 
 def other_schema(present: int, known: int) -> Unavailable:
@@ -85,10 +109,6 @@ def too_slow(patience: float) -> Unavailable:
     """``SYS131``: a query was given up."""
     hint = "narrow the search, or try again when the machine is less busy"
     return Unavailable("SYS131", f"the ledger gave no answer within {patience:g} s", hint=hint)
-
-
-def _schema_version() -> int:
-    return sum(file.name.endswith(".sql") for file in files("bus.ledger").joinpath("migrations", "sqlite").iterdir())
 
 
 @contextmanager

@@ -246,6 +246,11 @@ def _take_lock(path: Path) -> IO[str]:
     return handle
 
 
+def migration_count() -> int:
+    """Number of the schema of this program."""
+    return sum(file.name.endswith(".sql") for file in files("bus.ledger").joinpath("migrations", "sqlite").iterdir())
+
+
 def migrate(connection: apsw.Connection) -> None:
     """Bring the schema forward by the numbered SQL files, each in one transaction.
 

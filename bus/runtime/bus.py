@@ -292,6 +292,20 @@ class Bus:
         """``running``, ``paused`` (nothing runs) or ``draining`` (no new input, what is inside goes on)."""
         return self._states.get(route, "running")
 
+    def release_outputs(self, who: str, reason: str) -> bool:
+        """Let outputs go again after a restore; audited. False when the ledger did not hold them."""
+
+        def work(tx: Any) -> bool:
+            self._decisions.audit(tx, who, "release-outputs", "ledger", reason)
+            return bool(self.ledger.release_outputs(tx))
+
+        if not self.ledger.outputs_held():
+            return False
+        released: bool = self.ledger.commit("control", work)
+        self.hold_outputs = False
+        self._wake(set(self._broker.channels()))
+        return released
+
     def set_state(self, route: str, state: str, who: str, reason: str) -> None:
         """Pause, drain or resume a route; survives a restart; audited.
 
