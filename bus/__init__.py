@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from bus.ports import Clock as Clock
     from bus.ports import Document as Document
     from bus.ports import EffectHook as EffectHook
+    from bus.ports import EncodedRecords as EncodedRecords
+    from bus.ports import Encoder as Encoder
     from bus.ports import EndpointResources as EndpointResources
     from bus.ports import FileConverter as FileConverter
     from bus.ports import Format as Format
@@ -112,9 +114,9 @@ _HOME = {
     "Group Headers Hold Join Message OpenCase Progress Register Remember Resequence "
     "Send Sequence child_id get_field key_text with_field",
     "bus.money": "Money MoneyTotals minor_units",
-    "bus.ports": "BlobStore BlobWriter Clock Document EffectHook EndpointResources FileConverter Format Inbound "
-    "InspectedDocument InspectedTotal Inspection Part Reader Receipt RuleBook Sink Source Step StepResources Verdict "
-    "WriteContext",
+    "bus.ports": "BlobStore BlobWriter Clock Document EffectHook EncodedRecords Encoder EndpointResources "
+    "FileConverter Format Inbound InspectedDocument InspectedTotal Inspection Part Reader Receipt RuleBook Sink Source "
+    "Step StepResources Verdict WriteContext",
     "bus.spec": "AnyConnection AnyEndpoint AnyFormat AnyStep ConnectionSpec Duration EndpointSpec ExpressionText "
     "FieldPath Flow FormatSpec FormulaText Glob PollSpec SecretRef Size Spec StepSpec",
     "bus.expressions": "Expression NamedFunction Simple named_functions path_text simple",

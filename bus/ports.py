@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -45,6 +45,17 @@ class Part(msgspec.Struct, frozen=True):
     place: str = ""
     raw: bytes = b""
     error: Rejected | None = None
+
+
+Encoder = Callable[[Any], bytes]
+"""Makes one line of output of a record; a function of a module, so that it can be named to another process."""
+
+
+class EncodedRecords(NamedTuple):
+    """Records of a file as the lines they became; ``refused``: place, code and message of those that were none."""
+
+    lines: bytes
+    refused: tuple[tuple[str, str, str], ...]
 
 
 class Document(Protocol):

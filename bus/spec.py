@@ -8,7 +8,8 @@ mean. Unknown keys are errors. A plug-in key (``{csv: {…}}``, ``{sftp: {…}}`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal, Protocol
 
 from pydantic import (
@@ -25,7 +26,17 @@ from pydantic import (
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 if TYPE_CHECKING:
-    from bus.ports import EndpointResources, Format, Inspection, Sink, Source, Step, StepResources
+    from bus.ports import (
+        EncodedRecords,
+        Encoder,
+        EndpointResources,
+        Format,
+        Inspection,
+        Sink,
+        Source,
+        Step,
+        StepResources,
+    )
 
 Kind = Literal["step", "format", "endpoint", "connection"]
 
@@ -91,6 +102,14 @@ class FormatSpec(PlugInSpec):
         """Options with which a file of unknown layout is most likely read rightly, for ``bus inspect --to``."""
         del source
         return {}
+
+    def spread(self, file: Path, encode: Encoder, processes: int) -> Iterator[EncodedRecords] | None:
+        """The usual records of a big file as ``encode`` writes them, made by several processes, in the file's order.
+
+        None where the format, or this file, has to be read by one.
+        """
+        del file, encode, processes
+        return None
 
     def record_fields(self) -> dict[str, str]:
         """Fields of a record read, each ``text``, ``number`` or ``date``; empty where the options do not say."""

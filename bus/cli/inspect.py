@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 from decimal import Decimal
@@ -23,20 +24,23 @@ from bus.cli.output import (
     print_json_line,
     print_table,
 )
+from bus.cli.records import record_line
 from bus.cli.rulebooks import find_profile, profile_findings
 from bus.errors import BusError, Finding, Rejected
-from bus.ports import InspectedDocument, Inspection
+from bus.ports import EncodedRecords, InspectedDocument, Inspection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from bus.ports import InspectedTotal, Part, RuleBook
+    from bus.ports import InspectedTotal, RuleBook
     from bus.spec import FormatSpec
 
 _HEAD = 4096
 _IN_MEMORY = 16_000_000
 _WORTH_A_BAR = 20_000_000
 """Bytes from which reading takes long enough for a progress bar."""
+_WORTH_SHARING = 8_000_000
+"""Bytes from which several processes are faster than one."""
 _Money = dict[str, Any]
 
 
@@ -46,12 +50,25 @@ _Money = dict[str, Any]
 @click.option("--profile", metavar="NAME", help="Check its payments by a profile too; `bus profile list` names them.")
 @config_option
 @click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    help="With --to: read a big file with so many processes; without it, with one for each core.",
+)
+@click.option(
     "--to",
     "target",
     type=click.Choice(["canonical"]),
     help="Print the records of the file instead, one canonical JSON object a line.",
 )
-def command(files: tuple[str, ...], target: str | None, profile: str | None, config: Path, *, as_json: bool) -> None:
+def command(
+    files: tuple[str, ...],
+    target: str | None,
+    profile: str | None,
+    config: Path,
+    processes: int | None,
+    *,
+    as_json: bool,
+) -> None:
     """Tell what is in bank or ERP files: format, documents, counts, sums, balances, findings.
 
     Needs no project. The format is found by looking into the file. `-` reads standard input.
@@ -66,10 +83,10 @@ def command(files: tuple[str, ...], target: str | None, profile: str | None, con
         try:
             with ExitStack() as stack:
                 source, size = opened(name, stack)
-                shown = _with_bar(source, name, size, stack)
                 if target:
-                    code = _print_canonical(name, shown)
+                    code = _print_canonical(name, source, processes or _processes(name, size))
                 else:
+                    shown = _with_bar(source, name, size, stack)
                     found = _inspected(name, shown, book)
                     code = _print_inspection(name, found, as_json=as_json, several=len(files) > 1)
         except BrokenPipeError:
@@ -239,20 +256,47 @@ def _print_findings(findings: Iterable[Finding]) -> None:
 # ---------------------------------------------------------------- records
 
 
-def _print_canonical(name: str, source: BinaryIO) -> Exit:
+def _processes(name: str, size: int) -> int:
+    if name == "-" or size < _WORTH_SHARING:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _print_canonical(name: str, source: BinaryIO, processes: int) -> Exit:
     """Stream the records as JSON lines; what is wrong goes to stderr."""
+    out = sys.stdout.buffer
+    code = Exit.DONE
     try:
-        spec = detected(source, name)
-        if spec is None:
-            (finding,) = _unknown(source).findings
-            raise Rejected(finding.code, finding.message, place=clean(name))
-        options = spec.guessed(source)
-        source.seek(0)
-        document = with_options(spec, options).build().read(source)
-        return _print_parts(name, document.parts(spec.each_default))
+        for lines, refused in _records(name, source, processes):
+            out.write(lines)
+            for place, error, message in refused:
+                code = Exit.FINDINGS
+                note(f"error[{error}] {clean(name)}: {clean(place)}: {clean(message)}")
     except BusError as error:
+        code = Exit.FINDINGS
+        out.flush()
         print_error(error)
-        return Exit.FINDINGS
+    out.flush()
+    return code
+
+
+def _records(name: str, source: BinaryIO, processes: int) -> Iterator[EncodedRecords]:
+    spec = detected(source, name)
+    if spec is None:
+        (finding,) = _unknown(source).findings
+        raise Rejected(finding.code, finding.message, place=clean(name))
+    options = spec.guessed(source)
+    source.seek(0)
+    format_spec = with_options(spec, options)
+    shared = format_spec.spread(Path(name), record_line, processes) if processes > 1 and name != "-" else None
+    if shared is not None:
+        yield from shared
+        return
+    for part in format_spec.build().read(source).parts(spec.each_default):
+        if part.error is None:
+            yield EncodedRecords(record_line(part.body), ())
+        else:
+            yield EncodedRecords(b"", ((part.place, part.error.code, part.error.message),))
 
 
 def with_options(spec: type[FormatSpec], options: dict[str, Any]) -> FormatSpec:
@@ -264,14 +308,3 @@ def with_options(spec: type[FormatSpec], options: dict[str, Any]) -> FormatSpec:
     except ValidationError:
         why = f"the format `{spec.key}` cannot be read without options"
         raise Rejected("VAL592", why, hint="read it in a route: `parse: {FORMAT: {…}}`") from None
-
-
-def _print_parts(name: str, parts: Iterable[Part]) -> Exit:
-    code = Exit.DONE
-    for part in parts:
-        if part.error is None:
-            print_json_line(part.body)
-            continue
-        code = Exit.FINDINGS
-        note(f"error[{part.error.code}] {clean(name)}: {clean(part.place)}: {clean(part.error.message)}")
-    return code

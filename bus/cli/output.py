@@ -168,7 +168,15 @@ def print_json(value: Any) -> None:
 
 def print_json_line(value: Any) -> None:
     """One line of an NDJSON stream."""
-    click.echo(_HALVES.sub("\ufffd", json.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":"))))
+    click.echo(json_line(value), nl=False)
+
+
+def json_line(value: Any) -> bytes:
+    """The line that :func:`print_json_line` prints, in UTF-8."""
+    text = _encode_line(value)
+    if not text.isascii():
+        text = _HALVES.sub("\ufffd", text)
+    return f"{text}\n".encode()
 
 
 def _plain(value: Any) -> Any:
@@ -194,6 +202,9 @@ def _members(value: Any) -> dict[str, Any]:
     if not names:
         raise TypeError(f"{type(value).__name__} cannot be printed as JSON")
     return {name: getattr(value, name) for name in names}
+
+
+_encode_line = json.JSONEncoder(default=_plain, ensure_ascii=False, separators=(",", ":")).encode
 
 
 # ---------------------------------------------------------------- everything else on stderr

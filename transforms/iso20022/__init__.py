@@ -11,6 +11,8 @@ from pydantic_core import PydanticCustomError
 from bus import (
     ConfigError,
     Document,
+    EncodedRecords,
+    Encoder,
     Finding,
     Format,
     FormatSpec,
@@ -23,7 +25,8 @@ from bus import (
 from transforms.iso20022.names import FAMILIES, MESSAGES, USUAL, WRITABLE, known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from transforms.iso20022.document import ReadOptions
     from transforms.iso20022.generic_writing import GenericOptions
@@ -138,19 +141,29 @@ class Iso20022Spec(FormatSpec):
 
         return inspect(source)
 
-    def build(self, resources: StepResources | None = None) -> Format:
-        """The reader and, for a message that is written, the writer."""
-        from transforms.iso20022.document import ReadOptions  # noqa: PLC0415 - lxml is heavy
-        from transforms.iso20022.write import WriteOptions  # noqa: PLC0415 - as above
+    def spread(self, file: Path, encode: Encoder, processes: int) -> Iterator[EncodedRecords] | None:
+        """Statements are read by several processes, cut at their entries."""
+        from transforms.iso20022.spread import spread  # noqa: PLC0415 - lxml is heavy
 
-        if self.profile and resources is None:
-            raise ConfigError("VAL680", "profiles are known in a landscape only", hint="write it in a route")
-        reading = ReadOptions(
+        return spread(file, self._reading(), encode, processes) if self.as_ == "canonical" else None
+
+    def _reading(self) -> ReadOptions:
+        from transforms.iso20022.document import ReadOptions  # noqa: PLC0415 - lxml is heavy
+
+        return ReadOptions(
             message=self.message,
             schema="off" if self.schema_ == "auto" else self.schema_,
             max_size=self.max_size,
             prove_balances=self.balances == "check",
         )
+
+    def build(self, resources: StepResources | None = None) -> Format:
+        """The reader and, for a message that is written, the writer."""
+        from transforms.iso20022.write import WriteOptions  # noqa: PLC0415 - lxml is heavy
+
+        if self.profile and resources is None:
+            raise ConfigError("VAL680", "profiles are known in a landscape only", hint="write it in a route")
+        reading = self._reading()
         writing = WriteOptions(
             message=self.message,
             validate=self.schema_ != "off",

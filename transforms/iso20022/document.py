@@ -48,6 +48,8 @@ class Iso20022Document:
     Attributes:
         head: ``message`` (such as ``camt.053.001.08``), ``message_id``, ``created`` and, where the file has one, the
             ``application_header``; pain.002 and pacs.002 add ``original_message_id`` and ``original_message_name``.
+        plain: the file.
+        begun: what stands before its first record.
         findings: what validation with ``schema: report`` found so far, at most 1000.
     """
 
@@ -58,13 +60,13 @@ class Iso20022Document:
             Rejected: the file is not XML, hostile, or another message than ``options`` want (``VAL403``, ``VAL404``).
         """
         self._options = options
-        self._file: Plain = plain(source, options.max_size)
-        self._begun: Opening = opening(self._file)
-        _check_message(self._begun, options)
+        self.plain: Plain = plain(source, options.max_size)
+        self.begun: Opening = opening(self.plain)
+        _check_message(self.begun, options)
         self.findings: list[Finding] = []
-        self.head: dict[str, Any] = self._begun.facts()
-        if self._begun.family.name in ("pain.002", "pacs.002"):
-            report = statuses.Report(self._begun.head)
+        self.head: dict[str, Any] = self.begun.facts()
+        if self.begun.family.name in ("pain.002", "pacs.002"):
+            report = statuses.Report(self.begun.head)
             self.head["original_message_id"] = report.original_message_id
             self.head["original_message_name"] = report.original_message_name
 
@@ -75,12 +77,12 @@ class Iso20022Document:
             Rejected: ``VAL409`` (other names), ``VAL405`` (schema), ``VAL420`` … ``VAL423`` (balances, totals) and what
                  :func:`transforms.iso20022.stream.events` raises, perhaps only at the end.
         """
-        family = self._begun.family
+        family = self.begun.family
         wanted = family.each[0] if each in ("", USUAL) else each
         if wanted not in family.each:
             known = " or ".join(f"`{name}`" for name in family.each)
             raise Rejected("VAL409", f"{family.name} has no `{each[:40]}`", hint=f"write {known}")
-        stream = events(self._file, self._begun, self._check())
+        stream = events(self.plain, self.begun, self._check())
         if family.name in READERS:
             return READERS[family.name](stream)
         prove = self._options.prove_balances and family.name == "camt.053"
@@ -89,7 +91,7 @@ class Iso20022Document:
 
     def whole(self) -> Any:
         """``{"head": …, NAME: [all usual records]}``; a bad record refuses all of it."""
-        name = self._begun.family.each[0]
+        name = self.begun.family.each[0]
         records = []
         for part in self.parts(name):
             if part.error is not None:
@@ -98,10 +100,10 @@ class Iso20022Document:
         return {"head": self.head, name: records}
 
     def _check(self) -> Check | None:
-        wanted, message = self._options.schema, self._begun.message
+        wanted, message = self._options.schema, self.begun.message
         if wanted == "off" or (wanted == "report" and not schemas.available(message)):
             return None
-        if not self._begun.is_iso:
+        if not self.begun.is_iso:
             text = "the namespace is not ISO's own, so there is no XML Schema to validate with"
             raise Rejected("VAL404", text, hint="set `validate: off` for this sender")
         schemas.schema(message)

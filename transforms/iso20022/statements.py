@@ -156,6 +156,12 @@ class Statement:
                 text = f"TxsSummry: the sum of {_NAMES[name]} differs by {told['total'] - total:f}"
                 yield Finding("VAL643", "warning", self.place, text)
 
+    def absorb(self, rest: Statement) -> None:
+        """Count what somebody else has read of the same statement."""
+        for currency, signed in rest._booked.items():
+            self.book(currency, signed)
+        self._provable = self._provable and rest._provable
+
     def leave_unproved(self) -> None:
         """An entry has no readable amount, so the balances cannot be proved any more."""
         self._provable = False
@@ -320,7 +326,7 @@ def _bank_code(node: Node) -> Callable[[Values], str]:
     return read
 
 
-class _Run:
+class Run:
     """The statements of a message one after the other, and their findings."""
 
     def __init__(self, findings: list[Finding], *, prove: bool) -> None:
@@ -353,7 +359,7 @@ class _Run:
 
 def entries(events: Iterable[Event], findings: list[Finding], *, prove: bool) -> Iterator[Part]:
     """All entries of all statements of a message."""
-    run = _Run(findings, prove=prove)
+    run = Run(findings, prove=prove)
     for event in events:
         run.see(event)
         if run.statement is not None and event.kind == "records":
@@ -366,7 +372,7 @@ def entries(events: Iterable[Event], findings: list[Finding], *, prove: bool) ->
 
 def statements(events: Iterable[Event], findings: list[Finding], *, prove: bool) -> Iterator[Part]:
     """All statements of a message, each when its last entry went by."""
-    run = _Run(findings, prove=prove)
+    run = Run(findings, prove=prove)
     for event in events:
         ended = run.see(event)
         if run.statement is not None and event.kind == "records":

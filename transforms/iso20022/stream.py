@@ -132,18 +132,25 @@ Check = Callable[[Segment], None]
 """Looks at each segment before its records are handed out; may raise Rejected."""
 
 
-class _Cutter:
-    """Cuts the file at end tags of records and knows the elements that are open there."""
+class Cutter:
+    """Cuts the file at end tags of records and knows the elements that are open there.
+
+    Attributes:
+        end: the end tag of a record.
+        closing: the end tags of all elements that are open between two records.
+        envelope: the elements that are open after the last stretch: head of the message, head of the container.
+        last_container: where in the last stretch a container began last; -1 for none.
+    """
 
     def __init__(self, file: Plain, begun: Opening, record: str, *, trees: bool) -> None:
         self._trees = trees
         self._file, self._line = file, file.line
-        self._end = f"</{record}>".encode()
-        self._closing = "".join(f"</{tag}>" for tag in reversed(begun.open_tags)).encode()
+        self.end = f"</{record}>".encode()
+        self.closing = "".join(f"</{tag}>" for tag in reversed(begun.open_tags)).encode()
         self._container_start = re.compile(rb"<" + re.escape(begun.open_tags[-1].encode()) + rb"(?=[\s/>])")
         self._record_start = re.compile(rb"<" + re.escape(record.encode()) + rb"(?=[\s/>])")
         self._message_head: bytes | None = None
-        self._envelope = b""
+        self.envelope, self.last_container = b"", -1
         self._parser, self._listener = parser(), listener()
 
     def segments(self) -> Iterator[Segment]:
@@ -156,13 +163,13 @@ class _Cutter:
         while block := source.read(_BLOCK):
             kept += block
             # The last record is kept back, so that what follows it is never without one: schemas want one.
-            unseen = max(len(kept) - len(block) - len(self._end), 0) if not enough else 0
-            last = kept.rfind(self._end, unseen) if len(kept) >= enough else -1
-            cut = kept.rfind(self._end, 0, last) if last > 0 else -1
+            unseen = max(len(kept) - len(block) - len(self.end), 0) if not enough else 0
+            last = kept.rfind(self.end, unseen) if len(kept) >= enough else -1
+            cut = kept.rfind(self.end, 0, last) if last > 0 else -1
             if cut > 0:
-                cut += len(self._end)
+                cut += len(self.end)
                 try:
-                    segment = self._segment(bytes(kept[:cut]), self._closing)
+                    segment = self._segment(bytes(kept[:cut]), self.closing)
                 except Rejected as error:
                     # The end tag may have been that of an element within a record; twice as much text tells.
                     wrong, enough = error, 2 * len(kept)
@@ -176,7 +183,7 @@ class _Cutter:
         yield self._segment(bytes(kept), b"")
 
     def _segment(self, stretch: bytes, closing: bytes) -> Segment:
-        before = self._envelope + b"\n" if self._envelope else b""
+        before = self.envelope + b"\n" if self.envelope else b""
         document = b"".join((before, stretch, closing))
         segment = Segment(document, self._parser, self._line, before.count(b"\n"))
         segment.is_inner = bool(before and closing)
@@ -193,20 +200,20 @@ class _Cutter:
         segment.text = text
         self._line += stretch.count(b"\n")
         if closing:
-            self._envelope = self._open_after(stretch)
+            self.advance(stretch)
         return segment
 
-    def _open_after(self, stretch: bytes) -> bytes:
-        """What has to stand before the next stretch: head of the message, head of the container that is open."""
+    def advance(self, stretch: bytes) -> None:
+        """See what is open after the next stretch."""
         begin = None
         for begin in self._container_start.finditer(stretch):
             if self._message_head is None:
                 self._message_head = stretch[: begin.start()]
-        if begin is None:
-            return self._envelope
-        record = self._record_start.search(stretch, begin.end())
-        end = record.start() if record else begin.end()
-        return (self._message_head or b"") + stretch[begin.start() : end]
+        self.last_container = begin.start() if begin else -1
+        if begin is not None:
+            record = self._record_start.search(stretch, begin.end())
+            end = record.start() if record else begin.end()
+            self.envelope = (self._message_head or b"") + stretch[begin.start() : end]
 
 
 def segments(file: Plain, begun: Opening, *, trees: bool = True) -> Iterator[Segment]:
@@ -216,25 +223,25 @@ def segments(file: Plain, begun: Opening, *, trees: bool = True) -> Iterator[Seg
         Rejected: see :func:`transforms._xml.parse`; ``SEC107`` (a record over 32 MB).
     """
     if begun.open_tags:
-        yield from _Cutter(file, begun, _record(begun), trees=trees).segments()
+        yield from Cutter(file, begun, record_name(begun), trees=trees).segments()
         return
     file.file.seek(file.start)
     yield Segment(file.file.read(), parser(), file.line, 0)
 
 
-def _record(begun: Opening) -> str:
+def record_name(begun: Opening) -> str:
     """Name of the record element with the prefix of this file."""
     prefix = spelled(begun.head).rpartition(":")[0]
     return f"{prefix}:{begun.family.record}" if prefix else begun.family.record
 
 
-def events(file: Plain, begun: Opening, check: Check | None = None) -> Iterator[Event]:
-    """The whole message, in order.
+def events(file: Plain, begun: Opening, check: Check | None = None, before: int = 0) -> Iterator[Event]:
+    """The whole message, in order; ``before`` records of it are known already, where it is the rest of another.
 
     Raises:
         Rejected: see :func:`transforms._xml.parse`; ``SEC101`` (too deep), ``SEC107`` (a record over 32 MB).
     """
-    reader = _Reader(begun, _record(begun)) if begun.open_tags else None
+    reader = _Reader(begun, record_name(begun), before) if begun.open_tags else None
     for segment in segments(file, begun, trees=check is not None):
         if check is not None:
             check(segment)
@@ -253,7 +260,7 @@ def _head(element: etree._Element) -> Record:
 class _Reader:
     """Turns segments into events."""
 
-    def __init__(self, begun: Opening, record: str) -> None:
+    def __init__(self, begun: Opening, record: str, before: int) -> None:
         space = f"{{{begun.namespace}}}" if begun.namespace else ""
         self._message_tag = str(begun.head.tag)
         self._container_tag = space + begun.family.container if begun.has_container else ""
@@ -261,7 +268,7 @@ class _Reader:
         self._record_tag = space + begun.family.record
         self._end_tag = f"</{record}>"
         self._shapes = Shapes(record, len(begun.open_tags) + 1)
-        self._number = self._containers = 0
+        self._number, self._containers = before, 0
         self._is_open = False
         self._is_first = True
 
