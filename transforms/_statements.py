@@ -162,6 +162,7 @@ class Statement:
         self._provable = True
         self.body: dict[str, Any] = {
             "type": "statement",
+            "kind": "statement",
             "id": name,
             "sequence_number": number,
             "account": account,

@@ -13,6 +13,7 @@ import pytest
 
 from bus import FormatSpec, Rejected
 from transforms.bai2 import Bai2Spec
+from transforms.canonical.models import Statement, StatementEntry
 from transforms.cfonb120 import Cfonb120Spec
 from transforms.mt940 import Mt940Spec
 
@@ -53,7 +54,10 @@ def read(spec: FormatSpec, content: bytes) -> Rows | Rejected:
         for part in spec.build().read(io.BytesIO(content)).parts("entries"):
             if part.error is not None:
                 return part.error
+            StatementEntry.model_validate(part.body)
             rows.append((part.body["signed"]["currency"], part.body["signed"]["value"]))
+        for part in spec.build().read(io.BytesIO(content)).parts("statements"):
+            Statement.model_validate(part.body)
     except Rejected as error:
         return error
     return found(rows)

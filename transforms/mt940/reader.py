@@ -200,6 +200,8 @@ class MtReader:
         """Fields without which a message tells too little."""
         seen = message.seen
         self._told_kind(message)
+        if self._statement is not None:
+            self._statement.body["kind"] = self.kind
         needed = [":25:"] if not seen & {"25", "25P"} else []
         if self.kind == "statement":
             needed += [] if seen & {"60F", "60M"} else [":60F:"]

@@ -11,6 +11,7 @@ from swift_messages import IBAN, bodies, mt940, only, read
 
 from bus import Rejected
 from transforms.canonical import MODELS
+from transforms.canonical.models import EntryTransaction, Statement, StatementEntry
 from transforms.mt940 import Mt940Spec
 
 EUR = {"currency": "EUR"}
@@ -67,6 +68,7 @@ def test_an_entry_has_every_field_of_the_canonical_model() -> None:
     }
     assert part.place == "line 5, :61:"
     assert MODELS["entry"](part.body) == ()
+    StatementEntry.model_validate(part.body)
 
 
 def test_a_statement_has_its_balances_number_and_time() -> None:
@@ -80,6 +82,7 @@ def test_a_statement_has_its_balances_number_and_time() -> None:
     assert (body["id"], body["sequence_number"], body["entries"]) == ("REF1", 7, 1)
     assert body["additional"] == "for all"
     assert MODELS["statement"](body) == ()
+    Statement.model_validate(body)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +131,7 @@ def test_sepa_tags_cut_by_the_end_of_a_piece_are_found_and_words_that_look_alike
     assert found["own_references"] == [{"id": "DE98ZZZ09999", "scheme": "creditor-id"}]
     assert found["remittance"]["unstructured"] == ["pay xEREF+ now"]
     assert found["ultimate_debtor"] == {"name": "Other Ltd"}
+    EntryTransaction.model_validate(found)
     assert found["counterparty"]["name"] == "Shop"
 
 
@@ -220,7 +224,7 @@ def test_an_intraday_report_proves_its_sums_and_is_no_statement() -> None:
     found = inspected(content)
     assert (found.format, found.kind, found.findings) == ("mt942", "report", ())
     (body,) = bodies(content, "statements", message="mt942")
-    assert (body["created"], body["opening"]) == ("2026-11-24T18:15:00+01:00", None)
+    assert (body["kind"], body["created"], body["opening"]) == ("report", "2026-11-24T18:15:00+01:00", None)
     assert refused(content).code == "VAL729"
     wrong = refused(content.replace(b":90C:1EUR1,", b":90C:2EUR1,"), message="mt942")
     assert (wrong.code, wrong.place) == ("VAL726", "line 9, :90C:")

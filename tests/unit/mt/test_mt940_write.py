@@ -37,7 +37,8 @@ def worth(value: str) -> dict[str, Any]:
 
 def statement(change: str = "0.00", **told: Any) -> dict[str, Any]:
     return {
-        "type": "statement", "id": "S1", "sequence_number": 7, "account": ACCOUNT, "from": "", "to": "", "created": "",
+        "type": "statement", "kind": "statement", "id": "S1", "sequence_number": 7, "account": ACCOUNT,
+        "from": "", "to": "", "created": "",
         "opening": {"amount": worth("100.00"), "date": "2026-11-23", "type": "OPBD"},
         "closing": {"amount": worth(f"{Decimal(100) + Decimal(change)}"), "date": "2026-11-24", "type": "CLBD"},
         "entries": 0, **told,

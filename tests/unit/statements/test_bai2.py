@@ -11,6 +11,7 @@ import pytest
 from bus import Rejected
 from transforms.bai2 import Bai2Spec
 from transforms.canonical import MODELS
+from transforms.canonical.models import StatementEntry
 
 FILE, GROUP = "01,SENDER,RECEIVER,261124,0700,1,80,1,2/", "02,RECEIVER,BANK,1,261123,2400,USD,2/"
 
@@ -56,6 +57,7 @@ def entry_of(line: str, *further: str) -> Any:
 def test_an_entry_with_its_references_and_texts() -> None:
     found = entry_of("16,142,12550,V,261125,1200,BANKREF,CUSTREF,ACH, first line", "88,second / line", "88,third/")
     assert MODELS["entry"](found) == ()
+    StatementEntry.model_validate(found)
     assert found["signed"] == {"value": Decimal("125.50"), "currency": "USD"}
     assert (found["booking_date"], found["value_date"]) == ("2026-11-23", "2026-11-25")
     assert (found["bank_reference"], found["bank_transaction_code"]) == ("BANKREF", "142")

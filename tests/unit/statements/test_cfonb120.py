@@ -10,6 +10,7 @@ import pytest
 
 from bus import Rejected
 from transforms.canonical import MODELS
+from transforms.canonical.models import StatementEntry
 from transforms.cfonb120 import Cfonb120Spec
 
 EUR = {"currency": "EUR"}
@@ -75,6 +76,7 @@ def test_an_entry_with_its_details() -> None:
     worth = {"value": Decimal("12.05"), **EUR}
     assert part.error is None
     assert MODELS["entry"](part.body) == ()
+    StatementEntry.model_validate(part.body)
     assert part.body["signed"] == {"value": Decimal("-12.05"), **EUR}
     assert (part.body["booking_date"], part.body["value_date"]) == ("2026-11-24", "2026-11-25")
     assert part.body["additional"] == "VIR SEPA\nsecond line\npurpose"

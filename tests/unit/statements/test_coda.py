@@ -10,6 +10,7 @@ import pytest
 
 from bus import Rejected
 from transforms.canonical import MODELS
+from transforms.canonical.models import StatementEntry
 from transforms.coda import CodaSpec
 
 IBAN = "BE68539007547034"
@@ -90,6 +91,7 @@ def test_a_movement_with_all_its_records() -> None:
     (part,) = read(content)
     assert part.error is None
     assert MODELS["entry"](part.body) == ()
+    StatementEntry.model_validate(part.body)
     assert part.body["signed"] == {"value": Decimal("12.50"), "currency": "EUR"}
     assert (part.body["booking_date"], part.body["value_date"]) == ("2026-11-24", "2026-11-25")
     assert (part.body["bank_reference"], part.body["bank_transaction_code"]) == ("BANKREF", "01/50/000")
