@@ -217,9 +217,10 @@ def test_a_written_message() -> None:
 def test_different_debtors_and_dates_never_share_a_message() -> None:
     other = {"name": "ACME BV", "account": {"iban": CREDITOR_IBAN}, "agent": None}
     payments = [payment(id=f"P{n}") for n in range(4)]
-    payments[1]["debtor"] = other
-    payments[2]["execution_date"] = "2026-12-01"
-    payments[3]["execution_date"] = "2026-12-01"
+    for later in payments[1:]:
+        later["execution_date"] = "2026-12-01"
+    for theirs in payments[2:]:
+        theirs["debtor"] = other
     content = written(*payments)
     assert content.count(b":20:") == 3
     found = [part.body for part in read(content)]

@@ -124,7 +124,7 @@ def test_the_year_of_the_entry_date_is_the_nearest(dates: str, valued: str, book
 
 
 def test_sepa_tags_cut_by_the_end_of_a_piece_are_found_and_words_that_look_alike_are_not() -> None:
-    text = "105?20EREF+ABC 1?21MREF+M-77 CRED+DE98ZZZ0?229999 S?23VWZ+pay xEREF+ now?24ABWA+Other Ltd?32Shop"
+    text = "105?20EREF+ABC 1?21MREF+M-77 CRED+DE98ZZZ0?229999S?23VWZ+pay xEREF+ now?24ABWA+Other Ltd?32Shop"
     found = only(mt940(":61:2611241124D0,NDDTNONREF", f":86:{text}"))
     assert found["end_to_end_id"] == "ABC 1"
     assert found["mandate_id"] == "M-77"
