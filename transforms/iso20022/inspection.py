@@ -11,6 +11,7 @@ from bus import BusError, InspectedDocument, Inspection, Rejected
 from transforms._plain_xml import plain
 from transforms.canonical.accounts import iban_problem
 from transforms.iso20022 import schemas
+from transforms.iso20022.generic_inspection import inspect_any
 from transforms.iso20022.inspection_by_records import by_records
 from transforms.iso20022.names import MESSAGES, message_of
 from transforms.iso20022.opening import Opening, opening
@@ -50,7 +51,7 @@ def detect(head: bytes) -> float:
         return 0.0
     for uri in _NAMESPACE.findall(text):
         name, is_iso = message_of(uri)
-        if name[:8] in MESSAGES:
+        if name[:8] in MESSAGES and not name.startswith("head"):  # a header may stand before any message
             return 0.99 if is_iso else 0.9
     return 0.3 if "Document" in text or "AppHdr" in text else 0.05
 
@@ -63,11 +64,12 @@ def inspect(source: BinaryIO) -> Inspection:
     ``returns`` (pacs.004). A document is a statement, a payment information block, a message between banks or what is
     said of one original message; its totals count entries, transactions, statuses or requests. Credit and debit
     follow CdtDbtInd alone; a reversal is told as a finding. Validation against the XML Schema is part of it where
-    there is a schema.
+    there is a schema. Messages without a canonical shape are a ``message``.
     """
     findings = Findings()
     begun: Opening | None = None
     documents: list[InspectedDocument] = []
+    start = source.tell() if source.seekable() else -1
     try:
         file = plain(source, _LARGEST)
         begun = opening(file)
@@ -87,9 +89,23 @@ def inspect(source: BinaryIO) -> Inspection:
         else:
             documents.extend(by_records(begun, stream, findings))
     except BusError as error:
+        other = _other_message(source, start) if error.code == "VAL403" and begun is None else None
+        if other is not None:
+            return other
         findings.add(error.code, "error", getattr(error, "place", ""), error.message)
     name = (begun.message or begun.family.name) if begun else "iso20022"
     return Inspection(name, begun.family.kind if begun else None, tuple(documents), findings.told())
+
+
+def _other_message(source: BinaryIO, start: int) -> Inspection | None:
+    """A message without a canonical shape; None when the file is not even that."""
+    if start < 0:
+        return None
+    source.seek(start)
+    try:
+        return inspect_any(source)
+    except BusError:
+        return None
 
 
 def _about_the_namespace(begun: Opening, findings: Findings) -> None:

@@ -538,3 +538,18 @@ def test_a_route_converts_a_file_as_it_arrived() -> None:
 
 def test_messages_are_recognised_though_they_have_no_canonical_shape() -> None:
     assert Iso20022Spec.detect(as_bytes(Maker("camt.060.001.05").valid())[:4096], "x.xml") > 0.9
+
+
+def test_messages_without_a_canonical_shape_are_inspected() -> None:
+    bank = as_bytes(Maker("pacs.009.001.08").valid(0.2))
+    told = Iso20022Spec.inspect(io.BytesIO(bank))
+    counted: dict[str, tuple[int, Decimal]] = {}
+    for amount in etree.fromstring(bank).findall("{*}FICdtTrf/{*}CdtTrfTxInf/{*}IntrBkSttlmAmt"):
+        count, total = counted.get(amount.get("Ccy", ""), (0, Decimal(0)))
+        counted[amount.get("Ccy", "")] = (count + 1, total + Decimal(str(amount.text)))
+    assert (told.format, told.kind, told.findings) == ("pacs.009.001.08", "message", ())
+    assert {t.currency: (t.count, t.amount) for t in told.documents[0].totals} == counted
+    asked = Iso20022Spec.inspect(io.BytesIO(as_bytes(Maker("camt.060.001.05").valid())))
+    assert (asked.kind, len(asked.documents), asked.findings) == ("message", 1, ())
+    broken = Maker("camt.060.001.05").broken()[1]
+    assert {f.code for f in Iso20022Spec.inspect(io.BytesIO(as_bytes(broken))).findings} & {"VAL405", "VAL403"}
