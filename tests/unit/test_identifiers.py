@@ -50,7 +50,7 @@ EXAMPLES: list[tuple[Checked, list[str], list[str]]] = [
     (
         is_routing_number,
         ["011000015", "021000021", "322271627"],
-        ["011000016", "991000015", "02100002", "0210000210", "02100002X", ""],
+        ["011000016", "730000008", "130000006", "02100002", "0210000210", "02100002X", ""],
     ),
     (
         is_modulo11_account,  # behind the example IBANs of Czechia and Slovakia

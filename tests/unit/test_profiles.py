@@ -575,6 +575,17 @@ def test_cut_offs_by_currency_and_days_before() -> None:
     assert [f.code for f in book.check(payment(execution_date="2026-11-26", **yen), morning)] == ["VAL697"]
 
 
+def test_where_no_day_is_left_the_payment_is_refused() -> None:
+    year = [date.fromordinal(date(2026, 1, 1).toordinal() + n).isoformat() for n in range(800)]
+    for book in (executing(closed=year, roll="next"), executing(calendar="ECB", closed=["9999-12-31"], roll="next")):
+        for day in ("2026-03-02", "9999-12-31"):
+            found = book.check(payment(execution_date=day))
+            assert {f.code for f in found} <= {"VAL698"}
+    assert told(executing(closed=year), payment(execution_date="2026-01-01")) == [
+        ("VAL698", "error", "execution_date", "DT01")
+    ]
+
+
 def test_too_far_ahead_is_refused_whatever_rolls() -> None:
     book = executing(roll="next", most_days_ahead=90)
     now = at("2026-11-24T08:00")

@@ -10,6 +10,7 @@ from transforms.canonical import Flaw
 from transforms.profiles.calendars import Calendar, calendar, local, minutes, zone
 from transforms.profiles.specs import CutOffSpec, ExecutionSpec
 
+_MINUTE = 60_000
 _MOST_KNOWN = 1000
 _NONE = CutOffSpec.model_construct(at="", zone="UTC")
 
@@ -41,12 +42,19 @@ class ExecutionDays:
     def of(self, payment: dict[str, Any], at: int | None) -> Day:
         """The verdict on a payment's day; ``at`` in milliseconds since 1970 UTC, None = only the calendar is asked."""
         number = self._cut_off(payment) if self._spec.cut_offs else -1
+        if at is not None:
+            at -= at % _MINUTE  # cut-offs are whole minutes: one verdict serves all payments of a minute
         key = (payment[self.field], number, at)
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            found = self._known[key] = self._of(date.fromisoformat(key[0]), number, at)
+            wanted = date.fromisoformat(key[0])
+            try:
+                found = self._of(wanted, number, at)
+            except OverflowError:
+                found = Day(wanted, "VAL698", "DT01", "there is no later day on which it could be executed")
+            self._known[key] = found
         return found
 
     def _of(self, wanted: date, number: int, at: int | None) -> Day:
