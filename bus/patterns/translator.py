@@ -72,7 +72,7 @@ class TranslatorSpec(StepSpec):
     to: AnyFormat | None = None
     """Format to write."""
     template: str = ""
-    """Name of a template file, ``NAME.template.j2``, that makes a text."""
+    """Name of a template file, ``NAME.template.j2``, that makes a text; its ending may be left out."""
     encoding: str = Field(default="utf-8", pattern=r"^[A-Za-z0-9._-]{1,40}$")
     """How the characters of that text become bytes."""
 
@@ -88,6 +88,11 @@ class TranslatorSpec(StepSpec):
                 raise PydanticCustomError("CFG502", "the format `{key}` {what}", {"key": type(to).key, "what": what})
         options = {name: getattr(to, name) for name in to.model_fields_set}
         return type(to).model_validate({**options, **given}, context=info.context)
+
+    @field_validator("template")
+    @classmethod
+    def _without_ending(cls, name: str) -> str:
+        return name.removesuffix(".j2").removesuffix(".template")
 
     @field_validator("encoding")
     @classmethod

@@ -155,15 +155,24 @@ def test_a_wrong_call_is_refused_when_it_is_compiled() -> None:
     assert "clean()" in caught.value.hint
 
 
-def test_what_a_function_costs_counts_where_it_is_called() -> None:
-    """Otherwise a call inside of a projection would be a way round the budget."""
-    functions = named_functions({"all(x)": "[x[*].y, x[*].y, x[*].y, x[*].y, x[*].y]"})
-    run_it = compile_expression("[l[*].all(@), l[*].all(@)]", functions=functions)
-    many = [{"y": 1}] * 300
-    assert run_it({"l": [many]})
+def test_what_a_function_repeats_is_under_the_budget_of_its_caller() -> None:
+    """A call alone has nothing that repeats; what it calls has."""
+    run_it = compile_expression("every(@)", functions=named_functions({"every(x)": "x[*].y[*].z"}))
+    row = {"y": [{"z": 1}] * 300}
+    assert run_it([row])
     with pytest.raises(Rejected) as caught:
-        run_it({"l": [many] * 300})
+        run_it([row] * 3_000)
     assert caught.value.code == "VAL222"
+
+
+def test_what_a_function_costs_counts_for_every_item() -> None:
+    """Functions that call each other twice do much of work without any list in them."""
+    declared = {f"f{n}(a)": f"concat(f{n + 1}(a), f{n + 1}(a))" for n in range(6)} | {"f6(a)": "a"}
+    run_it = compile_expression("l[*].length(f0(n))", functions=named_functions(declared))
+    assert run_it({"l": [{"n": "a"}] * 100}) == [64] * 100
+    with pytest.raises(Rejected) as caught:
+        run_it({"l": [{"n": "a"}] * 10_000})
+    assert (caught.value.code, "steps" in caught.value.message) == ("VAL222", True)
 
 
 # ---------------------------------------------------------------- inheritance

@@ -465,6 +465,11 @@ def test_the_step_makes_bytes_of_one_body_of_lists_and_of_groups(worker: Templat
         assert caught.value.code == code
 
 
+@pytest.mark.parametrize("name", ["note.txt", "note.txt.j2", "note.txt.template.j2"])
+def test_the_ending_of_a_template_may_be_left_out(name: str) -> None:
+    assert StepBench().spec({"translate": {"template": name}}).template == "note.txt"
+
+
 @pytest.mark.parametrize("options", [{"template": "a", "mapping": "b"}, {}, {"template": "a", "encoding": "nope"}])
 def test_options_that_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"write one of|no encoding"):

@@ -6,12 +6,13 @@ import hashlib
 import importlib.util
 import json
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -207,8 +208,9 @@ class TemplateWorker:
 
     def _ended(self, bundle: Bundle) -> Rejected | Retryable:
         """Why there was no answer."""
-        process = self._process
-        code = process.wait(5) if process is not None else 0
+        code: int | None = None
+        with suppress(subprocess.TimeoutExpired):
+            code = self._process.wait(5) if self._process is not None else None
         self._stop()
         if code in (-signal.SIGPROF, -signal.SIGXCPU):
             return Rejected("TPL123", f"template {bundle.name}: takes longer than it may", hint=_HINTS["TPL123"])
@@ -281,7 +283,7 @@ def _folder(name: str) -> str:
 
 
 def _exchanged(process: subprocess.Popen[bytes], request: bytes, deadline: float, clock: Callable[[], float]) -> bytes:
-    """Send one request and wait for its answer; never longer than until ``deadline``.
+    """Send one request and wait for its answer, never longer than until ``deadline``.
 
     Raises:
         TimeoutError: it is not there in time.
@@ -293,20 +295,24 @@ def _exchanged(process: subprocess.Popen[bytes], request: bytes, deadline: float
     os.set_blocking(into, False)
     left = memoryview(len(request).to_bytes(4, "big") + request)
     found = bytearray()
-    while True:
-        remaining = deadline - clock()
-        if remaining <= 0:
-            raise TimeoutError
-        readable, writable, _ = select.select([out], [into] if left else [], [], remaining)
-        if writable:
-            left = left[os.write(into, left[:_BLOCK]) :]
-        if readable:
-            block = os.read(out, _BLOCK)
-            if not block:
-                raise EOFError
-            found += block
-            if len(found) >= 4 and len(found) >= 4 + int.from_bytes(found[:4], "big"):
-                return bytes(found[4:])
+    with selectors.DefaultSelector() as ready:
+        ready.register(out, selectors.EVENT_READ)
+        ready.register(into, selectors.EVENT_WRITE)
+        while len(found) < 4 or len(found) < 4 + int.from_bytes(found[:4], "big"):
+            remaining = deadline - clock()
+            if remaining <= 0:
+                raise TimeoutError
+            for key, _ in ready.select(remaining):
+                if key.fd == into:
+                    left = left[os.write(into, left[:_BLOCK]) :]
+                    if not left:
+                        ready.unregister(into)
+                    continue
+                block = os.read(out, _BLOCK)
+                if not block:
+                    raise EOFError
+                found += block
+    return bytes(found[4:])
 
 
 def _encoded(values: dict[str, Any], most: int) -> bytes:
