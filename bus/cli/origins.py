@@ -18,7 +18,7 @@ from bus.config import landscape_from_sources
 from bus.config.lineage import Assignment, assignments
 from bus.errors import ConfigError, Rejected
 from bus.expressions import compile_expression
-from bus.ledger.reading_body import Kept, sources_of
+from bus.ledger.reading_body import gathered, sources_of
 from bus.message import Blob, Group, get_field
 from bus.registry import mapping_support
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from bus.config import Landscape
     from bus.ledger.reading import Reading
+    from bus.ledger.reading_history import Hop
     from bus.ledger.reading_trace import Trace
 
 _KEEPING = frozenset(
@@ -97,23 +98,38 @@ def origins(reading: Reading, trace: Trace, *, values: bool) -> list[MappedBy]:
             continue  # made with plug-ins that are gone
         if route in landscape.routes:
             hops = [hop for hop in trace.hops if hop.route == route]
-            found += _Route(landscape, (route, version), kept_in(reading, route, hops), values=values).mapped()
+            found += _Route(landscape, (route, version), _at_rest(reading, route, hops), values=values).mapped()
     return found
+
+
+def _at_rest(reading: Reading, route: str, hops: list[Hop]) -> tuple[str, Any] | None:
+    """(channel, body) where the message rests in a route: held, waiting, dead, or in a group; None when it is gone."""
+    kept = kept_in(reading, route, hops)
+    if kept is not None:
+        return kept.channel, kept.message.body
+    for hop in reversed(hops):
+        member = gathered(reading, hop.groups[-1], hop.number) if hop.outcome == "joined" and hop.groups else None
+        if member is not None:
+            return f"{route}#{hop.step}", member.body
+    return None
 
 
 class _Route:
     """One version of a route, and the message where it rests in it."""
 
-    def __init__(self, landscape: Landscape, name: tuple[str, str], kept: Kept | None, *, values: bool) -> None:
+    def __init__(
+        self, landscape: Landscape, name: tuple[str, str], rest: tuple[str, Any] | None, *, values: bool
+    ) -> None:
         self._landscape = landscape
         self._route, self._version = name
-        self._kept = kept
+        self._channel = rest[0] if rest is not None else ""
+        self._body: Any = rest[1] if rest is not None else None
         self._values = values
         self._mappings = {known: loaded.spec for known, loaded in landscape.mappings.items()}
 
     def mapped(self) -> Iterator[MappedBy]:
         spec = self._landscape.routes[self._route].spec
-        ahead = set() if self._kept is None else unit(spec, self._kept.channel)
+        ahead = unit(spec, self._channel) if self._channel else set()
         changed = False
         begun = False
         for step, one in walk(spec.steps):
@@ -121,7 +137,7 @@ class _Route:
             name = getattr(one, "mapping", "")
             if isinstance(name, str) and name in self._mappings:
                 basis = "static"
-                if self._kept is not None and isinstance(self._kept.message.body, dict):
+                if isinstance(self._body, dict):
                     basis = ("static" if changed else "before") if step in ahead else "static" if begun else "after"
                 yield self._one(step, name, basis, reverse=bool(getattr(one, "reverse", False)))
                 changed = changed or begun
@@ -135,7 +151,7 @@ class _Route:
                 known[name], tables=tables(self._landscape) or {}, mappings=known
             )
             known[name] = known[name] if back is None else back.model_copy(update={"mapping": name})
-        body = self._kept.message.body if self._kept is not None else None
+        body = self._body
         made = self._result(name, body, reverse=reverse) if basis == "before" else body if basis == "after" else None
         specs = {table: loaded.spec for table, loaded in self._landscape.tables.items()}
         parts = [known[part].content_hash(specs) for part in sorted(mapping_support().used([name], known))]

@@ -66,7 +66,7 @@ def mapping_problems(landscape: Landscape, table_names: set[str], mapping_names:
             node, _ = loaded.root.find(("source",))
             found.append(node.problem("MAP145", loaded.path, problem, hint="name a file below the mapping's folder"))
         shape = shape or sources.shape(loaded.name)
-        if shape is not None and loaded.name in sources.changed:
+        if shape is not None and whole.source is None and loaded.name in sources.changed:
             shape = opened(shape)
         checks.fields(loaded.spec.fields, ("fields",), (shape or ANYTHING, model_shape(whole.to) or ANYTHING))
         found += checks.found

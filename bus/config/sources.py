@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bus.config.flow import is_reader
 from bus.config.shapes import of_columns, of_sample, of_schema, read_json
 from bus.expressions.shapes import Shape, union
+from bus.spec import ChannelSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,7 +36,7 @@ class Sources:
 
     Attributes:
         shapes: makes the shapes of its source; None where a route's is not known.
-        changed: names of mappings whose source steps have changed since it was read.
+        changed: names of mappings whose source steps, or other routes, may have changed since it was read.
         readers: (format, each) that its source was read with.
     """
 
@@ -48,7 +49,7 @@ class Sources:
         """Walk all routes."""
         found = cls()
         for loaded in landscape.routes.values():
-            found._walk(loaded.spec.steps, _nothing, changed=False)
+            found._walk(loaded.spec.steps, _nothing, changed=isinstance(loaded.spec.from_, ChannelSource))
         return found
 
     def _walk(self, steps: Iterable[StepSpec], shape: Callable[[], Shape | None], *, changed: bool) -> None:

@@ -36,6 +36,20 @@ def kept(reading: Reading, number: int) -> Kept | None:
     return None
 
 
+def gathered(reading: Reading, group: int, number: int) -> Message | None:
+    """The message with a ledger number as a member of a group; None when the group has gone on and is swept."""
+    sql = "SELECT payload FROM member WHERE id >= ? AND id < ? AND number = ?"
+    row = reading.one(sql, (group << _MEMBER_BITS, (group + 1) << _MEMBER_BITS, number))
+    try:
+        return None if row is None else decode(row[0])
+    except Rejected:
+        return None  # damaged; the case about it says so
+
+
+_MEMBER_BITS = 30
+"""The id of a member is its group's, so many bits to the left, and its position."""
+
+
 def texts_of_versions(reading: Reading, hashes: list[str]) -> dict[str, dict[str, str]]:
     """Route version (beginning of its hash) -> sha256 of every file it was compiled from: route, mappings, tables."""
     found: dict[str, dict[str, str]] = {}

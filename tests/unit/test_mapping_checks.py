@@ -64,6 +64,13 @@ def test_a_body_that_steps_have_changed_may_have_more_fields(tmp_path: Path) -> 
     assert places(tmp_path, payment, **{"lines.route.yaml": enriched}, **table) == [("MAP138", 3, 29)]
 
 
+def test_what_comes_from_another_route_may_have_more_fields_unless_the_mapping_says_all(tmp_path: Path) -> None:
+    route = {"next.route.yaml": "route: next\nfrom: {channel: q}\nsteps: [{translate: {mapping: m}}]\nto: none\n"}
+    assert places(tmp_path, "mapping: m\nfrom: payment-status\nfields: {a: instruction.amount}\n", **route) == []
+    exact = "mapping: m\nsource: {columns: [x]}\nfields: {a: instruction.amount}\n"
+    assert places(tmp_path, exact, **route) == [("MAP138", 3, 13)]
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "hint"),
     [

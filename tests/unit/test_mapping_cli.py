@@ -274,9 +274,8 @@ def test_lineage_tells_who_writes_and_who_reads(folder: Path) -> None:
 # ---------------------------------------------------------------- trace --fields
 
 
-@pytest.fixture
-def ran(folder: Path) -> Path:
-    """The landscape, whose bus took the file and came to rest; the mapping was edited since."""
+def running(folder: Path) -> App:
+    """A bus that took the file and came to rest."""
     source = ScriptedSource([ScriptedArrival("lines.csv", LINES.encode())])
     clock = ManualClock(1_795_000_000_000)
     around = Surroundings(
@@ -287,7 +286,13 @@ def ran(folder: Path) -> Path:
         if not app.bus.turn():
             break
         clock.advance(1)
-    app.close()
+    return app
+
+
+@pytest.fixture
+def ran(folder: Path) -> Path:
+    """The landscape, whose bus took the file and came to rest; the mapping was edited since."""
+    running(folder).close()
     changed = FILES["line-to-payment.mapping.yaml"].replace("date(day)", "date(day, '%d.%m.%Y')")
     (folder / "line-to-payment.mapping.yaml").write_text(changed, "utf-8")
     return folder
@@ -331,6 +336,15 @@ def test_fields_of_messages_behind_the_mapping_gone_and_refused(ran: Path) -> No
     one, bad = fields(ran, "P-BAD")
     assert one["basis"] == "before"
     assert bad["creditor.name"]["result"] == "refused: MAP110"
+
+
+def test_fields_of_a_message_that_waits_in_a_group(folder: Path) -> None:
+    grouped = FILES["lines.route.yaml"].split("  - hold: {name: after")[0]
+    grouped += "  - aggregate: {name: pile, by: [creditor.name], complete: {size: 9}}\nto: out\n"
+    (folder / "lines.route.yaml").write_text(grouped, "utf-8")
+    running(folder).close()
+    one, origins = fields(folder, "P-1", "--values")
+    assert (one["basis"], origins["creditor.account.iban"]["result"]) == ("after", "DE893704")
 
 
 def test_options_of_trace_that_do_not_go_together(ran: Path) -> None:
