@@ -303,12 +303,13 @@ class _Lineage:
         split = [str(getattr(step, "each", "")) for name, _, step in self._steps() if name == route]
         return [RECORDS[each] for each in split if each in RECORDS]
 
-    def _is_canonical(self, form: Any, names: list[str] | None = None) -> bool:
+    def _is_canonical(self, form: Any, names: list[str]) -> bool:
         """Whether a format reads or writes canonical records, of one of these models, that have the field."""
-        if form is None or not hasattr(form, "record_fields") or form.key in _RAW:
+        if not hasattr(form, "record_fields") or form.key in _RAW:
             return False
-        possible = [name for name in names or models() if self.model in ("", name)]
-        return any(_has(model_shape(name), self.wanted) for name in possible)
+        usual = RECORDS.get(str(form.each_default))
+        possible = names or ([usual] if usual else [])
+        return any(_has(model_shape(name), self.wanted) for name in possible if self.model in ("", name))
 
 
 def _written(form: Any) -> list[str]:

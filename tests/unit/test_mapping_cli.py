@@ -12,9 +12,12 @@ from click.testing import CliRunner, Result
 from bus.app import App, Surroundings
 from bus.cli import main
 from bus.cli.mapping import compared
+from bus.config import load_landscape
+from bus.config.lineage import lineage
 from bus.testing.clock import ManualClock
 from bus.testing.endpoints import RecordingSink, ScriptedArrival, ScriptedSource
 
+ROUTES = Path(__file__).parents[2] / "routes"
 ROUTE = """\
 route: lines
 from: {file: {path: in}}
@@ -269,6 +272,17 @@ def test_lineage_tells_who_writes_and_who_reads(folder: Path) -> None:
     assert tree[3] == "│     in lines"
     nothing = bus(folder, "lineage", "creditr.name")
     assert (nothing.exit_code, "creditor.name" in nothing.stderr) == (2, True)
+
+
+def test_formats_are_named_where_they_read_or_write_the_model_that_has_the_field() -> None:
+    written, read = lineage(load_landscape(ROUTES), "entry.booking_date")
+    assert [(use.kind, use.name) for use in written] == [("format", "statements-in")]
+    assert {use.name for use in read} == {"entry-to-legacy-ledger", "statements-in"}
+    _, paid = lineage(load_landscape(ROUTES), "payment.creditor.account.iban")
+    assert {use.how for use in paid if use.kind == "format"} == {
+        "writes it into pain.001.001.09",
+        "writes it into pain.001.001.03",
+    }
 
 
 # ---------------------------------------------------------------- trace --fields
