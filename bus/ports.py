@@ -469,6 +469,7 @@ class Settlement:
         "progress",
         "puts",
         "registers",
+        "remember",
         "remembers",
         "reports",
         "resequences",
@@ -479,6 +480,8 @@ class Settlement:
     def __init__(self, place: str, version: int = 0) -> None:
         self.place = place
         self.version = version
+        self.remember = True
+        """False: messages that only pass through need not be told apart from second copies, nor have a history."""
         self.events: list[Event] = []
         self.puts: list[tuple[str, Message]] = []
         self.joins: list[tuple[Join, Gathering]] = []
@@ -551,6 +554,12 @@ class Broker(Protocol):
 
     def at_rest(self) -> bool:
         """Whether no channel holds anything and nothing is on its way to one."""
+
+    def forget(self, channels: Iterable[str]) -> None:
+        """Name the channels of which nothing is remembered that only passes through (``guarantee: at-least-once``)."""
+
+    def start(self) -> None:
+        """Threads work from now on: what waits may overlap."""
 
     def relay(self) -> int:
         """Bring what was committed for other places on its way; returns how many messages. Blocks on them.

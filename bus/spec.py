@@ -509,6 +509,10 @@ class RouteSpec(Spec):
     """Messages older than this are dead letters instead of being processed (EIP Message Expiration); 0 = never."""
     duplicates: Literal["hold", "accept"] = "hold"
     """Known content arriving again: held as suspected duplicate with a case, or accepted as new."""
+    guarantee: Literal["effectively-once", "at-least-once"] = "effectively-once"
+    """``at-least-once``: of messages that only pass through nothing is remembered, neither history nor what came
+    already, and after a crash some are sent twice. Only for receivers that know a second copy; only of effect on
+    RabbitMQ. Whatever is refused, held or retried is remembered all the same."""
     steps: tuple[AnyStep, ...] = ()
     """The steps, in order."""
     to: str = ""

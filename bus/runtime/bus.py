@@ -99,6 +99,7 @@ class Bus:
         """Swap in a landscape: new input takes the new versions, what is on its way goes on with its own."""
         self._broker.declare(assembly.channels())
         self._broker.alias(assembly.aliases)
+        self._broker.forget(c for r in assembly.routes if r.spec.guarantee == "at-least-once" for c in r.channels)
         self._broker.reserve(assembly.senders)
         old, self.assembly = self.assembly, assembly
         self.book.install(assembly.routes)
@@ -207,6 +208,7 @@ class Bus:
 
     def start(self) -> None:
         """Start threads for segments and edges, and the scheduler."""
+        self._broker.start()
         self._segments.start()
         self._edges.start()
         self._scheduler = threading.Thread(target=self._schedule, name="scheduler", daemon=True)

@@ -84,6 +84,7 @@ class Worker:
 
     def _handle(self, route: CompiledRoute, channel: str, deliveries: list[Delivery]) -> int:
         settlement = Settlement(channel, route.version)
+        settlement.remember = route.spec.guarantee == "effectively-once"
         segment = route.segments.get(channel) or Segment(channel, _no_segment)
         done: list[Delivery] = []
         for delivery in deliveries:

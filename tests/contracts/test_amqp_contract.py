@@ -18,7 +18,7 @@ from bus.channels.amqp import address_of, topology
 from bus.channels.amqp.broker import AmqpBroker
 from bus.channels.store import StoreBroker
 from bus.cli import main
-from bus.errors import ConfigError, Retryable
+from bus.errors import ConfigError, Retryable, Stalled
 from bus.ledger.ledger import Ledger
 from bus.ledger.store import Store
 from bus.message import Headers, Hold, Message, Remember, decode, encode
@@ -79,8 +79,9 @@ class Books:
         eventually(lambda: self.broker._consumer.counts([queue], 5) == {queue: 0} or None)
         return self.broker.take(channel, 1) == []
 
-    def pass_on(self, deliveries: list[Delivery], to: str) -> None:
+    def pass_on(self, deliveries: list[Delivery], to: str, *, remember: bool = True) -> None:
         settlement = Settlement(deliveries[0].channel)
+        settlement.remember = remember
         for delivery in deliveries:
             settlement.puts.append((to, delivery.message))
             settlement.events.append(Event(delivery.message, "sent", outputs=((to, delivery.message),)))
@@ -348,6 +349,84 @@ def alone(cluster: RabbitCluster) -> Iterator[Books]:
     made = Books(cluster.url, deadline=2000, heartbeat=2000)
     yield made
     made.broker.close()
+
+
+def _drain(books: Books, channel: str, to: str, batch: int, count: int) -> None:
+    """What a worker's thread does, until so many messages have arrived."""
+
+    def once() -> bool | None:
+        taken = books.broker.take(channel, batch)
+        if taken:
+            try:
+                books.pass_on(taken, to)
+            except Stalled:
+                sleep(0.05)
+            except Retryable:
+                for delivery in taken:
+                    books.pass_on([delivery], to)
+        elif len(books.broker.take(to, 10_000)) >= count and books.broker._overlap.idle():
+            return True
+        return None
+
+    eventually(once, 60)
+
+
+def test_settlements_overlap_and_keep_their_order(books: Books) -> None:
+    books.put("in", *(message(n) for n in range(200)))
+    books.take("in", 200)
+    books.broker.start()
+    _drain(books, "in", "out", 10, 200)
+    assert bodies(books.take("out", 200)) == list(range(200))
+    assert books.inbox() == 200
+    assert books.nothing("in")
+
+
+def test_an_overlapped_settlement_that_fails_is_handed_out_again(books: Books) -> None:
+    books.put("in", *(message(n) for n in range(40)))
+    taken = books.take("in", 40)
+    leg = taken[13].message.headers.leg
+    books.broker.start()
+    first = books.broker.take("in", 20)
+    books.store.commit("x", lambda tx: tx.execute("INSERT INTO inbox VALUES (?, 1)", (leg,)))
+    books.pass_on(first, "out")  # the commit behind it finds 13 settled by somebody else
+    eventually(lambda: books.broker._overlap.idle() or None)
+    assert books.inbox() == 1
+    _drain(books, "in", "out", 20, 39)
+    assert sorted(bodies(books.take("out", 39))) == list(range(40))
+    assert books.inbox() == 40
+    assert books.nothing("in")
+
+
+def test_a_connection_lost_under_overlapping_settlements_costs_nothing(books: Books) -> None:
+    books.put("in", *(message(n) for n in range(300)))
+    books.take("in", 300)
+    books.broker.start()
+    for _ in range(5):
+        books.pass_on(books.broker.take("in", 20), "out")
+    books.broker._publisher.link.abort("a test")
+    books.broker._consumer.link.abort("a test")
+    _drain(books, "in", "out", 20, 300)
+    assert sorted(bodies(books.take("out", 300))) == list(range(300))
+    assert books.inbox() == 300
+    assert books.nothing("in")
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_of_what_passes_at_least_once_nothing_is_remembered_but_its_count(books: Books, *, overlapping: bool) -> None:
+    books.broker.forget(["in"])
+    books.put("in", *(message(n) for n in range(5)))
+    taken = books.take("in", 5)
+    if overlapping:
+        books.broker.start()
+    books.pass_on(taken, "out", remember=False)
+    if overlapping:
+        eventually(lambda: books.broker._overlap.idle() or None)
+    assert bodies(books.take("out", 5)) == list(range(5))
+    assert books.inbox() == 0
+    assert books.store.read("SELECT count(*) FROM history WHERE place = 'in'") == [(0,)]
+    books.broker.sweep()
+    assert books.store.read("SELECT outcome, count FROM tally WHERE place = 'in'") == [("sent", 5)]
+    assert books.nothing("in")
 
 
 class TestFaults:

@@ -19,21 +19,38 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from typing import Any
 
 from bus.channels.amqp.address import Address
 from bus.channels.amqp.consumer import Consumer, Received
 from bus.channels.amqp.frames import properties
-from bus.channels.amqp.publisher import Outgoing, Publisher
+from bus.channels.amqp.overlap import Overlap
+from bus.channels.amqp.publisher import Job, Outgoing, Publisher
 from bus.channels.amqp.topology import declare
 from bus.channels.store import StoreBroker
 from bus.errors import Retryable, Stalled
 from bus.message import NULL_ID, Message, encode, salvage
-from bus.ports import RELAY, CaseNote, Chunk, Clock, Cursor, Delivery, EffectHook, Event, Settlement, Store
+from bus.money import exact_sum
+from bus.ports import (
+    RELAY,
+    CaseNote,
+    Chunk,
+    Clock,
+    Cursor,
+    Delivery,
+    EffectHook,
+    Event,
+    MoneyTotalsByOutcome,
+    Settlement,
+    Store,
+)
 
 log = logging.getLogger("girobus")
 _RELAYED = 500
-_STATELESS = ("events", "place", "puts", "tally", "version")
+_OVERLAPPING = 3
+"""Settlements that may be unfinished: one waits for the disk, one for confirms, one is about to."""
+_STATELESS = ("events", "place", "puts", "remember", "tally", "version")
 _STATE = tuple(name for name in Settlement.__slots__ if name not in _STATELESS)
 
 
@@ -76,6 +93,11 @@ class AmqpBroker:
         self._publisher = Publisher(address, chance)
         self._consumer = Consumer(address, self._arrived, self._cancelled, chance)
         self._declared: set[str] = set()
+        self._overlap: Overlap | None = None
+        self._careful: dict[str, int] = {}
+        """How many messages of a channel are settled one batch after the other, because settling one failed."""
+        self._forgetful: frozenset[str] = frozenset()
+        self._counts: dict[str, MoneyTotalsByOutcome] = {}
         self._gone: set[str] = set()
         """Declared channels whose consuming the broker ended."""
         self._pending: set[str] = set(self._outbox.channels())
@@ -84,8 +106,15 @@ class AmqpBroker:
         self._publisher.start()
         self._consumer.start()
 
+    def start(self) -> None:
+        """From now on settlements overlap: while one waits for confirms and disk, the next batch is worked on."""
+        self._overlap = Overlap(_OVERLAPPING)
+
     def close(self) -> None:
-        """Disconnect; what is here and not settled goes back to the broker."""
+        """Finish what was begun and disconnect; what is here and not settled goes back to the broker."""
+        if self._overlap is not None:
+            self._overlap.close(self.address.deadline)
+            self._overlap = None
         self._consumer.close()
         self._publisher.close()
 
@@ -108,6 +137,10 @@ class AmqpBroker:
     def declared(self) -> Iterator[str]:
         """All names that were ever declared in this store."""
         return self._outbox.declared()
+
+    def forget(self, channels: Iterable[str]) -> None:
+        """Name the channels of which nothing is remembered that only passes through (``guarantee: at-least-once``)."""
+        self._forgetful = frozenset(channels)
 
     def reserve(self, channels: Iterable[str]) -> None:
         """Name the channels that one process at a time may take from: the outlets."""
@@ -132,6 +165,8 @@ class AmqpBroker:
     def at_rest(self) -> bool:
         """Whether no channel holds anything and nothing is on its way; asks the broker."""
         if self._pending or self._outbox.channels() or self._consumer.holding():
+            return False
+        if self._overlap is not None and not self._overlap.idle():
             return False
         counts = self._consumer.counts(self._consumer.consuming(), self.address.deadline)
         return counts is not None and not any(counts.values()) and not self._consumer.holding()
@@ -158,7 +193,7 @@ class AmqpBroker:
             self._consumer.consume(queue)
             return []
         found = [(r, _read(r)) for r in received]
-        known = self._known([m.headers.leg for _, m in found])
+        known = self._known([m.headers.leg for _, m in found]) if channel not in self._forgetful else set()
         first: dict[str, tuple[Received, Message]] = {}
         copies = []
         for one in found:
@@ -190,22 +225,78 @@ class AmqpBroker:
             Stalled: broker or disk refuse; nothing was committed.
             Retryable: ``SYS121`` another unit was first; nothing was committed.
         """
-        if self._passes_on(deliveries, settlement):
-            self._publish(deliveries, settlement)
+        if not deliveries:
+            self._outbox.settle_with(settlement, label, lambda _tx: None)
+            return
+        channel = deliveries[0].channel
+        received = [self._taken[channel][d.position] for d in deliveries]
+        passes_on = self._passes_on(deliveries, settlement)
+        out = self._outputs(deliveries, settlement) if passes_on else []
+        if passes_on and self._overlap is not None and self._careful.get(channel, 0) <= 0:
+            self._settle_later(self._overlap, (deliveries, received, out), settlement, label)
+            return
+        self._bring(out)
+        self._finish((deliveries, received), settlement, label, remember=settlement.remember or not passes_on)
+        self._careful[channel] = self._careful.get(channel, 0) - len(deliveries)
+
+    def _finish(
+        self, what: tuple[list[Delivery], list[Received]], settlement: Settlement, label: str, *, remember: bool
+    ) -> None:
+        """What comes out is safe: commit, acknowledge."""
+        deliveries, received = what
+        if remember:
+            try:
+                self._outbox.settle_with(settlement, label, lambda tx: self._enter(tx, deliveries))
+            except _Seen:
+                if len(deliveries) > 1:
+                    raise Retryable(
+                        "SYS121", "a message of the batch was settled elsewhere", hint="it is retried"
+                    ) from None
+                self.copies += 1  # somebody else took it while it was worked on here: it is done
+        else:
+            self._count(settlement)
+        self._effect("amqp.acknowledge:before")
+        self._consumer.settle(self.address.queue(deliveries[0].channel), received)
+        self._effect("amqp.acknowledge:after")
+
+    def _settle_later(
+        self,
+        overlap: Overlap,
+        what: tuple[list[Delivery], list[Received], list[Outgoing]],
+        settlement: Settlement,
+        label: str,
+    ) -> None:
+        """Begin to publish and let another thread do the rest; when that fails, the messages are taken again."""
+        deliveries, received, out = what
+        channel = deliveries[0].channel
+        queue = self.address.queue(channel)
+        self._consumer.begin(queue, received)
+
+        def failed(error: Exception) -> None:
+            log.warning("settling %d of %s failed and is tried again: %s", len(deliveries), channel, error)
+            self._careful[channel] = len(deliveries)
+            self._consumer.give_back(queue, received)
+            self.ready({channel})
+
         try:
-            self._outbox.settle_with(settlement, label, lambda tx: self._enter(tx, deliveries))
-        except _Seen:
-            if len(deliveries) > 1:
-                raise Retryable(
-                    "SYS121", "a message of the batch was settled elsewhere", hint="it is retried"
-                ) from None
-            self.copies += 1  # somebody else took it while it was worked on here: it is done
-        if deliveries:
-            channel = deliveries[0].channel
-            taken = self._taken[channel]
-            self._effect("amqp.acknowledge:before")
-            self._consumer.settle(self.address.queue(channel), [taken[d.position] for d in deliveries])
-            self._effect("amqp.acknowledge:after")
+            job = self._publisher.begin(out)
+        except Stalled:
+            self._consumer.give_back(queue, received)
+            raise
+
+        def finish() -> None:
+            self._await(job)
+            self._finish((deliveries, received), settlement, label, remember=settlement.remember)
+
+        overlap.add(finish, failed)
+
+    def _count(self, settlement: Settlement) -> None:
+        """What is not remembered is counted all the same, and written down now and then."""
+        with self._lock:
+            book = self._counts.setdefault(settlement.place, {})
+            for key, (count, total) in settlement.tally.items():
+                n, amount = book.get(key, (0, Decimal(0)))
+                book[key] = (n + count, exact_sum(amount, total))
 
     def _passes_on(self, deliveries: list[Delivery], settlement: Settlement) -> bool:
         """Whether everything that comes out may be published before the commit: then the outbox is not needed."""
@@ -216,8 +307,8 @@ class AmqpBroker:
         with self._lock:  # what waits in the outbox comes first
             return not any(self._outbox.real(name) in self._pending for name, _ in settlement.puts)
 
-    def _publish(self, deliveries: list[Delivery], settlement: Settlement) -> None:
-        """Publish under legs that are derived from those of the input: a second run of the unit makes the same."""
+    def _outputs(self, deliveries: list[Delivery], settlement: Settlement) -> list[Outgoing]:
+        """What is published before the commit, under legs derived from the input's: a second run makes the same."""
         legs = {d.message.headers.id: d.message.headers.leg for d in deliveries}
         some = deliveries[0].message.headers.leg
         out = []
@@ -225,19 +316,23 @@ class AmqpBroker:
             channel = self._outbox.real(name)
             came = legs.get(message.headers.id) or f"{some}{n}"
             out.append(self._outgoing(channel, message.with_headers(leg=_next_leg(came, channel))))
-        self._bring(out)
         settlement.puts.clear()
+        return out
 
     def _bring(self, out: list[Outgoing]) -> None:
-        self._effect("amqp.publish:before")
+        if out:
+            self._effect("amqp.publish:before")
+            self._await(self._publisher.begin(out))
+            self._effect("amqp.publish:after")
+
+    def _await(self, job: Job) -> None:
         try:
-            self._publisher.publish(out)
+            self._publisher.wait(job)
         except Stalled as error:
             if error.code == "NET223":  # somebody deleted it
                 log.error("%s", error)  # noqa: TRY400 - where in the code it was noticed says nothing
                 declare(self.address, self._declared)
             raise
-        self._effect("amqp.publish:after")
 
     def _enter(self, tx: Any, deliveries: list[Delivery]) -> None:
         """The inbox: each leg once."""
@@ -293,6 +388,12 @@ class AmqpBroker:
         """Housekeeping: the outbox, queues that somebody deleted, and what the broker gave up to hand out."""
         if self._gone:
             self._restore()
+        with self._lock:
+            counts, self._counts = self._counts, {}
+        for place, tally in counts.items():
+            counted = Settlement(place)
+            counted.tally = tally
+            self._outbox.settle([], counted, "tally")
         return self._outbox.sweep() + self._bury_undeliverable()
 
     def _restore(self) -> None:

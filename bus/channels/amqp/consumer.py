@@ -38,13 +38,15 @@ class Received(NamedTuple):
 class _Queue:
     """What is here of one queue: filled at its end by the I/O thread, emptied at its head by what is settled."""
 
-    __slots__ = ("buffer", "channel", "lock", "name", "settled", "subscription")
+    __slots__ = ("buffer", "channel", "flying", "lock", "name", "settled", "subscription")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.buffer: deque[Received] = deque()
         self.settled: set[int] = set()
         """Tags that were settled out of order and wait for those before them."""
+        self.flying: set[int] = set()
+        """Tags whose settlement was begun and is not finished."""
         self.subscription = 0
         """Counts channels; what came over an earlier one has been taken back by the broker."""
         self.channel: Any = None
@@ -54,6 +56,7 @@ class _Queue:
         with self.lock:
             self.buffer.clear()
             self.settled.clear()
+            self.flying.clear()
 
 
 class Consumer:
@@ -110,12 +113,27 @@ class Consumer:
             return list(self._queues)
 
     def here(self, queue: str, most: int) -> list[Received]:
-        """The oldest messages that are here and not settled; they stay."""
+        """The oldest messages that are here and neither settled nor about to be; they stay."""
         state = self._queues.get(queue)
         if state is None:
             return []
         with state.lock:
-            return list(islice((r for r in state.buffer if r.tag not in state.settled), most))
+            over = state.settled | state.flying if state.settled or state.flying else ()
+            return list(islice((r for r in state.buffer if r.tag not in over) if over else state.buffer, most))
+
+    def begin(self, queue: str, received: Iterable[Received]) -> None:
+        """Hand these out no more until they are settled or given back."""
+        state = self._queues.get(queue)
+        if state is not None:
+            with state.lock:
+                state.flying.update(r.tag for r in received if r.subscription == state.subscription)
+
+    def give_back(self, queue: str, received: Iterable[Received]) -> None:
+        """Hand these out again."""
+        state = self._queues.get(queue)
+        if state is not None:
+            with state.lock:
+                state.flying.difference_update(r.tag for r in received if r.subscription == state.subscription)
 
     def holding(self) -> list[str]:
         """Queues of which something is here."""
@@ -133,7 +151,9 @@ class Consumer:
         last = 0
         with state.lock:
             settled, buffer, subscription = state.settled, state.buffer, state.subscription
-            settled.update(r.tag for r in received if r.subscription == subscription)
+            tags = [r.tag for r in received if r.subscription == subscription]
+            settled.update(tags)
+            state.flying.difference_update(tags)
             while buffer and buffer[0].tag in settled:
                 last = buffer.popleft().tag
                 settled.discard(last)

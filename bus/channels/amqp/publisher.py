@@ -23,19 +23,21 @@ class Outgoing(NamedTuple):
     body: bytes
 
 
-class _Job:
-    """One call of :meth:`Publisher.publish`: done when everything of it is confirmed, or one thing failed."""
+class Job:
+    """Messages published together: done when all are confirmed, or one thing failed."""
 
-    __slots__ = ("done", "error", "items", "left", "sent")
+    __slots__ = ("begun", "done", "error", "items", "left", "sent")
 
     def __init__(self, items: Sequence[Outgoing]) -> None:
         self.items = items
+        self.begun = time.monotonic()
         self.left = len(items)
         self.sent = 0
         self.error: Stalled | None = None
         self.done = threading.Event()
 
     def fail(self, error: Stalled) -> None:
+        """The first failure counts."""
         if self.error is None:
             self.error = error
         self.done.set()
@@ -46,7 +48,7 @@ class _Range:
 
     __slots__ = ("early", "job", "last", "next")
 
-    def __init__(self, job: _Job, first: int, last: int) -> None:
+    def __init__(self, job: Job, first: int, last: int) -> None:
         self.job, self.next, self.last = job, first, last
         self.early: set[int] = set()
 
@@ -76,7 +78,7 @@ class Publisher:
         self.confirmed = 0
         """Messages confirmed since the start."""
         self._channel: Any = None
-        self._jobs: deque[_Job] = deque()
+        self._jobs: deque[Job] = deque()
         self._ranges: deque[_Range] = deque()
         self._flying = 0
         self._tag = 0
@@ -99,27 +101,37 @@ class Publisher:
                 no such queue, ``NET224`` refused. Any of the messages may have arrived; they are published again under
                 the same leg, by which the receiver knows them.
         """
-        if not items:
-            return
-        deadline = self._address.deadline
-        job = _Job(items)
-        begin = time.monotonic()
-        if not self.link.wait_open(deadline) or not self.link.call(lambda: self._begin(job)):
+        if items:
+            self.wait(self.begin(items))
+
+    def begin(self, items: Sequence[Outgoing]) -> Job:
+        """Begin to publish; what is begun first is sent first.
+
+        Raises:
+            Stalled: ``NET221`` no connection.
+        """
+        job = Job(items)
+        if not self.link.wait_open(self._address.deadline) or not self.link.call(lambda: self._begin(job)):
             raise Stalled(
                 "NET221",
                 f"the broker {self._address.shown} is away: {self.link.trouble}",
                 hint="is it running, and is the login right?",
             )
+        return job
+
+    def wait(self, job: Job) -> None:
+        """Block until all of a job is confirmed; raises as :meth:`publish`."""
+        deadline = self._address.deadline
         while not job.done.wait(0.5):
-            silent = time.monotonic() - max(begin, self._heard)
+            silent = time.monotonic() - max(job.begun, self._heard)
             if silent > deadline:
                 why = "is blocked (memory or disk alarm)" if self._blocked else "does not confirm"
                 job.fail(Stalled("NET222", f"the broker {why} since {silent:.0f} s", hint="see the broker's log"))
                 self.link.abort(f"no confirm for {silent:.0f} s")
         if job.error is not None:
             raise job.error
-        self.confirm_seconds = time.monotonic() - begin
-        self.confirmed += len(items)
+        self.confirm_seconds = time.monotonic() - job.begun
+        self.confirmed += len(job.items)
 
     # ------------------------------------------------------------ the I/O thread
 
@@ -145,7 +157,7 @@ class Publisher:
         if not blocked:
             self._send()
 
-    def _begin(self, job: _Job) -> None:
+    def _begin(self, job: Job) -> None:
         self._jobs.append(job)
         self._send()
 
