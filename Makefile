@@ -5,13 +5,14 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: demo test check bench faults format docs clean help
+.PHONY: demo test check bench bench-peers faults format docs clean help
 
 help:
 	@echo "make demo    run the main job against scripted partners"
 	@echo "make test    install what the tests need and pass them"
 	@echo "make check   format, lint, types, import contracts, docs"
 	@echo "make bench   measure, print a table, write build/bench.jsonl"
+	@echo "make bench-peers  install other libraries into build/peers, so that make bench measures them too"
 	@echo "make faults  kill -9 and crash suites (FULL=1 for the long run)"
 
 $(READY): pyproject.toml transforms/iso20022/generate.py
@@ -44,6 +45,10 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m bench
+
+bench-peers: $(READY)
+	$(PYTHON) -m venv build/peers
+	build/peers/bin/python -m pip install --quiet --requirement bench/peers/requirements.txt
 
 faults: $(READY)
 	sh .ci/services

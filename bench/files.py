@@ -39,6 +39,28 @@ def camt053(path: Path, entries: int) -> Path:
     return path
 
 
+def mt940(path: Path, lines: int) -> Path:
+    """An MT940 with one statement of about so many lines, four an entry, in the structure of German banks."""
+    entries, total = lines // 4, Decimal(0)
+    body = []
+    for n in range(entries):
+        amount = Decimal(n % 9973 + 1) / 100
+        total += amount
+        body.append(
+            f":61:2611241124C{f'{amount:.2f}'.replace('.', ',')}NTRFINV-{n}//SVC-{n}\n"
+            f":86:166?00SEPA-GUTSCHRIFT?109301?20EREF+E2E-{n}?21SVWZ+Invoice INV-{n}\n"
+            "?22of November, thank you for?23your business\n"
+            "?30COBADEFFXXX?31DE89370400440532013000?32Nordic Paper AB\n"
+        )
+    text = "".join(body)
+    closing = f"{Decimal(1000) + total:.2f}".replace(".", ",")
+    path.write_text(
+        f":20:BENCH-1\n:25:37040044/0532013000\n:28C:1/1\n:60F:C261123EUR1000,00\n{text}:62F:C261124EUR{closing}\n-\n",
+        "latin-1",
+    )
+    return path
+
+
 def payment_run(path: Path, lines: int) -> Path:
     """A payment run as the shipped landscape takes it, one debtor account, SEPA only."""
     total = Decimal(0)

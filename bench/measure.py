@@ -55,8 +55,12 @@ class Memory:
     @property
     def growth_mb(self) -> float:
         """Peak since the start, less what was there."""
-        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        return round((self._peak - self._baseline) / 2**20 + children, 1)
+        return round(self.own_growth_mb + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, 1)
+
+    @property
+    def own_growth_mb(self) -> float:
+        """As :attr:`growth_mb`, without the children."""
+        return (self._peak - self._baseline) / 2**20
 
 
 def _resident() -> int:
@@ -74,6 +78,12 @@ def seconds(work: Callable[[], object]) -> float:
 def told(measurement: Measurement) -> None:
     """Print as one JSON line, for the table's program to read."""
     sys.stdout.write(json.dumps(asdict(measurement)) + "\n")
+    sys.stdout.flush()
+
+
+def left_out(name: str, why: str) -> None:
+    """Print that a measurement cannot be made here, for the table's program to tell."""
+    sys.stdout.write(json.dumps({"name": name, "left_out": why}) + "\n")
     sys.stdout.flush()
 
 

@@ -1,6 +1,7 @@
 """``camt053_store``: a camt.053 is split, each entry is stored durably as a message of canonical JSON.
 
-Floor: lxml reads the same file, entry by entry, and throws it away.
+Its balances are proved before anything of it is seen. Floor: lxml reads the same file, entry by entry, and throws it
+away. ``camt053_store_xsd``: the same with the file validated against its XML Schema, by both.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from lxml import etree
 from bench.files import camt053
 from bench.measure import Measurement, Memory, seconds, told, workplace
 from bus.app import App, calm_collector
+from bus.testing.landscape import schemas
 
 LANDSCAPE = {
     "bus.yaml": "name: bench\n",
@@ -21,17 +23,17 @@ route: statements
 from: {file: {path: inbox, match: "*.xml", ready: {suffix: .tmp}, max_size: 2GB}}
 money: signed
 steps:
-  - parse: iso20022
+  - parse: {iso20022: {validate: VALIDATE}}
   - split: {name: entries, each: entries, keys: {entry: reference}}
 to: none
 """,
 }
 
 
-def store(folder: Path, file: Path) -> tuple[float, float]:
+def store(folder: Path, file: Path, validate: str) -> tuple[float, float]:
     """(seconds, peak growth in MB) from the file in the inbox to all entries visible in a durable channel."""
     for name, text in LANDSCAPE.items():
-        (folder / name).write_text(text, "utf-8")
+        (folder / name).write_text(text.replace("VALIDATE", validate), "utf-8")
     (folder / "inbox").mkdir()
     file.rename(folder / "inbox" / file.name)
     app = App(folder)
@@ -50,11 +52,12 @@ def store(folder: Path, file: Path) -> tuple[float, float]:
     return took, memory.growth_mb
 
 
-def floor(file: Path) -> float:
+def floor(file: Path, validate: str = "off") -> float:
     """Seconds that lxml takes to read and drop every entry."""
+    rules = etree.XMLSchema(file=str(schemas() / "camt.053.001.08.xsd")) if validate != "off" else None
 
     def work() -> None:
-        for _, element in etree.iterparse(file, tag="{*}Ntry", resolve_entities=False, no_network=True):
+        for _, element in etree.iterparse(file, tag="{*}Ntry", resolve_entities=False, no_network=True, schema=rules):
             element.clear()
             while element.getprevious() is not None:
                 del element.getparent()[0]
@@ -62,16 +65,16 @@ def floor(file: Path) -> float:
     return seconds(work)
 
 
-def main(entries: int) -> None:
+def main(entries: int, validate: str) -> None:
     """One round; the file is made anew."""
     with workplace() as folder:
         file = camt053(folder / f"{entries}.xml", entries)
-        below = floor(file)
-        took, grown = store(folder, file)
+        below = floor(file, validate)
+        took, grown = store(folder, file, validate)
     rate = entries / took
     told(
         Measurement(
-            "camt053_store",
+            "camt053_store" if validate == "off" else "camt053_store_xsd",
             str(entries),
             round(rate),
             "entries/s",
@@ -84,4 +87,4 @@ def main(entries: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "off")
