@@ -50,6 +50,8 @@ class Reference(Shape):
     """Other differences."""
     remitted: Amount | None = None
     """Amount that is paid for the documents."""
+    amounts: tuple[Adjustment, ...] = ()
+    """Amounts of the documents by their type, as the newest versions tell them."""
     invoicer: Counterparty | None = None
     """Who issued the invoice, where it is not the creditor."""
     invoicee: Counterparty | None = None

@@ -42,7 +42,7 @@ def _validate(value: Any) -> Any:
 
 
 class Iso20022Spec(FormatSpec):
-    """Messages of ISO 20022: camt.052, camt.053, camt.054, pain.001 and pain.002 are read, pain.001 is written.
+    """Messages of ISO 20022: orders, statuses, returns, cancellations and statements, read and written.
 
     .. code-block:: yaml
 
@@ -51,12 +51,15 @@ class Iso20022Spec(FormatSpec):
         parse: {iso20022: {message: camt.053.001.08, validate: strict}}
 
     Reading takes all versions and what banks really send: other namespaces of the same message, wrappers around
-    ``Document``, any prefix. What concerns money is never lenient: amounts, control sums (pain.001) and balances
-    (camt.053: opening and booked entries give closing) must be right. Records: ``entries`` or ``statements`` (camt),
-    ``payments`` (pain.001), ``statuses`` (pain.002).
+    ``Document``, any prefix. What concerns money is never lenient: amounts, control sums (pain.001, pain.008) and
+    balances (camt.053: opening and booked entries give closing) must be right. Records: ``entries`` or ``statements``
+    (camt.052, camt.053, camt.054), ``payments`` (pain.001, pain.008, pacs.008), ``statuses`` (pain.002, pacs.002,
+    camt.029), ``cancellations`` (camt.055, camt.056, pain.007), ``returns`` (pacs.004).
 
-    Written are canonical payments, one payment information block for each run of payments that agree in debtor, debtor
-    account and bank, date, currency and kind; different debtors or dates never share one.
+    Written from canonical bodies: pain.001, pain.008, pain.002, pain.007, camt.029, camt.052 to camt.056, in every
+    version. Payments and direct debits get one payment information block for each run of those that agree in the own
+    side's account and bank, date, currency and kind; different accounts or dates never share one. Entries of a
+    statement follow it; MsgId and missing references are made from the unit of work.
     """
 
     key: ClassVar[str] = "iso20022"
@@ -84,6 +87,8 @@ class Iso20022Spec(FormatSpec):
     """Profile that written payments have to keep, such as ``sepa-sct``; its character set goes before ``charset``."""
     initiating_party: str = ""
     """Name in the header of written files; empty = name of the first debtor."""
+    losses: Literal["refuse", "accept"] = "refuse"
+    """What becomes of a field that the written version has no element for: the body is refused, or it is left out."""
     envelope: Literal["keep", "none", "BusMsg", "DataPDU", "Envelope", "RequestPayload", "SOAP"] = "keep"
     """Written from ``json``: what stands around header and ``Document``; ``keep``: what the body has."""
     from_: str = Field("", alias="from")
@@ -170,6 +175,7 @@ class Iso20022Spec(FormatSpec):
             latin=self.charset == "latin",
             profile=resources.profile(self.profile) if self.profile and resources is not None else None,
             initiating_party=self.initiating_party,
+            accepts_losses=self.losses == "accept",
         )
         if self.as_ == "json" or self.from_ or (self.message and self.message[:8] not in FAMILIES):
             from transforms.iso20022.generic_writing import GenericOptions  # noqa: PLC0415 - as above

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from bus import Rejected, minor_units
-from transforms.iso20022.forms import Field, Form, Pen, PlainText, Read, Write, reader, type_at, writer
+from transforms.iso20022.forms import Codec, Field, Form, Pen, PlainText, Read, Write, reader, type_at, writer
 from transforms.iso20022.model import Type
 from transforms.iso20022.shapes import Node
 from transforms.iso20022.values import day, direction, flag, moment, number
@@ -65,12 +65,10 @@ class Texts:
 class Code:
     """A code of ISO (``Cd``) or a text of the bank's own (``Prtry``), or a plain text in old versions."""
 
-    own: str = "Prtry"
-
     def reader(self, nodes: Sequence[Node]) -> Read | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
         first = nodes[0]
-        index = first.index(f"Cd|{self.own}")
+        index = first.index("Cd|Prtry|Prtry/Id")
         index = first.text if index < 0 else index
         return PlainText(index) if index >= 0 else None
 
@@ -79,9 +77,9 @@ class Code:
         text = pen.text
         if not kind.elements:
             return lambda value: f"<{tag}>{text(value)}</{tag}>" if value else ""
-        code, own = type_at(kind, "Cd"), type_at(kind, self.own)
-        names = self.own.split("/")
-        opening, closing = "".join(f"<{n}>" for n in names), "".join(f"</{n}>" for n in reversed(names))
+        code, own = type_at(kind, "Cd"), type_at(kind, "Prtry")
+        # In some places the bank's own code is an object with an id.
+        before, after = ("<Id>", "</Id>") if own is not None and own.elements else ("", "")
 
         def write(value: str) -> str:
             if not value:
@@ -92,7 +90,7 @@ class Code:
                 and (own is None or code.simple.codes or _CODE.fullmatch(value))
             ):
                 return f"<{tag}><Cd>{text(value)}</Cd></{tag}>"
-            return f"<{tag}>{opening}{text(value)}{closing}</{tag}>"
+            return f"<{tag}><Prtry>{before}{text(value)}{after}</Prtry></{tag}>"
 
         return write if code is not None or own is not None else None
 
@@ -202,8 +200,10 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
-    """``true`` when something is there; it is not read, because the thing itself is."""
+class WriteOnly:
+    """A field that is only written, because it follows from others."""
+
+    codec: Codec
 
     def reader(self, nodes: Sequence[Node]) -> Read | None:
         """Nothing to read."""
@@ -212,8 +212,7 @@ class Present:
 
     def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
-        del kind, pen
-        return lambda value: f"<{tag}>true</{tag}>" if value else ""
+        return self.codec.writer(tag, kind, pen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,9 +269,10 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Inner:
-    """An object with a form of its own."""
+    """An object with a form of its own; with ``required`` the element is written for an empty one too."""
 
     form: Form
+    required: bool = False
 
     def reader(self, nodes: Sequence[Node]) -> Read | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
@@ -282,6 +282,8 @@ class Inner:
     def writer(self, tag: str, kind: Type, pen: Pen) -> Write | None:
         """See :class:`transforms.iso20022.forms.Codec`."""
         write = writer(self.form, kind, pen)
+        if self.required:
+            return lambda value: f"<{tag}>{write(value)}</{tag}>"
         return lambda value: f"<{tag}>{inner}</{tag}>" if value and (inner := write(value)) else ""
 
 

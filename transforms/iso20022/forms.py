@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from bus import Rejected
 from transforms.iso20022.model import Type
 from transforms.iso20022.shapes import Node, Values
 
@@ -156,6 +157,18 @@ def type_at(kind: Type, path: str) -> Type | None:
     return kind
 
 
+def known(kind: Type, path: str) -> Type:
+    """As :func:`type_at`, for an element that the message cannot do without.
+
+    Raises:
+        Rejected: ``VAL450``: this version has no such element.
+    """
+    found = type_at(kind, path)
+    if found is None:
+        raise Rejected("VAL450", f"this version has no {path}", hint="use a version that has it")
+    return found
+
+
 class _Place:
     """An element in the making: the writers of its parts, by the names of the elements below."""
 
@@ -204,7 +217,10 @@ def writer(form: Form, kind: Type, pen: Pen, *, before: str = "", after: str = "
     A value for which the version has no element goes to :meth:`Pen.lost`.
     """
     root = _Place(kind)
-    placed = {field.key for field in form if _place(root, field, pen)}
+    placed: set[str] = set()
+    for field in form:  # of several places for one thing, the first that the version has
+        if field.key not in placed and _place(root, field, pen):
+            placed.add(field.key)
     lost = dict.fromkeys(field.key for field in form if field.key not in placed)
     parts = root.parts(before, after)
     if not after:  # told once

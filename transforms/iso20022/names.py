@@ -57,7 +57,19 @@ _PAIN = ("pain.001", "pain.002", "pain.007", "pain.008")
 MESSAGES = (*_CAMT, "head.001", *_PACS, *_PAIN, "remt.001")
 """All messages that girobus has XML Schemas of (``versions.csv``); those of :data:`FAMILIES` have a canonical shape."""
 
-WRITABLE = ("pain.001.001.03", "pain.001.001.09")
+WRITABLE = {
+    "pain.001": "pain.001.001.09",
+    "pain.002": "pain.002.001.10",
+    "pain.007": "pain.007.001.08",
+    "pain.008": "pain.008.001.08",
+    "camt.029": "camt.029.001.09",
+    "camt.052": "camt.052.001.08",
+    "camt.053": "camt.053.001.08",
+    "camt.054": "camt.054.001.08",
+    "camt.055": "camt.055.001.08",
+    "camt.056": "camt.056.001.08",
+}
+"""Messages that are written from canonical bodies, in every version that there is a schema of -> the usual version."""
 USUAL = "records"
 """The ``each`` that means the usual records of whatever message a file turns out to be."""
 

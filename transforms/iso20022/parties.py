@@ -6,7 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from bus import Rejected
+from transforms.iso20022.forms import reader
+from transforms.iso20022.party_forms import REMITTANCE
 from transforms.iso20022.shapes import Node, Values
+
+_KIND = ("Tp/CdOrPrtry/Cd", "Tp/CdOrPrtry/Prtry")
+_PLAIN = {"Ustrd", *(f"Strd/CdtrRefInf/{name}" for name in ("Ref", *_KIND))}
 
 
 def account(iban: str, other: str, currency: str = "") -> dict[str, Any] | None:
@@ -37,8 +42,13 @@ def remittance(node: Node) -> Callable[[Values], dict[str, Any]]:
         )
         for found in strd.all(name)
     ]
-    if not structured:
+    if not structured and not node.all("RmtInf/Strd"):
         return lambda values: {"unstructured": [values[index].strip() for index in texts], "structured": []}
+    (whole,) = node.all("RmtInf")[:1]
+    if not _PLAIN.issuperset(whole.leaves()):
+        read_all = reader(REMITTANCE, whole)
+        nothing: dict[str, Any] = {"unstructured": [], "structured": []}
+        return lambda values: nothing | (read_all(values) if read_all is not None else {})
 
     def read(values: Values) -> dict[str, Any]:
         pairs = [pick(values) for pick in structured]

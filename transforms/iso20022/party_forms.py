@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from transforms.iso20022.fields import (
-    Code,
     Count,
     Direction,
     Each,
@@ -30,7 +29,7 @@ from transforms.iso20022.shapes import Node
 
 IDENTIFIER: Form = (text("id", "Id"), code("scheme", "SchmeNm"), text("issuer", "Issr"))
 ADDRESS: Form = (
-    Field("type", "AdrTp", Code("Prtry/Id")),
+    code("type", "AdrTp"),
     text("care_of", "CareOf"),
     text("department", "Dept"),
     text("sub_department", "SubDept"),
@@ -197,6 +196,7 @@ _BLOCK: Form = (
     money("credit_note", "RfrdDocAmt/CdtNoteAmt"),
     each("adjustments", "RfrdDocAmt/AdjstmntAmtAndRsn", _ADJUSTMENT),
     money("remitted", "RfrdDocAmt/RmtdAmt"),
+    each("amounts", "RfrdDocAmt/RmtAmtAndTp", (code("type", "Tp"), money("amount", "Amt"))),
     inner("invoicer", "Invcr", PERSON_OR_ORGANISATION),
     inner("invoicee", "Invcee", PERSON_OR_ORGANISATION),
     texts("additional", "AddtlRmtInf"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from transforms.iso20022.fields import (
+    Code,
     Count,
     Flag,
     Number,
-    Present,
+    WriteOnly,
     code,
     date,
     each,
@@ -94,14 +95,14 @@ _AMENDMENT: Form = (
     text("original_id", "OrgnlMndtId"),
     text("original_creditor_name", "OrgnlCdtrSchmeId/Nm"),
     text("original_creditor_id", "OrgnlCdtrSchmeId/Id/PrvtId/Othr/Id"),
-    code("original_creditor_scheme", "OrgnlCdtrSchmeId/Id/PrvtId/Othr/SchmeNm"),
+    Field("original_creditor_scheme", "OrgnlCdtrSchmeId/Id/PrvtId/Othr/SchmeNm", WriteOnly(Code())),
     inner("original_debtor_account", "OrgnlDbtrAcct", ACCOUNT),
     inner("original_debtor_agent", "OrgnlDbtrAgt", AGENT),
 )
 _MANDATE: Form = (
     text("id", "MndtId"),
     date("signed", "DtOfSgntr"),
-    Field("amendment", "AmdmntInd", Present()),
+    Field("amended", "AmdmntInd", WriteOnly(Flag())),
     inner("amendment", "AmdmntInfDtls", _AMENDMENT),
     text("electronic_signature", "ElctrncSgntr"),
     date("first_collection", "FrstColltnDt"),

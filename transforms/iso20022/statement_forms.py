@@ -8,6 +8,7 @@ from transforms.iso20022.fields import (
     Day,
     Direction,
     Flag,
+    Inner,
     Number,
     code,
     date,
@@ -44,7 +45,7 @@ STATEMENT: Form = (
     Field("last_page", "StmtPgntn/LastPgInd|RptPgntn/LastPgInd|NtfctnPgntn/LastPgInd", Flag()),
     Field("legal_sequence_number", "LglSeqNb", Count()),
     text("copy_kind", "CpyDplctInd"),
-    inner("summary.all", "TxsSummry/TtlNtries", _COUNT),
+    *below(_COUNT, "TxsSummry/TtlNtries", key="summary.all"),
     Field("summary.net", "TxsSummry/TtlNtries/TtlNetNtry/Amt|TxsSummry/TtlNtries/TtlNetNtryAmt", Number()),
     Field("summary.sign", "TxsSummry/TtlNtries/TtlNetNtry/CdtDbtInd|TxsSummry/TtlNtries/CdtDbtInd", Direction()),
     inner("summary.credits", "TxsSummry/TtlCdtNtries", _COUNT),
@@ -52,6 +53,11 @@ STATEMENT: Form = (
     text("additional", "AddtlStmtInf|AddtlRptInf|AddtlNtfctnInf"),
 )
 """What a statement has beside its identification, account and balances."""
+STATEMENT_ACCOUNT: Form = (
+    *below(tuple(f for f in ACCOUNT if f.key not in ("iban", "other", "currency")), "Acct"),
+    agent("servicer", "Acct/Svcr"),
+)
+"""What the account of a statement has beside number, currency and owner."""
 STATEMENT_HEAD: Form = (
     text("id", "Id"),
     Field("sequence_number", "ElctrncSeqNb", Count()),
@@ -132,3 +138,11 @@ TRANSACTION_HEAD: Form = (
     inner("remittance", "RmtInf", REMITTANCE),
     Field("return_reason", "RtrInf/Rsn|RtrInf/RtrRsn", Code()),
 )
+WRITTEN_TRANSACTION: Form = (*TRANSACTION_HEAD, *TRANSACTION, *SIDES)
+WRITTEN_ENTRY: Form = (
+    *ENTRY_HEAD,
+    *(f for f in ENTRY if f.key not in ("code", "batches")),
+    Field("code", "BkTxCd", Inner(BANK_CODE, required=True)),
+    each("details", "NtryDtls", (inner("batch", "Btch", BATCH), each("transactions", "TxDtls", WRITTEN_TRANSACTION))),
+)
+WRITTEN_STATEMENT: Form = (*STATEMENT_HEAD, *STATEMENT)

@@ -11,7 +11,7 @@ from transforms.iso20022.forms import reader
 from transforms.iso20022.opening import Opening
 from transforms.iso20022.parties import account, account_paths, placed
 from transforms.iso20022.shapes import Node, Values, walk
-from transforms.iso20022.statement_forms import ENTRY, STATEMENT
+from transforms.iso20022.statement_forms import ENTRY, STATEMENT, STATEMENT_ACCOUNT
 from transforms.iso20022.stream import Event, Record
 from transforms.iso20022.transactions import code_of, difference, planned, transaction
 from transforms.iso20022.values import amount, day, direction, flag, moment, number
@@ -89,7 +89,7 @@ class Statement:
             "kind": _KINDS.get(node.name, ""),
             "id": name,
             "sequence_number": int(number_text) if number_text.isascii() and number_text.isdigit() else None,
-            "account": {**self.account, "owner": owner} if owner else self.account,
+            "account": self._whole_account(head, owner),
             "from": moment(begins),
             "to": moment(ends),
             "created": moment(created),
@@ -102,6 +102,14 @@ class Statement:
         if rest is not None:
             self.body |= _signed_summary(rest(values))
         self._declared: dict[str, Any] | None = self.body.get("summary")
+
+    def _whole_account(self, head: Record, owner: str) -> dict[str, Any]:
+        """The account with what its entries do not repeat; its own name stands for the owner's where there is none."""
+        rest = reader(STATEMENT_ACCOUNT, head.node)
+        found = rest(head.values) if rest is not None else {}
+        if head.node.index("Acct/Ownr/Nm|Acct/Ownr/Pty/Nm") < 0:
+            found.pop("name", None)
+        return {**self.account, **found, "owner": owner} if owner else {**self.account, **found}
 
     def read(self, record: Record) -> dict[str, Any]:
         """One canonical entry.

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import shutil
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Context, Decimal, Inexact
 from typing import IO, Any, BinaryIO, Self
 
@@ -19,18 +16,21 @@ from transforms.canonical.checks import Flaw, refusal
 from transforms.canonical.checks import payment as payment_flaws
 from transforms.iso20022 import schemas
 from transforms.iso20022.elements import Elements
-from transforms.iso20022.names import WRITABLE, namespace
+from transforms.iso20022.identities import end_to_end_id, fits, instruction_id, moment, uetr
+from transforms.iso20022.names import FAMILIES, namespace
 from transforms.iso20022.opening import opening
 from transforms.iso20022.parties import placed
+from transforms.iso20022.pen import TextPen
 from transforms.iso20022.stream import segments
+from transforms.iso20022.writers import writable, write_by_layout
 
 _DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
-_RECORD = b"<CdtTrfTxInf>"
 _IN_MEMORY = 4 << 20
 _LINES_IN_MEMORY = 1_000
 _EXACT = Context(prec=60, traps=[Inexact])
-_UETR = re.compile(r"[a-f0-9]{8}-[a-f0-9]{4}-4[a-f0-9]{3}-[89ab][a-f0-9]{3}-[a-f0-9]{12}")
-_LONGEST_ID = 35
+_OF_A_BLOCK = ("method", "batch_booking", "charges_account", "charges_agent")
+_RARE = frozenset({*_OF_A_BLOCK, "initiating_party"})
+"""What few payments say, and all of a block or message share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,11 @@ class WriteOptions:
     latin: bool = True
     profile: RuleBook | None = None
     initiating_party: str = ""
+    accepts_losses: bool = False
 
 
 def write(parts: Iterable[Any], target: BinaryIO, context: WriteContext, options: WriteOptions) -> None:
-    """Write canonical payments as one message.
+    """Write canonical bodies as one message: payments as pain.001, others as their layouts say.
 
     Payments that follow each other and agree in debtor, execution date, currency and kind share a payment information
     block; others never do. MsgId is ``context.id``; PmtInfId, missing references and UETRs are made from it.
@@ -54,24 +55,20 @@ def write(parts: Iterable[Any], target: BinaryIO, context: WriteContext, options
         Rejected: ``VAL431`` … ``VAL445`` (a payment is wrong; its number and place are told), ``VAL450`` (this message
             is not written), ``VAL451`` (no payment), ``VAL452`` (the result would break its XML Schema).
     """
-    message = _writable(options.message)
+    message = writable(options.message)
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as document:
-        with _Writer(context, options, message) as writer:
-            for payment in parts:
-                writer.add(payment)
-            writer.finish(document)
+        if message.startswith("pain.001"):
+            with _Writer(context, options, message) as writer:
+                for payment in parts:
+                    writer.add(payment)
+                writer.finish(document)
+        else:
+            pen = TextPen(converter("sepa-latin" if options.latin else "any"), message, options.accepts_losses)
+            write_by_layout(parts, document, context, pen, options.initiating_party)
         if options.validate:
             _validate(document, message)
         document.seek(0)
         shutil.copyfileobj(document, target, 1 << 20)
-
-
-def _writable(message: str) -> str:
-    if message in ("", "pain.001"):
-        return WRITABLE[-1]
-    if message not in WRITABLE:
-        raise Rejected("VAL450", f"{message} is not written", hint=f"written are {', '.join(WRITABLE)}")
-    return message
 
 
 @dataclass(slots=True)
@@ -92,7 +89,8 @@ class _Writer:
         self._context, self._options, self._message = context, options, message
         self._rules = options.profile.at(context.created_at) if options.profile is not None else None
         own = self._rules.convert if self._rules is not None else None
-        self._elements = Elements(message, own or converter("sepa-latin" if options.latin else "any"))
+        convert = own or converter("sepa-latin" if options.latin else "any")
+        self._elements = Elements(TextPen(convert, message, options.accepts_losses))
         self._blocks: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - see __exit__
         self._lines: list[str] = []
         self._overflow: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - as above
@@ -101,6 +99,7 @@ class _Writer:
         self._number_of_blocks = 0
         self._total = Decimal(0)
         self._initiator = options.initiating_party
+        self._party: dict[str, Any] | None = None
         self._steps: dict[str, Decimal] = {}
 
     def __enter__(self) -> Self:
@@ -139,9 +138,15 @@ class _Writer:
         value = _EXACT.quantize(amount["value"], step)
         service = payment.get("service_level") or ""
         bearer = payment.get("charge_bearer") or ("SLEV" if service == "SEPA" else "")
-        kind = (service, payment.get("local_instrument") or "", payment.get("category_purpose") or "")
+        instrument, purpose = payment.get("local_instrument") or "", payment.get("category_purpose") or ""
+        kind = (service, instrument, purpose, payment.get("priority") or "")
         rules = self._rules
-        key = (payment["debtor"], payment["execution_date"], currency, bearer, kind, rules and rules.group(payment))
+        further = None
+        if not payment.keys().isdisjoint(_RARE):
+            further = {name: payment[name] for name in _OF_A_BLOCK if payment.get(name) not in (None, "")}
+            self._initiated_by(payment.get("initiating_party"))
+        group = rules and rules.group(payment)
+        key = (payment["debtor"], payment["execution_date"], currency, bearer, kind, further or None, group)
         block = self._block
         if block is None or block.key != key or (rules is not None and block.count == rules.most_in_block):
             self._end_block()
@@ -154,33 +159,42 @@ class _Writer:
         block.count += 1
         block.total = _EXACT.add(block.total, value)
 
+    def _initiated_by(self, party: dict[str, Any] | None) -> None:
+        """The one party that sends the message; what the options say goes before."""
+        if not party or self._options.initiating_party:
+            return
+        if self._party not in (None, party):
+            text = "`initiating_party` differs from that of the payments before, and one message has one"
+            raise Rejected("VAL645", text, reason="CH16", place="initiating_party", hint="group by it before writing")
+        self._party = party
+
     def _identification(self, payment: dict[str, Any], index: int) -> str:
         unit = self._context.id
-        end_to_end = payment.get("end_to_end_id") or child_id(unit, "EndToEndId", "", index)
-        own = payment.get("instruction_id") or payment.get("id") or ""
-        instruction = own if isinstance(own, str) and _fits(own) else child_id(unit, "InstrId", "", index)
-        ids = f"<InstrId>{self._elements.text(instruction)}</InstrId>"
+        end_to_end = end_to_end_id(payment, unit, index)
+        ids = f"<InstrId>{self._elements.text(instruction_id(payment, unit, index))}</InstrId>"
         ids += f"<EndToEndId>{self._elements.text(end_to_end)}</EndToEndId>"
         if not self._elements.has_uetr:
             return ids
-        uetr = payment.get("uetr") or _uetr(unit, end_to_end, index)
-        if not (isinstance(uetr, str) and _UETR.fullmatch(uetr)):
-            raise Rejected("VAL445", "the UETR is no UUID version 4 in small letters", reason="CH16", place="uetr")
-        return f"{ids}<UETR>{uetr}</UETR>"
+        return f"{ids}<UETR>{uetr(payment, unit, end_to_end, index)}</UETR>"
 
     def _begin_block(self, key: tuple[Any, ...]) -> _Block:
-        debtor, day, _currency, bearer, kind, _group = key
+        debtor, day, _currency, bearer, kind, further, _group = key
+        of: dict[str, Any] = further or {}
         write = self._elements
         self._initiator = self._initiator or debtor["name"]
         name = child_id(self._context.id, "PmtInf", "", self._number_of_blocks)
         self._number_of_blocks += 1
         tail = (
-            f"{write.payment_type(*kind)}{write.execution_date(day)}{write.party('Dbtr', debtor)}"
-            f"{write.account('DbtrAcct', debtor['account'])}"
+            f"{write.payment_type(*kind)}{write.execution_date(day)}"
+            f"{write.party('Dbtr', debtor)}{write.account('DbtrAcct', debtor['account'])}"
             f"{write.agent('DbtrAgt', debtor.get('agent'), required=True)}"
-            f"{f'<ChrgBr>{bearer}</ChrgBr>' if bearer else ''}\n"
+            f"{f'<ChrgBr>{bearer}</ChrgBr>' if bearer else ''}"
+            f"{write.element('ChrgsAcct', of.get('charges_account'))}"
+            f"{write.element('ChrgsAcctAgt', of.get('charges_agent'))}\n"
         )
-        self._block = _Block(key, f"<PmtInf><PmtInfId>{name}</PmtInfId><PmtMtd>TRF</PmtMtd>", tail)
+        booked = f"<BtchBookg>{str(of['batch_booking']).lower()}</BtchBookg>" if "batch_booking" in of else ""
+        head = f"<PmtInf><PmtInfId>{name}</PmtInfId><PmtMtd>{of.get('method', 'TRF')}</PmtMtd>{booked}"
+        self._block = _Block(key, head, tail)
         return self._block
 
     def _end_block(self) -> None:
@@ -215,9 +229,9 @@ class _Writer:
             raise Rejected("VAL700", text, reason="AM18", hint="make the groups smaller: `size` of `aggregate`")
         head = (
             f'<Document xmlns="{namespace(self._message)}"><CstmrCdtTrfInitn>\n<GrpHdr><MsgId>{context.id}</MsgId>'
-            f"<CreDtTm>{_moment(context.created_at)}</CreDtTm><NbOfTxs>{self._count}</NbOfTxs>"
+            f"<CreDtTm>{moment(context.created_at)}</CreDtTm><NbOfTxs>{self._count}</NbOfTxs>"
             f"<CtrlSum>{self._total:f}</CtrlSum>"
-            f"<InitgPty><Nm>{self._elements.text(self._initiator)}</Nm></InitgPty></GrpHdr>\n"
+            f"{self._elements.party('InitgPty', self._party or {'name': self._initiator})}</GrpHdr>\n"
         )
         document.write(_DECLARATION + head.encode())
         self._blocks.seek(0)
@@ -237,30 +251,11 @@ def _sepa_flaws(payment: dict[str, Any]) -> Iterable[Flaw]:
         yield Flaw("VAL443", "error", "charge_bearer", "a SEPA payment has the charge bearer SLEV", "BE19")
 
 
-def _fits(identifier: str) -> bool:
-    """Whether an id of the ERP can be the instruction id as it is."""
-    return 0 < len(identifier) <= _LONGEST_ID and identifier.isascii() and identifier.replace("-", "").isalnum()
-
-
 def _place(payment: Any, index: int) -> str:
     """Number of a payment, from 1, and its reference where that is harmless to tell."""
     reference = payment.get("end_to_end_id") if isinstance(payment, dict) else None
-    known = f" ({reference})" if isinstance(reference, str) and _fits(reference) else ""
+    known = f" ({reference})" if isinstance(reference, str) and fits(reference) else ""
     return f"payment {index + 1}{known}"
-
-
-def _uetr(unit: str, end_to_end: str, index: int) -> str:
-    """A UUID of version 4 that is the same for the same payment of the same unit."""
-    raw = bytearray(hashlib.sha256(f"{unit}\x1f{end_to_end}\x1f{index}".encode()).digest()[:16])
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    text = raw.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-def _moment(milliseconds: int) -> str:
-    seconds, rest = divmod(milliseconds, 1_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
 
 
 def _validate(document: IO[bytes], message: str) -> None:
@@ -268,15 +263,16 @@ def _validate(document: IO[bytes], message: str) -> None:
     file = Plain(document, len(_DECLARATION), 2)  # type: ignore[arg-type]  # a temporary file has all of BinaryIO
     for segment in segments(file, opening(file)):
         for found in schemas.violations(segment, message):
-            raise _broken(document, found)
+            raise _broken(document, found, f"<{FAMILIES[message[:8]].record}>".encode())
 
 
-def _broken(document: IO[bytes], found: Finding) -> Rejected:
-    """The refusal of our own output, with the number of the payment whose line it is."""
+def _broken(document: IO[bytes], found: Finding, record: bytes) -> Rejected:
+    """The refusal of our own output, with the number of the record whose line it is."""
     line = int(found.place.removeprefix("line "))
     document.seek(0)
-    number = sum(text.startswith(_RECORD) for _, text in zip(range(line), document, strict=False))
-    place = f"payment {number}" if number else found.place
+    number = sum(text.startswith(record) for _, text in zip(range(line), document, strict=False))
+    what = "payment" if record == b"<CdtTrfTxInf>" else "record"
+    place = f"{what} {number}" if number else found.place
     return Rejected(
         "VAL452",
         f"{place}: the written file would break its XML Schema: {found.message}",
