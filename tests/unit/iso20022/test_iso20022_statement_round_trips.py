@@ -77,9 +77,7 @@ def transactions(*, new: bool, documents: bool) -> st.SearchStrategy[dict[str, A
             "mandate_id": identifiers,
             "cheque_number": identifiers,
             "clearing_reference": identifiers,
-            "own_references": st.lists(
-                st.fixed_dictionaries({"id": identifiers, "scheme": codes}), min_size=1, max_size=2
-            ),
+            "own_references": st.lists(own_reference, min_size=1, max_size=2 if new else 1),
             "amounts": all_amounts,
             "charges": charges,
             "bank_code": bank_codes,
