@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -129,8 +129,8 @@ class Account(Shape):
     """Who gave the other number."""
     kind: str = ""
     """``CACC``, ``SVGS`` …"""
-    currency: Currency | None = None
-    """Currency of the account."""
+    currency: Currency | Literal[""] | None = None
+    """Currency of the account; empty where a statement does not tell it."""
     name: str = ""
     """Name of the account, beside that of its owner."""
     proxy: Identifier | None = None

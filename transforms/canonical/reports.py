@@ -171,6 +171,8 @@ class EntryTransaction(Shape):
     """Amounts before charges and exchange."""
     charges: tuple[Charge, ...] = ()
     """Charges."""
+    total_charges: Amount | None = None
+    """Sum of charges and taxes, as told."""
     bank_code: BankCode | None = None
     """Its own transaction code."""
     counterparty: Counterparty = Counterparty()

@@ -131,7 +131,7 @@ def difference(value: Decimal, total: Decimal, currency: str, record: Record) ->
     """The finding for a sum of transactions that is not their entry's amount."""
     if total == value:
         return None
-    text = f"the transactions sum up to {total - value:f} {currency} more than the entry"
+    text = f"the sum of the transactions differs from the amount of the entry by {total - value:f} {currency}"
     return Finding("VAL642", "warning", record.place(), text)
 
 

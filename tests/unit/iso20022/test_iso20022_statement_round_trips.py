@@ -80,6 +80,7 @@ def transactions(*, new: bool, documents: bool) -> st.SearchStrategy[dict[str, A
             "own_references": st.lists(own_reference, min_size=1, max_size=2 if new else 1),
             "amounts": all_amounts,
             "charges": charges,
+            **({"total_charges": amounts("EUR")} if new else {}),
             "bank_code": bank_codes,
             "own": counterparties(new=new),
             "ultimate_debtor": ultimate,
