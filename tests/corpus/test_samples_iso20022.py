@@ -15,6 +15,7 @@ import pytest
 from lxml import etree
 
 from bus import Rejected, WriteContext
+from transforms.canonical.models import MODEL_TYPES
 from transforms.iso20022 import Iso20022Spec, schemas
 from transforms.iso20022.names import message_of
 
@@ -99,12 +100,12 @@ def bodies(path: Path, each: str = "records") -> list[dict[str, Any]]:
 @files
 def test_reading_gives_every_entry_with_the_money_of_the_file(path: Path) -> None:
     rows = [row for _, rows in counted(path) for row in rows]
-    if not rows and not any(name in path.read_text("utf-8", "replace") for name in CONTAINERS):
-        with pytest.raises(Rejected, match="VAL403"):
-            bodies(path)
+    try:
+        document = Iso20022Spec(balances="ignore").build().read(io.BytesIO(path.read_bytes()))
+        parts = list(document.parts("records"))
+    except Rejected as error:
+        assert (error.code, rows) == ("VAL403", []), "only a file without a message"  # noqa: PT017
         return
-    document = Iso20022Spec(balances="ignore").build().read(io.BytesIO(path.read_bytes()))
-    parts = list(document.parts("records"))
     assert [part.error for part in parts] == [None] * len(parts)
     found: dict[str, list[Any]] = defaultdict(lambda: [0, Decimal(0)])
     wanted: dict[str, list[Any]] = defaultdict(lambda: [0, Decimal(0)])
