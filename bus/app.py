@@ -22,6 +22,7 @@ from bus.ledger.decisions import Decisions
 from bus.ledger.ledger import Ledger
 from bus.ledger.place import open_store
 from bus.ledger.store import no_effect
+from bus.ledger.upkeep import Upkeep
 from bus.ports import (
     BlobStore,
     Broker,
@@ -127,7 +128,21 @@ class App:
         self.bus = Bus(
             self._stores, Decisions(self.ledger), worker, book, hold_outputs=hold_outputs, threads=self.around.threads
         )
+        self.upkeep = Upkeep(
+            self.store, None if self.around.store else self.place, self.blobs, self.around.clock, self._kept()
+        )
+        self.upkeep.may_collect = lambda: not self.landscape.spec.broker or self.broker.at_rest()
+        self.upkeep.spare = self._spared()
+        self.bus.upkeep = self.upkeep
         self.bus.install(self._assemble(self.landscape))
+
+    def _kept(self) -> dict[str, int]:
+        return self.landscape.spec.retention.model_dump()
+
+    def _spared(self) -> tuple[str, ...]:
+        """Routes whose source leaves files where they are: what is known of them must never be forgotten."""
+        routes = self.landscape.routes.values()
+        return tuple(sorted(r.name for r in routes if getattr(r.spec.from_, "after", "") == "leave"))
 
     def reload(self) -> Landscape:
         """Read the folder again and swap; the running versions stay when there is an error.

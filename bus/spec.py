@@ -597,6 +597,29 @@ class BrokerSpec(Spec):
         return self
 
 
+class RetentionSpec(Spec):
+    """How long finished things are kept; what still waits for something is kept however old it is.
+
+    Audit, totals, route versions, open cases and their dead letters are kept for ever.
+    """
+
+    history: Duration = 400 * 86_400_000
+    """What happened to each message, and the business keys to find it by."""
+    arrivals: Duration = 400 * 86_400_000
+    """What arrived; the same content coming later is no suspected duplicate any more. Sources that leave their files
+    where they are keep theirs for ever."""
+    cases: Duration = 400 * 86_400_000
+    """Closed cases."""
+    outbound: Duration = 400 * 86_400_000
+    """Receipts of what was delivered."""
+    instructions: Duration = 400 * 86_400_000
+    """Payments with a final status; an answer that comes later finds nothing."""
+    inbox: Duration = Field(default=30 * 86_400_000, ge=86_400_000)
+    """By what a second copy from the broker is told; longer than any message may stand in a queue."""
+    blobs: Duration = Field(default=7 * 86_400_000, ge=86_400_000)
+    """Documents that no message refers to any more."""
+
+
 class LandscapeSpec(Spec):
     """``bus.yaml``: what all routes of the folder share."""
 
@@ -613,6 +636,8 @@ class LandscapeSpec(Spec):
     """Named ways out that routes send ``to``."""
     templates: TemplateLimits = TemplateLimits()
     """What rendering a template may take."""
+    retention: RetentionSpec = RetentionSpec()
+    """How long the ledger keeps what is finished."""
 
 
 class ConnectionsSpec(Spec):

@@ -34,7 +34,7 @@ VERBS = {
     "profile": "List the profiles of schemes and banks, and show what one demands.",
     "inspect": "Tell what is in a bank or ERP file; needs no project.",
     "convert": "Turn an ISO 20022 file into another version or into JSON, and back; needs no project.",
-    "db": "Look after the ledger: upgrade, check, backup, restore.",
+    "db": "Look after the ledger: upgrade, check, backup, restore, purge.",
     "certs": "Issue, rotate and list keys and certificates.",
     "demo": "Play a whole payment run against scripted partners.",
 }

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from bus.cli.output import Exit, config_option, json_option, leave, note, print_json, print_table
-from bus.cli.site import Site, reason_for
+from bus.cli.site import Site, now, reason_for
 from bus.runtime.socket import Request, user_name
 
 Tell = Callable[[str, int, int], None]
@@ -22,7 +22,7 @@ _PATIENCE = 3600.0
 
 @click.group()
 def command() -> None:
-    """Look after the ledger: upgrade, check, backup, restore."""
+    """Look after the ledger: upgrade, check, backup, restore, purge."""
 
 
 @command.command()
@@ -132,6 +132,33 @@ def release_outputs(*, reason: str, config: Path, as_json: bool) -> None:
         print_json(answer)
     else:
         click.echo("outputs are released" if answer["released"] else "outputs were not held")
+
+
+@command.command()
+@click.option("--dry-run", is_flag=True, help="Only tell how much would go.")
+@config_option
+@json_option
+def purge(*, dry_run: bool, config: Path, as_json: bool) -> None:
+    """Forget now what is older than `retention:` says; a running bus does it by itself, bit by bit.
+
+    Nothing that still waits for something is forgotten, however old. Exit 6 when there is more to do.
+    """
+    site = Site.of(config)
+    if dry_run:
+        from bus.ledger.place import open_reading  # noqa: PLC0415
+        from bus.ledger.upkeep import would_go  # noqa: PLC0415
+
+        with open_reading(site.place, patience=_PATIENCE) as reading:
+            told = would_go(reading, site.blobs(), site.landscape.spec.retention.model_dump(), now())
+    else:
+        told = site.carry_out(Request("purge"))
+    if as_json:
+        print_json(told)
+    else:
+        rows = [(table, count) for table, count in sorted(told["rows"].items()) if count]
+        print_table(("table", "rows"), [*rows, ("documents", told["documents"])])
+    if told["more"] and not dry_run:
+        leave(Exit.PARTLY)
 
 
 @contextmanager

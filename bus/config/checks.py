@@ -13,6 +13,7 @@ from bus.config.flow import END, RouteFlow, Way, connections_used, is_reader
 from bus.config.mappings import mapping_problems
 from bus.config.problems import Problem, listed, nearest
 from bus.config.profiles import profile_problems
+from bus.config.retention import retention_problems
 from bus.config.secrets import literal_secrets
 from bus.config.wording import expression_problem
 from bus.registry import models, profile_support, template_problems
@@ -65,6 +66,7 @@ class _Checks:
         yield from self._templates()
         yield from mapping_problems(self._landscape, self._raw_names("table"), self._raw_names("mapping"))
         yield from profile_problems(self._landscape)
+        yield from retention_problems(self._landscape)
         yield from self._secrets()
 
     # ------------------------------------------------------------ names

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from bus.config.fields import annotation, bare, below, fields, is_expression, plain, slot
 from bus.config.problems import nearest
@@ -148,6 +148,7 @@ _SIMPLE: dict[Any, str] = {
     Decimal: "a number",
     bool: "`true` or `false`",
     Path: "a path",
+    SecretStr: "a text",
     Secret: "a reference to a secret: `${env:NAME}` or `${file:path}`",
     Any: "anything",
 }

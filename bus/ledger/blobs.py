@@ -92,7 +92,8 @@ class FileBlobs:
         if not final.parent.exists():
             final.parent.mkdir(exist_ok=True)
             sync_folder(self._folder)
-        path.replace(final)
+        with _locked(self._folder, fcntl.LOCK_SH):  # nobody judges the old file of that name now
+            path.replace(final)
         sync_folder(final.parent)
 
     def open(self, blob: Blob) -> BinaryIO:
@@ -117,6 +118,25 @@ class FileBlobs:
 
     def _path(self, blob: Blob) -> Path:
         return self._folder / blob.sha256[:2] / blob.sha256
+
+    def old(self, before: int) -> list[str]:
+        """Sha256 of documents that were last stored before a time, in milliseconds since 1970 UTC."""
+        found = []
+        for path in self._folder.glob("??/*"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime * 1000 < before:
+                    found.append(path.name)
+        return found
+
+    def forget(self, digest: str, before: int) -> int:
+        """Remove a document unless it was stored again meanwhile, or a backup runs; bytes that were freed."""
+        path = self._path(Blob(digest, 0))
+        with suppress(FileNotFoundError, BlockingIOError), _locked(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            found = path.stat()
+            if found.st_mtime * 1000 < before:
+                path.unlink()
+                return found.st_size
+        return 0
 
 
 @contextmanager

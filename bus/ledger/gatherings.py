@@ -141,9 +141,11 @@ def release(tx: Any, group: int, now: int) -> tuple[str, Message]:
     tx.execute("UPDATE gathering SET state = 'released', due = 0 WHERE id = ?", (group,))
     parent = ""
     if batch:
-        (parent,) = tx.execute("SELECT parent_id FROM batch WHERE id = ?", (abs(batch),)).fetchone()
+        row = tx.execute("SELECT parent_id FROM batch WHERE id = ?", (abs(batch),)).fetchone()
+        parent = row[0] if row is not None else ""
     # The batch's ledger number differs from store to store; its parent's id does not.
-    identity = edge_id(route, step, key, parent, "late" if batch < 0 else "", str(number))
+    about = parent or (f"forgotten batch {abs(batch)}" if batch else "")
+    identity = edge_id(route, step, key, about, "late" if batch < 0 else "", str(number))
     headers = Headers(
         id=identity,
         correlation_id=identity if correlation in ("", "many") else correlation,

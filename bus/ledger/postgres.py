@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
 from importlib.resources import files
@@ -28,6 +29,8 @@ _MINIMUM = 140_000  # oldest major version that its makers still mend
 _NUMBERS_RESERVED = 10_000
 _PATIENCE = 30.0
 """Seconds for which the outcome of a lost commit is asked for."""
+_LONGEST = 6 * 3600.0
+"""Seconds for which a connection is used; its mark is older than a week only when nobody uses it."""
 _DEFAULTS = {
     "application_name": "girobus",
     "connect_timeout": "10",
@@ -93,6 +96,7 @@ class _Link:
         self.transaction = _Transaction(connection)
         self.mark = mark
         self.count = 0
+        self.until = time.monotonic() + _LONGEST
 
     def begin(self) -> None:
         """One round trip: the transaction and its mark."""
@@ -130,6 +134,7 @@ class PostgresStore:
         try:
             with connect(url) as connection:
                 migrate(connection)
+                connection.execute("DELETE FROM commit_mark WHERE made < now() - CAST('7 days' AS interval)")
                 self._scope = str(connection.execute("SELECT current_database() || '.' || current_schema()").fetchone())
         except psycopg.Error as error:
             raise unreachable(error) from None
@@ -138,8 +143,11 @@ class PostgresStore:
 
     def _link(self) -> _Link:
         with self._gate:
-            if self._idle:
-                return self._idle.pop()
+            link = self._idle.pop() if self._idle else None
+        if link is not None:
+            if time.monotonic() < link.until:
+                return link
+            self._end(link)
         connection = connect(self._url)
         mark = uuid.uuid4().hex
         connection.execute("INSERT INTO commit_mark (id, n) VALUES ($1, 0)", (mark,))
@@ -151,8 +159,17 @@ class PostgresStore:
         if link.connection.closed or link.connection.info.transaction_status != idle or self._closed:
             link.connection.close()
             return
+        if time.monotonic() > link.until:
+            self._end(link)
+            return
         with self._gate:
             self._idle.append(link)
+
+    def _end(self, link: _Link) -> None:
+        """Part in good order, with the mark."""
+        with suppress(psycopg.Error):
+            link.connection.execute("DELETE FROM commit_mark WHERE id = $1", (link.mark,))
+        link.connection.close()
 
     def _forget_idle(self) -> None:
         """The server is gone or another one now: what waits in the pool is broken too."""
@@ -259,7 +276,10 @@ class PostgresStore:
     def close(self) -> None:
         """Close all connections."""
         self._closed = True
-        self._forget_idle()
+        with self._gate:
+            links, self._idle = self._idle, []
+        for link in links:
+            self._end(link)
 
     # ------------------------------------------------------------ where databases differ
 

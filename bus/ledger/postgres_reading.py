@@ -51,6 +51,12 @@ class PostgresReading(Reading):
         except psycopg.Error as error:
             raise Unavailable("SYS132", f"the ledger cannot be read: {type(error).__name__}", hint=_HINT) from None
 
+    def _begin(self) -> None:
+        self._server.execute(b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def _end(self) -> None:
+        self._server.execute(b"ROLLBACK")
+
     def integrity(self) -> list[str]:
         """Indexes that are not valid, and tables that cannot be read to their end (a server with checksums tells)."""
         found = [

@@ -63,6 +63,21 @@ class Reading:
         rows = self.rows(sql, bindings)
         return rows[0] if rows else None
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All queries of the block see one moment of the ledger. Keep it short: the writer's log grows meanwhile."""
+        self._begin()
+        try:
+            yield
+        finally:
+            self._end()
+
+    def _begin(self) -> None:
+        self.rows("BEGIN")
+
+    def _end(self) -> None:
+        self.rows("ROLLBACK")
+
     def integrity(self) -> list[str]:
         """What the database itself finds wrong with its file; looks at all of it."""
         rows = self.rows("PRAGMA integrity_check(20)") + self.rows("PRAGMA foreign_key_check")

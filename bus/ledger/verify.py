@@ -29,10 +29,12 @@ def look_through(reading: Reading, blobs: BlobStore, tell: Tell) -> Iterator[Fin
     yield from damages
     if damages:
         return  # what such a database says of its contents is worth nothing
-    yield from _batches(reading, tell)
-    yield from _groups(reading)
-    yield from _lanes(reading)
-    yield from _blobs(reading, blobs, tell)
+    with reading.snapshot():
+        yield from _batches(reading, tell)
+        yield from _groups(reading)
+        yield from _lanes(reading)
+        referred = references.all_blobs(reading.rows)
+    yield from _blobs(referred, blobs, tell)
 
 
 def _structure(reading: Reading) -> list[Finding]:
@@ -80,8 +82,7 @@ def _lanes(reading: Reading) -> Iterator[Finding]:
         yield Finding("SYS139", "error", f"lane {lane}", "messages stand in a lane that no channel has")
 
 
-def _blobs(reading: Reading, blobs: BlobStore, tell: Tell) -> Iterator[Finding]:
-    found = references.all_blobs(reading.rows)
+def _blobs(found: dict[str, int], blobs: BlobStore, tell: Tell) -> Iterator[Finding]:
     for n, (digest, size) in enumerate(sorted(found.items()), start=1):
         problem = _blob(blobs, Blob(digest, size))
         if problem is not None:

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from bus.errors import BusError, ConfigError, NotAllowed
 from bus.ports import RELAY, Broker, CaseNote
@@ -47,6 +47,16 @@ class Assembly:
         for route in self.routes:
             yield from route.channels
         yield from self.senders
+
+
+class Upkeep(Protocol):
+    """Forgets what is older than its retention."""
+
+    def turn(self) -> int:
+        """A small piece of the work when it is time for it; how much went."""
+
+    def everything(self) -> dict[str, Any]:
+        """As much as can be done in half a minute; what went."""
 
 
 class Bus:
@@ -91,6 +101,7 @@ class Bus:
         self._next_round = 0
         self._looked_at, self._next_look = 0, 0
         self._stranded: set[str] = set()
+        self.upkeep: Upkeep | None = None
         broker.ready = self._wake
 
     # ------------------------------------------------------------ landscape
@@ -186,7 +197,8 @@ class Bus:
         if not self.ledger.holdings.mine("housekeeping"):
             return 0
         lapses = expectations.look([r.spec for r in self.assembly.routes], self.ledger, self.clock)
-        return lapses + int(self.ledger.sweep()) + int(self._broker.sweep())
+        forgotten = self.upkeep.turn() if self.upkeep is not None else 0
+        return lapses + int(self.ledger.sweep()) + int(self._broker.sweep()) + forgotten
 
     def turn(self, *, poll: bool = True) -> int:
         """Everything once, in one thread: for tests, simulation and commands that run to the end."""

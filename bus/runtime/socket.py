@@ -36,7 +36,7 @@ _STATES = {"pause": "paused", "resume": "running", "drain": "draining"}
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One control message (EIP Control Bus). Which fields count depends on ``do``."""
 
-    do: Literal["ping", "pause", "resume", "drain", "release", "discard", "retry", "reload", "release-outputs"]
+    do: Literal["ping", "pause", "resume", "drain", "release", "discard", "retry", "reload", "release-outputs", "purge"]
     route: str = ""
     case: int = 0
     reason: str = ""
@@ -74,6 +74,8 @@ class Desk:
         if request.do == "reload":
             self._reload()
             return {"routes": len(self._bus.assembly.routes)}
+        if request.do == "purge":
+            return {} if self._bus.upkeep is None else self._bus.upkeep.everything()
         if request.do == "release-outputs":
             return {"released": self._bus.release_outputs(who, request.reason)}
         if request.do in _STATES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -15,9 +16,16 @@ from click.testing import CliRunner, Result
 
 from bus.app import App
 from bus.cli import main
+from bus.config import load_landscape
 from bus.errors import Unavailable
+from bus.ledger import retention
+from bus.ledger.blobs import FileBlobs, hold_collection
 from bus.ledger.place import open_reading, open_store
 from bus.ledger.store import no_effect
+from bus.ledger.upkeep import Upkeep
+from bus.ports import Store
+from bus.spec import RetentionSpec
+from bus.testing.clock import ManualClock
 
 BUS = """\
 name: kept
@@ -270,3 +278,136 @@ def test_upgrade_tells_what_it_did(tmp_path: Path, postgres_url: str, monkeypatc
         first = made.asked("db", "upgrade")
         assert first["before"] == 0 < first["after"]
         assert made.asked("db", "upgrade") == {"before": first["after"], "after": first["after"]}
+
+
+# ---------------------------------------------------------------- retention
+
+FORGOTTEN = ("history", "business_key", "arrival", "batch", "gathering", "outbound", "cases")
+
+
+def upkeep(kept: Kept, store: Store, days: float) -> Upkeep:
+    """Upkeep on a day in the future."""
+    clock = ManualClock(time.time_ns() // 1_000_000 + round(days * 86_400_000))
+    return Upkeep(store, kept.place, FileBlobs(kept.home / "blobs"), clock, RetentionSpec().model_dump())
+
+
+def counts(store: Store) -> dict[str, int]:
+    sql = "SELECT count(*) FROM {}"
+    return {table: store.read(sql.format(table))[0][0] for table in (*FORGOTTEN, "audit", "held")}
+
+
+def test_what_waits_is_kept_and_what_is_finished_is_forgotten(kept: Kept) -> None:
+    store = open_store(kept.place, effect=no_effect)
+    before = counts(store)
+    assert upkeep(kept, store, 399).everything()["rows"] == {}
+    upkeep(kept, store, 401).everything()
+    after = counts(store)
+    assert after["held"] == after["cases"] == 1
+    assert 0 < after["history"] < before["history"], "of the message that is held, all is known"
+    assert store.read("SELECT 1 FROM business_key WHERE value = 'one-1'"), "it can be found"
+    store.close()
+    kept.send("two", "small")
+    kept.bus("run", "--until-idle")  # a newer batch: that of the held message may be forgotten now
+    store = open_store(kept.place, effect=no_effect)
+    upkeep(kept, store, 401).everything()
+    assert store.read("SELECT id FROM batch") == [(2,)]
+    store.close()
+    (case,) = kept.asked("cases", "list")
+    assert "held" in json.dumps(kept.asked("trace", "one-1"))
+    kept.bus("cases", "release", str(case["number"]), "--reason", "on purpose")
+    kept.bus("run", "--until-idle")
+    store = open_store(kept.place, effect=no_effect)
+    totals = store.read("SELECT place, outcome, currency, count, amount FROM tally ORDER BY 1, 2, 3")
+    assert upkeep(kept, store, 401).everything()["more"] is False
+    kept_on = {table: n for table, n in counts(store).items() if n}
+    assert kept_on == {"audit": 1, "batch": 1, "gathering": 1}, "the newest batch, so that numbers go on"
+    assert store.read("SELECT place, outcome, currency, count, amount FROM tally ORDER BY 1, 2, 3") == totals
+    store.close()
+
+
+def test_sources_that_leave_their_files_keep_what_they_know(kept: Kept) -> None:
+    store = open_store(kept.place, effect=no_effect)
+    work = upkeep(kept, store, 401)
+    work.spare = ("flow",)
+    work.everything()
+    assert counts(store)["arrival"] == 1
+    work.spare = ("other",)
+    work.everything()
+    assert counts(store)["arrival"] == 0
+    store.close()
+
+
+def test_rows_go_in_small_commits_and_nothing_is_written_when_nothing_is_old(kept: Kept) -> None:
+    seen: list[str] = []
+    store = open_store(kept.place, effect=seen.append)
+    for n in range(25):
+        row = (f"{n:032x}", n)
+        store.commit("test", lambda tx, row=row: tx.execute("INSERT INTO inbox VALUES (?, ?)", row))
+    times = dict.fromkeys(RetentionSpec().model_dump(), 20)
+    seen.clear()
+    assert retention.purge(store, times, (), most=8) == {"inbox": 8}
+    assert retention.purge(store, times, (), most=8) == {"inbox": 8}
+    assert retention.purge(store, times, (), most=8) == {"inbox": 4}
+    assert len(seen) == 6, "one commit each"
+    assert retention.purge(store, times, (), most=8) == {}
+    assert len(seen) == 6
+    store.close()
+
+
+def test_documents_go_when_they_are_old_and_nothing_refers_to_them(kept: Kept) -> None:
+    store = open_store(kept.place, effect=no_effect)
+    folder = kept.home / "blobs"
+    ((payload,),) = store.read("SELECT payload FROM held")
+    (wanted,) = [path for path in folder.glob("??/*") if path.name.encode() in payload]
+    others = [path for path in folder.glob("??/*") if path != wanted]
+    assert others
+    assert upkeep(kept, store, 6).collect() == (0, 0), "too young"
+    with hold_collection(folder):
+        assert upkeep(kept, store, 8).collect() == (0, 0), "a backup runs"
+    again = upkeep(kept, store, 8)
+    (young, *rest) = others
+    os.utime(young, (time.time() + 8 * 86_400,) * 2)  # stored again meanwhile
+    size = sum(path.stat().st_size for path in rest)
+    assert again.collect() == (len(rest), size)
+    assert sorted(folder.glob("??/*")) == sorted([wanted, young])
+    store.close()
+    assert kept.asked("db", "check") == {"findings": []}
+
+
+def test_a_document_that_is_stored_again_while_it_is_judged_stays(kept: Kept) -> None:
+    blobs = FileBlobs(kept.home / "blobs")
+    with blobs.create() as target:
+        target.write(b"again")
+    path = kept.home / "blobs" / target.blob.sha256[:2] / target.blob.sha256
+    os.utime(path, (1, 1))
+    before = time.time_ns() // 1_000_000 - 1000
+    assert target.blob.sha256 in blobs.old(before)
+    with blobs.create() as target:
+        target.write(b"again")
+    assert blobs.forget(target.blob.sha256, before) == 0
+    assert path.exists()
+
+
+def test_purge_tells_before_it_does(kept: Kept) -> None:
+    kept.change("UPDATE outbound SET at = 1", "UPDATE arrival SET at = 1")
+    told = kept.asked("db", "purge", "--dry-run")
+    assert {table: n for table, n in told["rows"].items() if n} == {"outbound": 1, "arrival": 1}
+    assert kept.asked("db", "purge")["rows"] == {"outbound": 1, "arrival": 1}
+    assert not any(kept.asked("db", "purge", "--dry-run")["rows"].values())
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("retention: {inbox: 1d}", ["SYS147"]),
+        ("retention: {inbox: 90d, arrivals: 60d}", ["SYS147"]),
+        ("retention: {inbox: 12h}", ["CFG107"]),
+        ("retention: {inbox: 60d, history: 3650d}", []),
+    ],
+)
+def test_what_tells_copies_apart_must_outlive_every_attempt(tmp_path: Path, written: str, expected: list[str]) -> None:
+    (tmp_path / "bus.yaml").write_text(BUS + written + "\n")
+    slow = "on_error: {attempts: 10, backoff: {first: 1d, factor: 1, most: 1d}}\n"
+    (tmp_path / "flow.route.yaml").write_text(ROUTE + slow)
+    found = [problem.code for problem in load_landscape(tmp_path).problems]
+    assert found == expected
