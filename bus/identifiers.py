@@ -52,6 +52,7 @@ def luhn(digits: str) -> bool:
 # ---------------------------------------------------------------- banks, accounts, firms
 
 
+@lru_cache(maxsize=32_768)  # of the same few banks
 def is_bic(text: str) -> bool:
     """A BIC of 8 or 11 characters in the form of ISO 9362 with a country of ISO 3166."""
     found = _BIC.fullmatch(text)

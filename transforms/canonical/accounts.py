@@ -27,6 +27,7 @@ _TO_DIGITS = {ord(letter): str(number) for number, letter in enumerate("ABCDEFGH
 
 
 @lru_cache(maxsize=16_384)
+@lru_cache(maxsize=32_768)  # the same accounts are paid again and again
 def iban_problem(text: str) -> str:
     """What is wrong with an IBAN in its electronic form; empty for a right one."""
     if not _IBAN.fullmatch(text):

@@ -87,7 +87,7 @@ def payment(body: Any, known_debtor: Any = None) -> tuple[Flaw, ...]:
         return tuple(flaws.found)
     end_to_end_id(body, flaws)
     debtor = body.get("debtor")
-    if known_debtor is None or debtor != known_debtor:
+    if known_debtor is None or (debtor is not known_debtor and debtor != known_debtor):
         party(debtor, DEBTOR, flaws)
     party(body.get("creditor"), CREDITOR, flaws)
     worth(body.get("amount"), "amount", flaws)
@@ -250,7 +250,9 @@ def _address(address: Any, role: _Role, flaws: Flaws) -> None:
                 f"the {name.replace('_', ' ')} is longer than {most} characters",
                 role.address,
             )
-    lines = address.get("lines") or []
+    lines = address.get("lines")
+    if not lines:
+        return
     if not isinstance(lines, list) or len(lines) > 7 or any(not isinstance(t, str) or len(t) > 70 for t in lines):
         text = "an address has at most 7 lines of 70 characters"
         flaws.add("VAL438", f"{place}.lines", text, role.address, "put street, town and postcode into their own fields")
@@ -259,7 +261,9 @@ def _address(address: Any, role: _Role, flaws: Flaws) -> None:
 def worth(amount: Any, place: str, flaws: Flaws, *, signed: bool = False, zero: bool = False) -> None:
     """An amount: above zero in payments, zero or more in entries, any where ``signed``."""
     value = amount.get("value") if isinstance(amount, dict) else None
-    if not isinstance(value, Decimal | int) or isinstance(value, bool) or not Decimal(value).is_finite():
+    if type(value) is not Decimal and (not isinstance(value, (Decimal, int)) or isinstance(value, bool)):
+        value = None
+    if value is None or not Decimal(value).is_finite():
         flaws.add(
             "VAL433", place, "the amount is missing or no exact number", "AM12", "an object with value and currency"
         )
@@ -306,7 +310,12 @@ def _is_day_text(text: str) -> bool:
 
 def is_code4(value: Any) -> bool:
     """Whether it is a code of up to four letters and digits."""
-    return isinstance(value, str) and _CODE4.fullmatch(value) is not None
+    return isinstance(value, str) and _is_code4_text(value)
+
+
+@lru_cache(maxsize=4096)
+def _is_code4_text(text: str) -> bool:
+    return _CODE4.fullmatch(text) is not None
 
 
 def end_to_end_id(body: dict[str, Any], flaws: Flaws) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -61,6 +61,7 @@ class Elements:
     def __init__(self, pen: TextPen) -> None:
         """For the message of a pen."""
         self._pen, self._convert = pen, pen.convert
+        self._again = lru_cache(maxsize=32_768)(self.text)  # the same suppliers are paid again and again
         self._message = known(model(pen.message).root.type, "CstmrCdtTrfInitn")
         block = known(self._message, "PmtInf")
         structured = known(block, "CdtTrfTxInf/RmtInf/Strd")
@@ -103,7 +104,7 @@ class Elements:
         if not (party.keys() <= _PLAIN_PARTY and (not address or address.keys() <= _PLAIN_ADDRESS)):
             return self.element(tag, party)
         address = self._address(address) if address else ""
-        return f"<{tag}><Nm>{self.text(party['name'])}</Nm>{address}</{tag}>"
+        return f"<{tag}><Nm>{self._again(party['name'])}</Nm>{address}</{tag}>"
 
     def account(self, tag: str, account: dict[str, Any]) -> str:
         """An account by IBAN or another number."""
@@ -177,7 +178,7 @@ class Elements:
         for key, tag in _ADDRESS:
             value = address.get(key)
             if value:
-                inner += f"<{tag}>{self.text(value)}</{tag}>"
+                inner += f"<{tag}>{self._again(value)}</{tag}>"
         for line in address.get("lines") or ():
             if line.strip():
                 inner += f"<AdrLine>{self.text(line)}</AdrLine>"

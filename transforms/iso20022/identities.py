@@ -11,6 +11,8 @@ from bus import Rejected, child_id
 
 _UETR = re.compile(r"[a-f0-9]{8}-[a-f0-9]{4}-4[a-f0-9]{3}-[89ab][a-f0-9]{3}-[a-f0-9]{12}")
 _LONGEST_ID = 35
+_VARIANT = {f"{n:x}": f"{n & 3 | 8:x}" for n in range(16)}
+"""The hexadecimal digit of a UUID that tells its variant (RFC 9562 §4.1), from any."""
 
 
 def fits(identifier: Any) -> bool:
@@ -37,7 +39,9 @@ def uetr(payment: dict[str, Any], unit: str, end_to_end: str, index: int) -> str
     Raises:
         Rejected: ``VAL445``: it is no UUID of version 4 in small letters.
     """
-    found = payment.get("uetr") or made_uetr(unit, end_to_end, index)
+    found = payment.get("uetr")
+    if not found:
+        return made_uetr(unit, end_to_end, index)
     if not (isinstance(found, str) and _UETR.fullmatch(found)):
         raise Rejected("VAL445", "the UETR is no UUID version 4 in small letters", reason="CH16", place="uetr")
     return found
@@ -45,11 +49,8 @@ def uetr(payment: dict[str, Any], unit: str, end_to_end: str, index: int) -> str
 
 def made_uetr(unit: str, end_to_end: str, index: int) -> str:
     """A UUID of version 4 from the hash of what makes a payment unique."""
-    raw = bytearray(hashlib.sha256(f"{unit}\x1f{end_to_end}\x1f{index}".encode()).digest()[:16])
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    text = raw.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = hashlib.sha256(f"{unit}\x1f{end_to_end}\x1f{index}".encode()).hexdigest()
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 
 
 def moment(milliseconds: int) -> str:

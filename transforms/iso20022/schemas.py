@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from lxml import etree
@@ -43,6 +44,9 @@ def source(message: str) -> etree._Element:
     return etree.parse(str(path), parser()).getroot()
 
 
+_guards: dict[str, Lock] = {}
+
+
 @cache
 def schema(message: str) -> etree.XMLSchema:
     """The compiled schema of a message; see :func:`source`."""
@@ -51,11 +55,10 @@ def schema(message: str) -> etree.XMLSchema:
 
 def violations(segment: Segment, message: str) -> Iterator[Finding]:
     """What a segment of a message breaks of its schema, ``VAL405`` each, with the line in the file."""
-    rules = schema(message)
+    rules, guard = schema(message), _guards.setdefault(message, Lock())
     for document in segment.root.iter(f"{{{namespace(message)}}}Document"):
-        if rules.validate(document):
-            continue
-        log: Any = rules.error_log  # the stubs do not know that it is a sequence
+        with guard:  # the log is the schema's own: another thread that validates would empty it
+            log: Any = () if rules.validate(document) else tuple(rules.error_log)  # type: ignore[arg-type]  # the stubs do not know that it is a sequence
         for entry in log:
             if entry.line >= segment.own_from:
                 line = entry.line + segment.line_offset

@@ -16,6 +16,7 @@ import msgspec
 from lxml import etree
 
 from bus import Rejected
+from transforms._ahead import one_ahead
 from transforms._plain_xml import Plain
 from transforms._xml import (
     broken_encoding,
@@ -32,6 +33,7 @@ from transforms.iso20022.opening import Opening, outside
 from transforms.iso20022.shapes import Node, Shapes, Values
 
 _BLOCK = 128 * 1024
+_BLOCK_OF_TREES = 256 * 1024
 _LONGEST_RECORD = 32 << 20
 
 
@@ -160,7 +162,8 @@ class Cutter:
         kept = bytearray()  # grows in place: a record without an end is a hostile one, and may be 32 MB
         enough = 0
         wrong: Rejected | None = None
-        while block := source.read(_BLOCK):
+        size = _BLOCK_OF_TREES if self._trees else _BLOCK
+        while block := source.read(size):
             kept += block
             # The last record is kept back, so that what follows it is never without one: schemas want one.
             unseen = max(len(kept) - len(block) - len(self.end), 0) if not enough else 0
@@ -242,15 +245,20 @@ def events(file: Plain, begun: Opening, check: Check | None = None, before: int 
         Rejected: see :func:`transforms._xml.parse`; ``SEC101`` (too deep), ``SEC107`` (a record over 32 MB).
     """
     reader = _Reader(begun, record_name(begun), before) if begun.open_tags else None
-    for segment in segments(file, begun, trees=check is not None):
-        if check is not None:
-            check(segment)
+    found = segments(file, begun, trees=check is not None)
+    for segment in found if check is None else one_ahead(_checked(found, check)):
         if reader is not None:
             yield from reader.read(segment)
     if reader is None:
         yield Event("message", [_head(begun.head)])
     else:
         yield from reader.ended()
+
+
+def _checked(found: Iterator[Segment], check: Check) -> Iterator[Segment]:
+    for segment in found:
+        check(segment)
+        yield segment
 
 
 def _head(element: etree._Element) -> Record:
