@@ -135,6 +135,9 @@ def test_what_a_bank_told_is_the_same_when_it_is_written_again(path: Path) -> No
     except Rejected as error:
         assert error.code in ("VAL403", "VAL409"), "no message, or no statements"  # noqa: PT017
         return
+    if not statements:
+        assert counted(path) == []
+        return
     entries = bodies(path)
     rest = iter(entries)
     again = [b for one in statements for b in ({**one, "summary": None}, *itertools.islice(rest, one["entries"]))]

@@ -88,7 +88,8 @@ class Iso20022Spec(FormatSpec):
     initiating_party: str = ""
     """Name in the header of written files; empty = name of the first debtor."""
     losses: Literal["refuse", "accept"] = "refuse"
-    """What becomes of a field that the written version has no element for: the body is refused, or it is left out."""
+    """What becomes of a field of a canonical body that the written version has no element for: the body is refused, or
+    the field is left out."""
     envelope: Literal["keep", "none", "BusMsg", "DataPDU", "Envelope", "RequestPayload", "SOAP"] = "keep"
     """Written from ``json``: what stands around header and ``Document``; ``keep``: what the body has."""
     from_: str = Field("", alias="from")

@@ -36,12 +36,6 @@ _PLAIN = frozenset(
         "payment_information_id",
         "instruction_id",
         "uetr",
-        "priority",
-        "method",
-        "batch_booking",
-        "charges_account",
-        "charges_agent",
-        "initiating_party",
     }
 )
 """Fields of a payment that stand in the block or are written here; one with others is written by its form."""
@@ -144,9 +138,7 @@ class Elements:
         return f"<PmtTpInf>{inner}</PmtTpInf>" if inner else ""
 
     def transaction(self, payment: dict[str, Any], identification: str, amount: str) -> str:
-        """One credit transfer, on a line of its own."""
-        if not payment.keys() <= _PLAIN or not self._is_plain(payment.get("remittance")):
-            return self._whole(payment, identification)
+        """One plain credit transfer, on a line of its own."""
         creditor = payment["creditor"]
         purpose = payment.get("purpose")
         return (
@@ -159,11 +151,15 @@ class Elements:
         )
 
     @staticmethod
-    def _is_plain(remittance: dict[str, Any] | None) -> bool:
+    def is_plain(payment: dict[str, Any]) -> bool:
+        """Whether :meth:`transaction` writes all that a payment has beside debtor, creditor and what a block says."""
+        if not payment.keys() <= _PLAIN:
+            return False
+        remittance = payment.get("remittance")
         structured = remittance.get("structured") if remittance else None
         return not structured or all(item.keys() <= _PLAIN_REFERENCE for item in structured)
 
-    def _whole(self, payment: dict[str, Any], identification: str) -> str:
+    def whole_transaction(self, payment: dict[str, Any], identification: str) -> str:
         """A credit transfer with fields that few have, by its form; the ids are those that a plain one has."""
         rest = {name: value for name, value in payment.items() if name not in _IN_THE_BLOCK}
         if payment.get("transfer_currency"):

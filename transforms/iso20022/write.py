@@ -29,8 +29,7 @@ _IN_MEMORY = 4 << 20
 _LINES_IN_MEMORY = 1_000
 _EXACT = Context(prec=60, traps=[Inexact])
 _OF_A_BLOCK = ("method", "batch_booking", "charges_account", "charges_agent")
-_RARE = frozenset({*_OF_A_BLOCK, "initiating_party"})
-"""What few payments say, and all of a block or message share."""
+"""What few payments say, and all of a block share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,8 @@ class _Writer:
         kind = (service, instrument, purpose, payment.get("priority") or "")
         rules = self._rules
         further = None
-        if not payment.keys().isdisjoint(_RARE):
+        plain = self._elements.is_plain(payment)
+        if not plain:
             further = {name: payment[name] for name in _OF_A_BLOCK if payment.get(name) not in (None, "")}
             self._initiated_by(payment.get("initiating_party"))
         group = rules and rules.group(payment)
@@ -151,7 +151,9 @@ class _Writer:
         if block is None or block.key != key or (rules is not None and block.count == rules.most_in_block):
             self._end_block()
             block = self._begin_block(key)
-        line = self._elements.transaction(payment, self._identification(payment, index), f"{value:f}")
+        ids = self._identification(payment, index)
+        write = self._elements
+        line = write.transaction(payment, ids, f"{value:f}") if plain else write.whole_transaction(payment, ids)
         self._lines.append(line)
         if len(self._lines) >= _LINES_IN_MEMORY:
             self._overflow.write("".join(self._lines).encode())

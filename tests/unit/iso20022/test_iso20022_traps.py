@@ -143,8 +143,9 @@ def test_a_plain_payment_is_the_same_by_its_form_as_by_the_fast_way() -> None:
     )
     elements = Elements(TextPen(str, "pain.001.001.09"))
     fast = elements.transaction(plain, "<EndToEndId>E</EndToEndId>", "100.10")
-    by_form = elements.transaction({**plain, "ultimate_debtor": None}, "<EndToEndId>E</EndToEndId>", "100.10")
-    assert fast == by_form
+    assert elements.is_plain(plain)
+    assert not elements.is_plain({**plain, "ultimate_debtor": {"name": "X"}})
+    assert fast == elements.whole_transaction(plain, "<EndToEndId>E</EndToEndId>")
 
 
 def test_a_rich_payment_stands_in_the_elements_that_iso_gives_it() -> None:
