@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: demo test check bench bench-peers faults format docs clean help
+.PHONY: demo test check bench bench-peers faults fuzz format docs clean help
 
 help:
 	@echo "make demo    run the main job against scripted partners"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench   measure, print a table, write build/bench.jsonl"
 	@echo "make bench-peers  install other libraries into build/peers, so that make bench measures them too"
 	@echo "make faults  kill -9 and crash suites (FULL=1 for the long run)"
+	@echo "make fuzz    a minute of broken input into everything that reads (SECONDS=, SEED=)"
 
 $(READY): pyproject.toml transforms/iso20022/generate.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11"; exit 2; }
@@ -53,6 +54,9 @@ bench-peers: $(READY)
 faults: $(READY)
 	sh .ci/services
 	$(BIN)/python -m tests.faults.kill_runs $(if $(FULL),--full)
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf $(VENV) build .demo .mypy_cache .ruff_cache .pytest_cache

@@ -326,6 +326,7 @@ def with_field(body: Any, path: tuple[str, ...], value: Any) -> Any:
 
 _PLAIN, _BYTES, _BLOB, _GROUP = 0, 1, 2, 3
 _KINDS: dict[type, int] = {dict: _PLAIN, bytes: _BYTES, Blob: _BLOB, Group: _GROUP}
+_BODIES: dict[int, type[Any]] = {_BYTES: bytes, _BLOB: Blob, _GROUP: Group}
 
 
 class _Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -360,15 +361,15 @@ def decode(raw: bytes) -> Message:
     """
     try:
         envelope = _decoder.decode(raw)
-    except (msgspec.DecodeError, ArithmeticError) as error:
+        if envelope.version != ENVELOPE_VERSION:
+            raise Rejected("INT101", f"envelope version {envelope.version} is not known here", hint="upgrade girobus")
+        message = envelope.message
+        if not envelope.kind:
+            return message
+        body = msgspec.convert(message.body, _BODIES[envelope.kind])
+    except (msgspec.DecodeError, ArithmeticError, ValueError, KeyError, RecursionError) as error:
         raise Rejected("INT101", "a stored message cannot be decoded", hint="restore the store from backup") from error
-    if envelope.version != ENVELOPE_VERSION:
-        raise Rejected("INT101", f"envelope version {envelope.version} is not known here", hint="upgrade girobus")
-    message = envelope.message
-    if not envelope.kind:
-        return message
-    kinds: dict[int, type[Any]] = {_BYTES: bytes, _BLOB: Blob, _GROUP: Group}
-    return Message(message.headers, msgspec.convert(message.body, kinds[envelope.kind]), message.properties)
+    return Message(message.headers, body, message.properties)
 
 
 def salvage(raw: bytes, sequence: Sequence | None = None) -> Message:

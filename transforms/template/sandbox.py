@@ -196,6 +196,8 @@ def problems(name: str, templates: Mapping[str, str]) -> list[Wrong]:
         return [Wrong("TPL101", error.lineno, _sentence(error.message or "not a template"))]
     except (RecursionError, MemoryError):
         return [Wrong("TPL105", 1, f"nests deeper than {_MOST_DEPTH} levels", "include parts of it")]
+    except (ValueError, SyntaxError):  # Jinja2 takes for a number what Python does not: 5,000 digits, Arabic digits
+        return [Wrong("TPL101", 1, "a number that cannot be read", "write digits 0 to 9, not more than 4,300")]
     return sorted(set(_walk(tree, 0, templates)), key=lambda wrong: wrong.line) or _circle(name, templates)
 
 
@@ -203,7 +205,7 @@ def includes(text: str) -> list[str]:
     """Names of the templates that one includes itself; none for a text that is no template."""
     try:
         tree = Environment({}, markup=False).parse(text)
-    except (TemplateSyntaxError, RecursionError):
+    except (TemplateSyntaxError, RecursionError, ValueError, SyntaxError):
         return []
     found = (node.template for node in tree.find_all(nodes.Include))
     return [node.value for node in found if isinstance(node, nodes.Const) and isinstance(node.value, str)]
