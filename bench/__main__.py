@@ -1,4 +1,7 @@
-"""``python -m bench [NAME…]``: run the measurements one after another, print a table, write ``build/bench.jsonl``."""
+"""``python -m bench [NAME…]``: run the measurements one after another and print a table.
+
+Each is a line of ``build/bench.jsonl``; the table of this run stands in ``build/bench.md``, for the documentation.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -23,6 +27,8 @@ MEASUREMENTS = [
     ("help", "bench.command", ["help"]),
     ("check", "bench.command", ["check"]),
 ]
+_FIELDS = ["name", "size", "value", "unit", "seconds", "rss_mb", "floor", "ratio"]
+_COLUMNS = ["name", "size", "value", "unit", "seconds", "MB over start", "floor", "ratio"]
 
 
 def main(wanted: list[str]) -> int:
@@ -45,20 +51,23 @@ def main(wanted: list[str]) -> int:
     Path("build").mkdir(exist_ok=True)
     with Path("build/bench.jsonl").open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
-    table = Table("name", "size", "value", "unit", "seconds", "MB over start", "floor", "ratio")
-    for row in rows:
-        table.add_row(
-            row["name"],
-            row["size"],
-            f"{row['value']:,}",
-            row["unit"],
-            f"{row['seconds']}",
-            f"{row['rss_mb']}",
-            f"{row['floor']:,}",
-            f"{row['ratio']}",
-        )
+    cells = [_COLUMNS, *([_cell(row[name]) for name in _FIELDS] for row in rows)]
+    Path("build/bench.md").write_text(_markdown(cells), "utf-8")
+    table = Table(*_COLUMNS)
+    for line in cells[1:]:
+        table.add_row(*line)
     Console(width=110).print(table)
     return 0
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _markdown(cells: list[list[str]]) -> str:
+    """The table as ``docs/performance.md`` has it."""
+    head, *lines = cells
+    return "".join(f"| {' | '.join(line)} |\n" for line in [head, ["---"] * len(head), *lines])
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from decimal import Context, Decimal, Inexact
 from typing import IO, Any, BinaryIO, Self
 
 from bus import Finding, Rejected, RuleBook, WriteContext, child_id, minor_units
+from transforms._ahead import one_ahead
 from transforms._characters import converter
 from transforms._plain_xml import Plain
 from transforms.canonical.checks import Flaw, refusal
@@ -263,7 +264,7 @@ def _place(payment: Any, index: int) -> str:
 def _validate(document: IO[bytes], message: str) -> None:
     """The finished file against its schema, piece by piece."""
     file = Plain(document, len(_DECLARATION), 2)  # type: ignore[arg-type]  # a temporary file has all of BinaryIO
-    for segment in segments(file, opening(file)):
+    for segment in one_ahead(segments(file, opening(file))):
         for found in schemas.violations(segment, message):
             raise _broken(document, found, f"<{FAMILIES[message[:8]].record}>".encode())
 
