@@ -40,6 +40,7 @@ from bus.ports import (
 from bus.registry import Registry, mapping_support, models, profile_support, template_support
 from bus.runtime.bus import Assembly, Bus
 from bus.runtime.intake import Intake
+from bus.runtime.meter import Meter
 from bus.runtime.pipeline import CompiledRoute, compile_route
 from bus.runtime.route import RouteBook
 from bus.runtime.schedule import Schedule
@@ -110,7 +111,8 @@ class App:
         self.landscape = (landscape or load_landscape(folder, self.around.catalogue)).require()
         self.home = home or folder / self.landscape.spec.store
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)  # payments are nobody else's business
-        effect = self.around.effect
+        self.meter = Meter()
+        effect = self.meter.watched(self.around.effect)
         self.place = ledger_place(self.landscape.spec.ledger, self.home)
         self.store = self.around.store or open_store(self.place, effect=effect)
         self.blobs: BlobStore = FileBlobs(self.home / "blobs", effect=effect, shared=self.store.shared)
@@ -123,7 +125,7 @@ class App:
         self.epoch = self.ledger.epoch
         book = RouteBook(self._recompile)
         self.templates = template_support().TemplateWorker(self.landscape.spec.templates)
-        self._stores = Stores(self.broker, self.ledger, self.blobs, self.around.clock, self.around.chance)
+        self._stores = Stores(self.broker, self.ledger, self.blobs, self.around.clock, self.around.chance, self.meter)
         worker = Worker(self._stores, book)
         self.bus = Bus(
             self._stores, Decisions(self.ledger), worker, book, hold_outputs=hold_outputs, threads=self.around.threads

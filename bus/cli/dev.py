@@ -94,7 +94,7 @@ def _repeating(name: str, work: Callable[[], object]) -> Iterator[None]:
             try:
                 work()
             except Exception as error:  # noqa: BLE001 - the file watch is a convenience and must not end the bus
-                log.error("%s: %s", name, error)  # noqa: TRY400 - the developer's own files and fakes; no traceback
+                log.error("a helper of the developer failed", extra={"task": name, "why": str(error)})  # noqa: TRY400 - no traceback
 
     thread = threading.Thread(target=loop, name=name, daemon=True)
     thread.start()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
@@ -24,7 +22,7 @@ from bus.runtime.socket import ControlServer, Desk
 if TYPE_CHECKING:
     from bus.app import App
 
-_LOGGER = "girobus"
+log = logging.getLogger("girobus")
 _STOP = 30.0
 """Seconds for the batches in hand at a stop."""
 _QUIET_ROUNDS = 2
@@ -44,10 +42,12 @@ class Service:
 
     Args:
         app: the bus; not started yet.
+        form: of the log; with ``json`` what a person would be told is a line of it.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, form: Literal["console", "json"] = "console") -> None:
         self.app = app
+        self._form = form
         self._wishes: SimpleQueue[Wish] = SimpleQueue()
         self._stopping = False
         self.at_rest = True
@@ -70,10 +70,12 @@ class Service:
             self._announce()
             while self._wishes.get() == "reload":
                 self._reload()
-            note("stopping: the batches in hand are finished first")
+            self._tell("stopping: the batches in hand are finished first", "stopping")
             self.at_rest = self.app.bus.stop(_STOP)
             if not self.at_rest:
-                note(f"a batch did not end within {_STOP:g} s; it runs again at the next start")
+                late = f"a batch did not end within {_STOP:g} s; it runs again at the next start"
+                self._tell(late, "a batch did not end in time and runs again", seconds=_STOP)
+            log.info("stopped", extra={"clean": self.at_rest})
             return self.at_rest
 
     def run_until_idle(self) -> bool:
@@ -92,7 +94,7 @@ class Service:
                     moved += 1
                 quiet = 0 if moved or self._something_near() else quiet + 1
                 if not moved and quiet < _QUIET_ROUNDS and self._stopped_within(self._pause()):
-                    note("stopped before everything was done")
+                    self._tell("stopped before everything was done")
                     return False
             for intake, _ in bus.assembly.intakes.values():
                 intake.close()
@@ -131,13 +133,18 @@ class Service:
             with paths_from(self.app.folder):
                 landscape = self.app.reload()
         except BusError as error:
-            print_error(error)
-            note("the running versions stay as they are")
+            if self._form == "console":
+                print_error(error)
+            else:
+                log.error("not reloaded", extra={"code": error.code, "why": error.message})  # noqa: TRY400 - files' fault
+            self._tell("the running versions stay as they are")
             return
         took = (time.monotonic() - begin) * 1000
         fresh = [name for name, number in self._versions().items() if before.get(name) != number]
         news = f"new version of {', '.join(fresh)}" if fresh else "no new version"
-        note(f"reloaded: {_count(len(landscape.routes), 'route')} in {took:.0f} ms, {news}")
+        routes = len(landscape.routes)
+        shown = f"reloaded: {_count(routes, 'route')} in {took:.0f} ms, {news}"
+        self._tell(shown, "reloaded", routes=routes, fresh=" ".join(fresh), duration_ms=round(took))
 
     def _versions(self) -> dict[str, int]:
         return {route.name: route.version for route in self.app.bus.assembly.routes}
@@ -146,10 +153,19 @@ class Service:
         bus = self.app.bus
         held = ", outputs are held back" if bus.hold_outputs else ""
         routes, outlets = len(bus.assembly.routes), len(bus.assembly.senders)
-        note(
+        shown = (
             f"girobus {version()}: {_count(routes, 'route')}, {_count(outlets, 'outlet')}{held} · "
             f"store {self.app.home} · pid {os.getpid()}"
         )
+        fields = {"release": version(), "routes": routes, "outlets": outlets, "held": bus.hold_outputs}
+        self._tell(shown, "started", **fields, store=str(self.app.home), pid=os.getpid())
+
+    def _tell(self, shown: str, event: str = "", **fields: Any) -> None:
+        """Something that a person at the terminal reads, or whoever collects the log."""
+        if self._form == "json":
+            log.info(event or shown, extra=fields)
+        else:
+            note(shown)
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
@@ -194,45 +210,18 @@ def service(folder: Path, *, hold_outputs: bool = False) -> Iterator[Service]:
         Unavailable: ``SYS101`` another process writes the store.
     """
     from bus.app import App, Surroundings, calm_collector  # noqa: PLC0415 - the whole engine
+    from bus.operating.logs import logging_to_stderr  # noqa: PLC0415 - only a running bus has a log
     from bus.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
     around = Surroundings(threads=settings.workers)
-    with paths_from(folder):
-        app = App(folder, around, home=settings.store, hold_outputs=hold_outputs)
-    handler = _log(settings.log_level, settings.log_format)
-    calm_collector()
-    made = Service(app)
-    try:
-        yield made
-    finally:
-        logging.getLogger(_LOGGER).removeHandler(handler)
-        if made.at_rest:  # else the end of the process closes the store under a thread that still works on it
-            app.close()
-
-
-class _JsonLines(logging.Formatter):
-    """One object a line, for log collectors."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Time, level, logger, message; of an exception its type alone, since its text may hold payload."""
-        line = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info and record.exc_info[0]:
-            line["error"] = record.exc_info[0].__name__
-        return json.dumps(line, ensure_ascii=False)
-
-
-def _log(level: str, form: str) -> logging.Handler:
-    """Log to stderr in the form that the settings say."""
-    handler = logging.StreamHandler()
-    plain = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
-    handler.setFormatter(_JsonLines() if form == "json" else plain)
-    logger = logging.getLogger(_LOGGER)
-    logger.addHandler(handler)
-    logger.setLevel(level.upper())
-    return handler
+    with logging_to_stderr(settings.log_level, settings.log_format):
+        with paths_from(folder):
+            app = App(folder, around, home=settings.store, hold_outputs=hold_outputs)
+        calm_collector()
+        made = Service(app, settings.log_format)
+        try:
+            yield made
+        finally:
+            if made.at_rest:  # else the end of the process closes the store under a thread that still works on it
+                app.close()

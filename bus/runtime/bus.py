@@ -334,6 +334,7 @@ class Bus:
             self._decisions.audit(tx, who, state, f"route {route}", reason)
 
         self.ledger.commit("control", work)
+        log.info("the state of a route changed", extra={"route": route, "state": state, "user": who})
         self._states[route] = state
         self._wake(set(self._broker.channels()))
 
@@ -341,4 +342,5 @@ class Bus:
 def _log_failure(task: str, error: Exception) -> None:
     """A task let an error through: its units are untouched and run again."""
     code = error.code if isinstance(error, BusError) else "INT199"
-    log.error("%s %s: %s", code, task, error.message if isinstance(error, BusError) else type(error).__name__)
+    why = error.message if isinstance(error, BusError) else type(error).__name__
+    log.error("a task failed and runs again", extra={"code": code, "task": task, "why": why})

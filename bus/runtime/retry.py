@@ -17,6 +17,13 @@ def code_of(error: Exception) -> str:
     return error.code if isinstance(error, BusError) else ""
 
 
+def described(error: Exception) -> tuple[str, str]:
+    """(code, sentence) of any error; foreign errors show their type alone, for their text may hold payload."""
+    if isinstance(error, BusError):
+        return error.code, error.message
+    return "INT199", f"unexpected {type(error).__name__} in a step"
+
+
 def next_wait(backoff: BackoffSpec, attempt: int, chance: random.Random) -> int:
     """Milliseconds to wait after the ``attempt``-th failure (from 1): exponential, bounded, spread by a tenth."""
     wait = min(backoff.first * backoff.factor ** min(attempt - 1, 64), backoff.most)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from bus.ports import (
     Sink,
     WriteContext,
 )
+from bus.runtime.meter import Unit
 from bus.runtime.retry import next_wait, resting
 from bus.runtime.stores import Stores
 from bus.spec import ErrorPolicySpec
@@ -75,6 +77,8 @@ class Sender:
         self._blobs = stores.blobs
         self._clock = stores.clock
         self._chance = stores.chance
+        self._meter = stores.meter
+        self._begun = 0.0
         self.resting_until = 0
         """Back-pressure: while the partner is away nothing is taken."""
         self._swept = False
@@ -86,6 +90,7 @@ class Sender:
         deliveries = self._broker.take(self.outlet.name, self.outlet.batch)
         if not deliveries:
             return 0
+        self._begun = time.monotonic()
         self._sweep_once()
         ready, settled = self._prepare(deliveries)
         return settled + self._publish(ready)
@@ -152,7 +157,9 @@ class Sender:
                 )
                 settlement.events.append(Event(message, "delivered"))
                 settlement.report(_untold(message), "delivered")
-            self._broker.settle([f.delivery for f in done], settlement, "delivered")
+            deliveries = [f.delivery for f in done]
+            self._broker.settle(deliveries, settlement, "delivered")
+            self._meter.unit(Unit(self.outlet.name, 0, deliveries, self._begun), settlement)
         if failed is not None and failed.error is not None:
             untouched = failed.receipt if failed.untouched else None
             self._settle_failure(failed.delivery, failed.error, untouched)
@@ -224,6 +231,7 @@ class Sender:
         settlement.events.append(Event(message, outcome, "", code, reason))
         settlement.report(_untold(message), outcome)
         self._broker.settle([delivery], settlement, "failure")
+        self._meter.unit(Unit(self.outlet.name, 0, [delivery], self._begun), settlement)
 
     def _note(self, message: Message, code: str, reason: str) -> CaseNote:
         headers = message.headers

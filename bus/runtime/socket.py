@@ -157,14 +157,14 @@ class ControlServer:
                 try:
                     self._answer(client)
                 except OSError as error:
-                    log.warning("control: a client went away (%s)", type(error).__name__)
+                    log.warning("a client of the control socket went away", extra={"error": type(error).__name__})
 
     def _answer(self, client: socket.socket) -> None:
         client.settimeout(_IDLE)
         uid = _peer(client)
         welcome = uid in (os.geteuid(), 0)
         if not welcome:
-            log.warning("SYS210 control: user %s was turned away", user_name(uid))
+            log.warning("control: a user was turned away", extra={"code": "SYS210", "user": user_name(uid)})
         with client.makefile("rb") as lines:
             while line := lines.readline(_LONGEST):  # read even where it is refused, else the answer is cut off
                 if not welcome:
@@ -184,13 +184,10 @@ class ControlServer:
         except BusError as error:
             return _refused(error)
         except Exception as error:
-            log.exception("INT199 control: %s", request.do)
+            log.exception("control: unexpected error", extra={"code": "INT199", "do": request.do})
             return _refused(Unavailable("INT199", f"unexpected {type(error).__name__}", hint="see the log of the bus"))
         if request.do != "ping":
-            told = (
-                ", ".join(f"{name} {value}" for name, value in result.items()) if isinstance(result, dict) else result
-            )
-            log.info("control: %s by %s: %s", request.do, who, told)
+            log.info("control", extra={"do": request.do, "user": who, **result})
         return msgspec.json.encode({"ok": True, "result": result}) + b"\n"
 
 

@@ -6,6 +6,8 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Protocol
 
+import msgspec
+
 from bus.errors import Rejected
 from bus.message import Headers, Join, Message, Sequence, child_id, child_ids
 from bus.money import exact_sum
@@ -148,3 +150,11 @@ def reject_record(source: Any, error: Rejected, document: str = "") -> dict[str,
     if isinstance(source, bytes):
         return {"raw": source.decode("utf-8", "replace").rstrip("\r\n"), **reason}
     return reason
+
+
+def late(member: Message) -> Message:
+    """A record whose group was refused: its batch has counted it and may be complete, so it goes into a late group."""
+    sequence = member.headers.sequence
+    if sequence is None or sequence.reported:
+        return member
+    return member.with_headers(sequence=msgspec.structs.replace(sequence, reported=True))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bus.ports import BlobStore, Clock
+from bus.runtime.meter import Meter
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Stores:
         blobs: bodies that are too big for a row.
         clock: time.
         chance: spreads retries, so that they do not march in step.
+        meter: is told of every unit.
     """
 
     broker: Any
@@ -26,3 +28,4 @@ class Stores:
     blobs: BlobStore
     clock: Clock
     chance: random.Random
+    meter: Meter = field(default_factory=Meter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -26,8 +27,9 @@ from bus.message import (
 )
 from bus.ports import Broker, CaseNote, Delivery, Event, Reader, Settlement
 from bus.runtime import splitting
+from bus.runtime.meter import Unit
 from bus.runtime.pipeline import CompiledRoute, End, Segment, Split, Trace, primary
-from bus.runtime.retry import SETTLED_ELSEWHERE, STORE_REFUSES, code_of, next_wait
+from bus.runtime.retry import SETTLED_ELSEWHERE, STORE_REFUSES, code_of, described, next_wait
 from bus.runtime.stores import Stores
 from bus.runtime.worth import still_worth, worth_of
 
@@ -56,6 +58,7 @@ class Worker:
         self._ledger: Ledger = stores.ledger
         self._clock = stores.clock
         self._chance = stores.chance
+        self._meter = stores.meter
         self._routes = routes
 
     def run_batch(self, channel: str, most: int) -> int:
@@ -83,6 +86,7 @@ class Worker:
             return False
 
     def _handle(self, route: CompiledRoute, channel: str, deliveries: list[Delivery]) -> int:
+        begun = time.monotonic()
         settlement = Settlement(channel, route.version)
         settlement.remember = route.spec.guarantee == "effectively-once"
         segment = route.segments.get(channel) or Segment(channel, _no_segment)
@@ -104,6 +108,8 @@ class Worker:
             elif code_of(error) != SETTLED_ELSEWHERE:  # else what is left of them comes again
                 for delivery in done:
                     self._handle(route, channel, [delivery])
+        else:
+            self._meter.unit(Unit(channel, route.version, done, begun), settlement)
         return len(done)
 
     def _run_one(
@@ -175,8 +181,10 @@ class Worker:
         if code_of(error) in STORE_REFUSES:
             raise error  # the store, not the unit: it stays where it is and is taken again
         settlement = Settlement(channel, route.version)
+        begun = time.monotonic()
         self._fail(route, channel, delivery.message, error, "", settlement)
         self._broker.settle([delivery], settlement, "failure")
+        self._meter.unit(Unit(channel, route.version, [delivery], begun), settlement)
 
     def _fail(
         self, route: CompiledRoute, channel: str, message: Message, error: Exception, step: str, into: Settlement
@@ -226,7 +234,7 @@ class Worker:
                 return
             into.closed_groups.append(body.number)
             for member in members:
-                refuse(route, _late(member), error, into)
+                refuse(route, splitting.late(member), error, into)
             into.cases.append(case_note(route, message, error.code, error.message))
             into.events.append(Event(message, "rejected", step, error.code, error.message))
             into.report(message, "rejected")
@@ -254,14 +262,6 @@ class Worker:
                 route.gatherings["on_reject"],
             )
         )
-
-
-def _late(member: Message) -> Message:
-    """A record whose group was refused: its batch has counted it and may be complete, so it goes into a late group."""
-    sequence = member.headers.sequence
-    if sequence is None or sequence.reported:
-        return member
-    return member.with_headers(sequence=msgspec.structs.replace(sequence, reported=True))
 
 
 def _of_one_version(deliveries: list[Delivery]) -> list[Delivery]:
@@ -292,13 +292,6 @@ def bury(
     into.dead.append((channel, message.with_headers(attempt=0), case_note(route, message, code, reason)))
     into.events.append(Event(message, "dead", step, code, reason))
     into.report(message, "dead")
-
-
-def described(error: Exception) -> tuple[str, str]:
-    """(code, sentence) of any error; foreign errors show their type alone, for their text may hold payload."""
-    if isinstance(error, BusError):
-        return error.code, error.message
-    return "INT199", f"unexpected {type(error).__name__} in a step"
 
 
 def case_note(route: CompiledRoute, message: Message, code: str, reason: str) -> CaseNote:

@@ -16,11 +16,12 @@ import pytest
 from small_bank import SmallBank
 
 from bus.cli.moments import Since, age, clock, span, stamp, step
-from bus.cli.serving import Service, _JsonLines
+from bus.cli.serving import Service
 from bus.cli.telling import _SENTENCES, Circumstances, money, mood, sentence, title
 from bus.ledger.reading import Total, moment
 from bus.ledger.reading_places import Case, Where
 from bus.ledger.reading_trace import Tracer
+from bus.operating.logs import formatter
 
 SINCE = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 NOW = int((SINCE + timedelta(hours=6, minutes=12)).timestamp() * 1000)
@@ -225,7 +226,7 @@ def test_a_second_interrupt_ends_at_once_and_signals_are_given_back(tmp_path: Pa
 def test_log_lines_for_collectors_have_no_payload() -> None:
     error = ValueError("DE02 1203 0000 0000 2020 51")
     record = logging.LogRecord("girobus", logging.ERROR, "x", 1, "control: %s", ("retry",), (ValueError, error, None))
-    line = json.loads(_JsonLines().format(record))
+    line = json.loads(formatter("json").format(record))
     assert (line["level"], line["logger"], line["message"], line["error"]) == (
         "error",
         "girobus",

@@ -29,7 +29,7 @@ from bus.channels.amqp.overlap import Overlap
 from bus.channels.amqp.publisher import Job, Outgoing, Publisher
 from bus.channels.amqp.topology import declare
 from bus.channels.store import StoreBroker
-from bus.errors import Retryable, Stalled
+from bus.errors import BusError, Retryable, Stalled
 from bus.message import NULL_ID, Message, encode, salvage
 from bus.money import exact_sum
 from bus.ports import (
@@ -109,6 +109,14 @@ class AmqpBroker:
     def start(self) -> None:
         """From now on settlements overlap: while one waits for confirms and disk, the next batch is worked on."""
         self._overlap = Overlap(_OVERLAPPING)
+
+    def trouble(self) -> str:
+        """Why the broker cannot be used now; empty when it can."""
+        return self._publisher.link.trouble or self._consumer.link.trouble
+
+    def confirms(self) -> tuple[int, float]:
+        """(messages confirmed since the start, seconds that the last batch waited for its confirms)."""
+        return self._publisher.confirmed, self._publisher.confirm_seconds
 
     def close(self) -> None:
         """Finish what was begun and disconnect; what is here and not settled goes back to the broker."""
@@ -273,7 +281,9 @@ class AmqpBroker:
         self._consumer.begin(queue, received)
 
         def failed(error: Exception) -> None:
-            log.warning("settling %d of %s failed and is tried again: %s", len(deliveries), channel, error)
+            code, why = (error.code, error.message) if isinstance(error, BusError) else ("INT199", type(error).__name__)
+            fields = {"code": code, "channel": channel, "count": len(deliveries), "why": why}
+            log.warning("settling failed and is tried again", extra=fields)
             self._careful[channel] = len(deliveries)
             self._consumer.give_back(queue, received)
             self.ready({channel})
@@ -330,7 +340,8 @@ class AmqpBroker:
             self._publisher.wait(job)
         except Stalled as error:
             if error.code == "NET223":  # somebody deleted it
-                log.error("%s", error)  # noqa: TRY400 - where in the code it was noticed says nothing
+                fields = {"code": error.code, "why": error.message}
+                log.error("a queue is missing and is declared again", extra=fields)  # noqa: TRY400 - the place says nothing
                 declare(self.address, self._declared)
             raise
 

@@ -238,7 +238,7 @@ class Consumer:
 
     def _was_cancelled(self, state: _Queue, channel: Any) -> None:
         """``basic.cancel`` from the broker: the queue was deleted, or its leader is gone."""
-        log.error("the broker ended the consuming of queue %s: was it deleted?", state.name)
+        log.error("the broker ended the consuming of a queue", extra={"code": "NET225", "queue": state.name})
         if channel.is_open:
             channel.close()  # _channel_closed goes on
 
@@ -252,7 +252,8 @@ class Consumer:
         connection = self.link.connection
         if connection is None or not connection.is_open:
             return
-        log.warning("broker %s: channel of queue %s closed: %s", self._address.shown, state.name, why)
+        fields = {"code": "NET225", "broker": self._address.shown, "queue": state.name, "why": str(why)}
+        log.warning("the broker closed the channel of a queue", extra=fields)
         self._cancelled(state.name)
         connection.ioloop.call_later(1.0, lambda: self._again(state))
 

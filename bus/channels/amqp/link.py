@@ -129,6 +129,7 @@ class Link:
     def _open(self, connection: Any) -> None:
         self.generation += 1
         self.trouble = ""
+        log.info("connected to the broker", extra={"broker": self.address.shown, "purpose": self.name})
         self._opened(connection)
         self._up.set()
 
@@ -145,7 +146,8 @@ class Link:
         self.connection = None
         self.trouble = why
         if not self._stopping.is_set():
-            log.warning("broker %s: connection for %s ended: %s", self.address.shown, self.name, why)
+            fields = {"code": "NET221", "broker": self.address.shown, "purpose": self.name, "why": why}
+            log.warning("a connection to the broker ended", extra=fields)
         self._lost(why)
 
     def _goodbye(self, connection: BlockConnection) -> None:
