@@ -112,7 +112,7 @@ class App:
         self.home = home or folder / self.landscape.spec.store
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)  # payments are nobody else's business
         self.meter = Meter()
-        effect = self.meter.watched(self.around.effect)
+        effect = self._effect = self.meter.watched(self.around.effect)
         self.place = ledger_place(self.landscape.spec.ledger, self.home)
         self.store = self.around.store or open_store(self.place, effect=effect)
         self.blobs: BlobStore = FileBlobs(self.home / "blobs", effect=effect, shared=self.store.shared)
@@ -187,7 +187,7 @@ class App:
 
         address = address_of(spec, self.folder)
         around = self.around
-        return AmqpBroker(address, self.store, inside, around.clock, around.chance, around.effect)
+        return AmqpBroker(address, self.store, inside, around.clock, around.chance, self._effect)
 
     def _assemble(self, landscape: Landscape) -> Assembly:
         assembly = Assembly()
@@ -247,7 +247,7 @@ class App:
 
     def _endpoint(self, landscape: Landscape, name: str) -> EndpointSurroundings:
         return EndpointSurroundings(
-            name, self.folder, self.epoch, self.around.clock, self.around.effect, landscape.connections
+            name, self.folder, self.epoch, self.around.clock, self._effect, landscape.connections
         )
 
 

@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     """Worker threads of one process."""
     store: Path | None = None
     """Folder of ledger, blobs and control socket, instead of ``store:`` in ``bus.yaml``."""
+    http_port: int | None = Field(default=None, ge=0, le=65_535)
+    """Port of `/healthz` and `/metrics`, instead of `http:` in `bus.yaml`; 0 = none."""
     ledger: SecretStr | None = None
     """Address of a PostgreSQL ledger, instead of ``ledger:`` in ``bus.yaml``; it may contain a password."""
 

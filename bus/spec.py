@@ -620,6 +620,24 @@ class RetentionSpec(Spec):
     """Documents that no message refers to any more."""
 
 
+class HttpSpec(Spec):
+    """A port for monitoring: ``/healthz`` and ``/metrics``. Without it nothing listens."""
+
+    port: int = Field(9464, ge=1, le=65_535)
+    """Port."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    exposed: bool = False
+    """True: you know that others in the network can read it; needed for every address but loopback."""
+
+    @model_validator(mode="after")
+    def _on_loopback(self) -> HttpSpec:
+        if not self.exposed and self.host not in ("127.0.0.1", "::1", "localhost"):
+            text = "`host` opens metrics to the network, without a login; write `exposed: true` if that is meant"
+            raise PydanticCustomError("SYS180", text)
+        return self
+
+
 class LandscapeSpec(Spec):
     """``bus.yaml``: what all routes of the folder share."""
 
@@ -632,6 +650,8 @@ class LandscapeSpec(Spec):
     ledger: Annotated[str, AfterValidator(_ledger)] = ""
     """Where the ledger is kept: empty = a file in the store's folder, for one process; ``postgresql://user@host/database``
     = a database that several processes share. ``${env:NAME}`` and ``${file:path}`` stand for secrets in it."""
+    http: HttpSpec | None = None
+    """Where monitoring asks; without it nothing listens."""
     outlets: dict[str, OutletSpec] = {}
     """Named ways out that routes send ``to``."""
     templates: TemplateLimits = TemplateLimits()

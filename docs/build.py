@@ -65,6 +65,7 @@ def pages() -> dict[str, str]:
 def blocks() -> dict[str, Callable[[], str]]:
     """Generated blocks of hand-written pages: name -> text."""
     return {
+        "metrics": made.metrics,
         "settings": made.settings,
         "profiles": made.profiles,
         "profile-show": partial(printed, "profile", "show", "sepa-sct", "--date", "2026-11-24"),

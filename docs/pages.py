@@ -302,6 +302,14 @@ def errors() -> str:
 # ---------------------------------------------------------------- tables inside hand-written pages
 
 
+def metrics() -> str:
+    """The table of metrics."""
+    from bus.operating.metrics import METRICS  # noqa: PLC0415 - loads the ledger
+
+    rows = [(f"`{m.name}`", m.kind, ", ".join(f"`{label}`" for label in m.labels), m.means) for m in METRICS.values()]
+    return table(("metric", "kind", "labels", "meaning"), rows)
+
+
 def settings() -> str:
     """Settings of the process."""
     rows = [(f"`GIROBUS_{name.strip('`').upper()}`", *rest) for name, *rest in field_rows(Settings)]

@@ -21,6 +21,7 @@ from bus.runtime.socket import ControlServer, Desk
 
 if TYPE_CHECKING:
     from bus.app import App
+    from bus.settings import Settings
 
 log = logging.getLogger("girobus")
 _STOP = 30.0
@@ -42,12 +43,13 @@ class Service:
 
     Args:
         app: the bus; not started yet.
-        form: of the log; with ``json`` what a person would be told is a line of it.
+        settings: form of the log (with ``json`` what a person would be told is a line of it), port for monitoring.
     """
 
-    def __init__(self, app: App, form: Literal["console", "json"] = "console") -> None:
+    def __init__(self, app: App, settings: Settings | None = None) -> None:
         self.app = app
-        self._form = form
+        self._form = settings.log_format if settings is not None else "console"
+        self._port = settings.http_port if settings is not None else 0
         self._wishes: SimpleQueue[Wish] = SimpleQueue()
         self._stopping = False
         self.at_rest = True
@@ -64,12 +66,17 @@ class Service:
         Raises:
             KeyboardInterrupt: at the second SIGINT.
         """
+        from bus.operating.watch import Watch  # noqa: PLC0415 - loads an HTTP server
+        from certs.files import default_folder  # noqa: PLC0415
+
         with self._listening():
             self.at_rest = False
             self.app.bus.start()
-            self._announce()
-            while self._wishes.get() == "reload":
-                self._reload()
+            with Watch(self.app, self._port, default_folder()).on_duty() as watch:
+                self._announce()
+                while self._wishes.get() == "reload":
+                    with watch.reloading():
+                        self._reload()
             self._tell("stopping: the batches in hand are finished first", "stopping")
             self.at_rest = self.app.bus.stop(_STOP)
             if not self.at_rest:
@@ -219,7 +226,7 @@ def service(folder: Path, *, hold_outputs: bool = False) -> Iterator[Service]:
         with paths_from(folder):
             app = App(folder, around, home=settings.store, hold_outputs=hold_outputs)
         calm_collector()
-        made = Service(app, settings.log_format)
+        made = Service(app, settings)
         try:
             yield made
         finally:

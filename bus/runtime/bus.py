@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from bus.errors import BusError, ConfigError, NotAllowed
 from bus.ports import RELAY, Broker, CaseNote
@@ -59,6 +60,19 @@ class Upkeep(Protocol):
         """As much as can be done in half a minute; what went."""
 
 
+class Pulse(NamedTuple):
+    """What the threads do now; times in seconds."""
+
+    started: bool
+    stopping: bool
+    tasks: dict[str, float]
+    """How long each task in hand has made nothing durable or visible."""
+    gone: int
+    """Threads that ended by themselves."""
+    tick: float
+    """Since the scheduler last looked."""
+
+
 class Bus:
     """The Message Bus (EIP). All work is done by synchronous functions; :meth:`start` puts threads around them.
 
@@ -97,6 +111,8 @@ class Bus:
         self._edges = Dispatcher("edge", 8, _log_failure)
         self._stopping = threading.Event()
         self._scheduler: threading.Thread | None = None
+        self._meter = stores.meter
+        self._ticked = 0.0
         self._next_housekeeping = 0
         self._next_round = 0
         self._looked_at, self._next_look = 0, 0
@@ -137,6 +153,17 @@ class Bus:
             intake.close()
         for sender in old.senders.values():
             sender.outlet.sink.close()
+
+    def pulse(self) -> Pulse:
+        """What the threads do now; asks nobody and waits for nothing."""
+        now, touched = time.monotonic(), self._meter.touched
+        tasks = {
+            name: now - max(begun, touched.get(thread, 0.0))
+            for name, (begun, thread) in {**self._segments.running(), **self._edges.running()}.items()
+        }
+        stopping = self._stopping.is_set()
+        started = self._scheduler is not None and not stopping
+        return Pulse(started, stopping, tasks, self._segments.gone() + self._edges.gone(), now - self._ticked)
 
     # ------------------------------------------------------------ one piece of work
 
@@ -223,6 +250,7 @@ class Bus:
         self._broker.start()
         self._segments.start()
         self._edges.start()
+        self._ticked = time.monotonic()
         self._scheduler = threading.Thread(target=self._schedule, name="scheduler", daemon=True)
         self._scheduler.start()
         if self.ledger.store.shared:
@@ -250,6 +278,7 @@ class Bus:
         ticks = 0
         while not self._stopping.wait(_TICK):
             ticks += 1
+            self._ticked = time.monotonic()
             try:
                 now = self.clock.now()
                 for name, (_, schedule) in list(self.assembly.intakes.items()):

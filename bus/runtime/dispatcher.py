@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -24,6 +25,8 @@ class Dispatcher:
         self._ready: deque[str] = deque()
         self._queued: set[str] = set()
         self._running: set[str] = set()
+        self._begun: dict[str, tuple[float, int]] = {}
+        self._started = False
         self._again: set[str] = set()
         self._stumbled: set[str] = set()
         lock = threading.RLock()
@@ -35,6 +38,7 @@ class Dispatcher:
 
     def start(self) -> None:
         """Start the threads."""
+        self._started = True
         for thread in self._threads:
             thread.start()
 
@@ -77,6 +81,17 @@ class Dispatcher:
         with self._wakeup:
             return self._finished.wait_for(lambda: not names & self._running, timeout)
 
+    def running(self) -> dict[str, tuple[float, int]]:
+        """Tasks in hand: (when begun, :func:`time.monotonic`; identifier of the thread)."""
+        with self._wakeup:
+            return dict(self._begun)
+
+    def gone(self) -> int:
+        """Threads that ended although nobody said stop."""
+        if not self._started or self._stopping:
+            return 0
+        return sum(not thread.is_alive() for thread in self._threads)
+
     def idle(self) -> bool:
         """Nothing is queued or running."""
         with self._wakeup:
@@ -92,6 +107,7 @@ class Dispatcher:
                 name = self._ready.popleft()
                 self._queued.discard(name)
                 self._running.add(name)
+                self._begun[name] = (time.monotonic(), threading.get_ident())
                 task = self._tasks.get(name)
             more = False
             try:
@@ -102,6 +118,7 @@ class Dispatcher:
                     self._stumbled.add(name)
             with self._wakeup:
                 self._running.discard(name)
+                del self._begun[name]
                 self._finished.notify_all()
                 if more or name in self._again:
                     self._again.discard(name)

@@ -64,8 +64,8 @@ class Meter:
         self.messages: Counter[str] = Counter()
         """How many messages the units of a segment or outlet held."""
         self.commits = Histogram()
-        self.progress = 0
-        """Grows with everything that becomes durable or leaves."""
+        self.touched: dict[int, float] = {}
+        """When a thread (by its identifier) last made something durable or visible, :func:`time.monotonic`."""
         self._begun = threading.local()
 
     def unit(self, unit: Unit, settlement: Settlement) -> None:
@@ -87,12 +87,12 @@ class Meter:
 
         def hook(label: str) -> None:
             effect(label)
-            self.progress += 1  # a lost increment of a race changes nothing: it only has to move
+            now = self.touched[threading.get_ident()] = time.monotonic()
             if label.startswith("commit."):
                 if label.endswith(":before"):
-                    begun.at = time.monotonic()
+                    begun.at = now
                 else:
-                    self.commits.add(time.monotonic() - begun.at)
+                    self.commits.add(now - begun.at)
 
         return hook
 

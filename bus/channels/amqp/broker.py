@@ -114,6 +114,12 @@ class AmqpBroker:
         """Why the broker cannot be used now; empty when it can."""
         return self._publisher.link.trouble or self._consumer.link.trouble
 
+    def waiting(self, seconds: float) -> dict[str, int]:
+        """How many messages of each consumed channel are at the broker, handed to nobody; empty when it is silent."""
+        counts = self._consumer.counts(self._consumer.consuming(), seconds) or {}
+        names = {self.address.queue(name): name for name in self.declared()}
+        return {names[queue]: count for queue, count in counts.items() if queue in names}
+
     def confirms(self) -> tuple[int, float]:
         """(messages confirmed since the start, seconds that the last batch waited for its confirms)."""
         return self._publisher.confirmed, self._publisher.confirm_seconds
