@@ -12,7 +12,7 @@ help:
 	@echo "make test    install what the tests need and pass them"
 	@echo "make check   format, lint, types, import contracts, docs"
 	@echo "make bench   measure, print a table, write build/bench.jsonl"
-	@echo "make bench-peers  install other libraries into build/peers, so that make bench measures them too"
+	@echo "make bench-peers  measure the hop on RabbitMQ beside C and Camel; install the libraries that make bench compares"
 	@echo "make faults  kill -9 and crash suites (FULL=1 for the long run)"
 	@echo "make fuzz    a minute of broken input into everything that reads (SECONDS=, SEED=)"
 
@@ -50,6 +50,7 @@ bench: $(READY)
 bench-peers: $(READY)
 	$(PYTHON) -m venv build/peers
 	build/peers/bin/python -m pip install --quiet --requirement bench/peers/requirements.txt
+	$(BIN)/python -m bench.peers.hops $(OPTIONS)
 
 faults: $(READY)
 	sh .ci/services

@@ -1,1 +1,1 @@
-"""Other libraries on the same files, in an environment of their own."""
+"""Others doing the same work in the same run: libraries on files, and frameworks between queues."""

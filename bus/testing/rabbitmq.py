@@ -33,8 +33,9 @@ _ERLANG = "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1 +sbwt none +sbwtdc
 class RabbitNode:
     """One node. ``port`` speaks AMQP on 127.0.0.1."""
 
-    def __init__(self, home: Path, name: str, port: int, ports: tuple[int, int]) -> None:
+    def __init__(self, home: Path, name: str, port: int, ports: tuple[int, int], erlang: str = _ERLANG) -> None:
         self.home, self.name, self.port = home, name, port
+        self._erlang = erlang
         self._distribution, self._names = ports
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -116,15 +117,15 @@ class RabbitNode:
             "RABBITMQ_CONF_ENV_FILE": str(home / "environment"),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": str(self._names),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERLANG,
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": self._erlang,
         }
 
 
 class RabbitCluster:
-    """``with RabbitCluster(3) as cluster:``; ``cluster.nodes`` serve one cluster."""
+    """``with RabbitCluster(3) as cluster:``; ``cluster.nodes`` serve one cluster; ``erlang`` = its options."""
 
-    def __init__(self, count: int = 1) -> None:
-        self._count = count
+    def __init__(self, count: int = 1, *, erlang: str = _ERLANG) -> None:
+        self._count, self._erlang = count, erlang
         self.home = Path()
         self.nodes: list[RabbitNode] = []
 
@@ -146,7 +147,7 @@ class RabbitCluster:
         names = free_port()
         mark = os.urandom(3).hex()
         for n in range(self._count):
-            node = RabbitNode(self.home, f"r{n + 1}{mark}@localhost", free_port(), (free_port(), names))
+            node = RabbitNode(self.home, f"r{n + 1}{mark}@localhost", free_port(), (free_port(), names), self._erlang)
             self.nodes.append(node)
         try:
             for node in self.nodes:
