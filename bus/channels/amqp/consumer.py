@@ -66,7 +66,7 @@ class Consumer:
 
     Args:
         address: the broker.
-        arrived: called in the I/O thread with the name of a queue whose buffer was empty and is no longer.
+        arrived: called in the I/O thread with the name of a queue of which something came.
         cancelled: called in the I/O thread when the broker ended the consuming of a queue (it was deleted).
         chance: spreads the waits between attempts.
     """
@@ -216,10 +216,8 @@ class Consumer:
 
         def came(handed: list[Handed]) -> None:
             with lock:
-                first = not buffer
                 buffer.extend([Received(subscription, one.tag, one.properties, one.body) for one in handed])
-            if first:
-                arrived(name)
+            arrived(name)  # whatever is here already may be on its way out, and nobody come back for more
 
         channel.add_on_close_callback(lambda _channel, why: self._channel_closed(state, channel, why))
         channel.add_on_cancel_callback(lambda _frame: self._was_cancelled(state, channel))
