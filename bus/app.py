@@ -17,10 +17,9 @@ from bus.channels.store import StoreBroker
 from bus.config import Landscape, LoadedRoute, landscape_from_sources, load_landscape, route_hash, sources
 from bus.errors import ConfigError, Unavailable
 from bus.expressions import NamedFunction, compile_expression
-from bus.ledger.blobs import FileBlobs
 from bus.ledger.decisions import Decisions
 from bus.ledger.ledger import Ledger
-from bus.ledger.place import open_store
+from bus.ledger.place import Documents, open_blobs, open_store
 from bus.ledger.store import no_effect
 from bus.ledger.upkeep import Upkeep
 from bus.ports import (
@@ -115,7 +114,9 @@ class App:
         effect = self._effect = self.meter.watched(self.around.effect)
         self.place = ledger_place(self.landscape.spec.ledger, self.home)
         self.store = self.around.store or open_store(self.place, effect=effect)
-        self.blobs: BlobStore = FileBlobs(self.home / "blobs", effect=effect, shared=self.store.shared)
+        self.blobs: Documents = open_blobs(
+            self.landscape.spec.blobs, self.home / "blobs", effect=effect, shared=self.store.shared
+        )
         self.ledger = Ledger(self.store, self.around.clock)
         if self.ledger.outputs_held() and not hold_outputs:
             self.store.close()
@@ -280,7 +281,7 @@ class StepSurroundings:
     def __init__(self, app: App, landscape: Landscape, route: str, step: str) -> None:
         self.route = route
         self.step = step
-        self.blobs = app.blobs
+        self.blobs: BlobStore = app.blobs
         self.reader: Reader = app.ledger
         self.clock = app.around.clock
         self._landscape = landscape

@@ -638,6 +638,23 @@ class HttpSpec(Spec):
         return self
 
 
+class BucketSpec(Spec):
+    """A bucket of an S3-compatible store for documents; needs `pip install 'girobus[s3]'`."""
+
+    bucket: str
+    """Name of the bucket. Its objects must be kept until girobus removes them; switch its versions on."""
+    prefix: str = ""
+    """What all names begin with, for instance ``prod/``."""
+    endpoint: str = ""
+    """Address of a store that is not Amazon's: ``https://s3.example``."""
+    region: str = "us-east-1"
+    """Region of the bucket."""
+    access_key: SecretRef | None = None
+    """Access key; without one, what the machine has (``AWS_…`` variables, its role)."""
+    secret_key: SecretRef | None = None
+    """Secret of the access key."""
+
+
 class LandscapeSpec(Spec):
     """``bus.yaml``: what all routes of the folder share."""
 
@@ -656,6 +673,8 @@ class LandscapeSpec(Spec):
     """Named ways out that routes send ``to``."""
     templates: TemplateLimits = TemplateLimits()
     """What rendering a template may take."""
+    blobs: BucketSpec | None = None
+    """Bucket for documents; without it they are in the store's folder."""
     retention: RetentionSpec = RetentionSpec()
     """How long the ledger keeps what is finished."""
 

@@ -192,7 +192,7 @@ def as_file(text: str) -> tuple[Any, str]:
     wholes |= {"table": support.TableSpec, "tables": support.TableSpec}
     wholes["profile"] = profile_support().ProfileSpec
     wholes |= {"connections": ConnectionsSpec, "name": LandscapeSpec, "outlets": LandscapeSpec}
-    wholes |= {"broker": LandscapeSpec, "ledger": LandscapeSpec, "retention": LandscapeSpec}
+    wholes |= {"broker": LandscapeSpec, "ledger": LandscapeSpec, "retention": LandscapeSpec, "blobs": LandscapeSpec}
     if keys and keys[0] in wholes:
         return RouteTests if {"route", "cases"} <= set(keys) else wholes[keys[0]], text
     if keys and keys[0] not in ("from", "steps", *CATALOGUE.keys("format"), *CATALOGUE.keys("step")):

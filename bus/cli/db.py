@@ -86,7 +86,7 @@ def backup(*, target: Path, config: Path, as_json: bool) -> None:
     site = Site.of(config)
     begin = time.monotonic()
     with _progress() as tell:
-        made = back_up(site.place, site.home / "blobs", target, tell)
+        made = back_up(site.place, site.blob_folder, target, tell)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     told = {"backup": str(target), "schema": made.schema, "blobs": made.blobs, "bytes": size}
     if as_json:
@@ -112,7 +112,7 @@ def restore(*, source: Path, reason: str, config: Path, as_json: bool) -> None:
     site = Site.of(config)
     who = (user_name(), reason_for("a restore", reason))
     with _progress() as tell:
-        manifest = bring_back(source, site.place, site.home / "blobs", who, tell)
+        manifest = bring_back(source, site.place, site.blob_folder, who, tell)
     if as_json:
         print_json({"schema": manifest.schema, "blobs": manifest.blobs, "at": manifest.at, "outputs": "held"})
     else:

@@ -10,9 +10,8 @@ from typing import Any
 from bus.cli.output import note
 from bus.config import Landscape, load_landscape
 from bus.errors import NotAllowed, Unavailable
-from bus.ledger.place import open_reading
+from bus.ledger.place import Documents, open_blobs, open_reading
 from bus.ledger.reading import Reading
-from bus.ports import BlobStore
 from bus.runtime.socket import Desk, Request, ask, user_name
 
 
@@ -65,11 +64,20 @@ class Site:
         """
         return open_reading(self.place)
 
-    def blobs(self) -> BlobStore:
-        """Where documents are."""
-        from bus.ledger.blobs import FileBlobs  # noqa: PLC0415 - few verbs need it
+    def blobs(self) -> Documents:
+        """Where documents are.
 
-        return FileBlobs(self.home / "blobs", shared=True)
+        Raises:
+            BusError: the bucket cannot be used.
+        """
+        from bus.ledger.store import no_effect  # noqa: PLC0415 - few verbs need it
+
+        return open_blobs(self.landscape.spec.blobs, self.home / "blobs", effect=no_effect, shared=True)
+
+    @property
+    def blob_folder(self) -> Path | None:
+        """Folder of documents; None when they are in a bucket."""
+        return None if self.landscape.spec.blobs else self.home / "blobs"
 
     def running(self) -> dict[str, Any] | None:
         """What the running bus says of itself (pid, since, versions, hold_outputs); None when none runs."""

@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,10 @@ class Manifest(msgspec.Struct, frozen=True):
     sequences: dict[str, int] = {}
 
 
-def back_up(place: Place, blobs: Path, target: Path, tell: Tell) -> Manifest:
+def back_up(place: Place, blobs: Path | None, target: Path, tell: Tell) -> Manifest:
     """Copy ledger and documents into the new folder ``target``, which appears when all is on disk.
+
+    ``blobs`` None: documents are in a bucket, which has its own ways to keep them.
 
     Raises:
         NotAllowed: ``SYS143`` the folder exists already.
@@ -58,7 +61,7 @@ def back_up(place: Place, blobs: Path, target: Path, tell: Tell) -> Manifest:
     try:
         shutil.rmtree(partial, ignore_errors=True)
         (partial / "blobs").mkdir(parents=True, mode=0o700)
-        with hold_collection(blobs):
+        with hold_collection(blobs) if blobs is not None else nullcontext():
             sequences: dict[str, int] = {}
             if isinstance(place, Path):
                 schema = migration_count()
@@ -67,7 +70,7 @@ def back_up(place: Place, blobs: Path, target: Path, tell: Tell) -> Manifest:
                 from bus.ledger.postgres_backup import copy_out  # noqa: PLC0415 - an extra
 
                 schema, sequences = copy_out(place, partial, tell)
-            count, size = _copy_blobs(blobs, partial / "blobs", tell)
+            count, size = _copy_blobs(blobs, partial / "blobs", tell) if blobs is not None else (0, 0)
         ledger = {path.name: _digest(path) for path in sorted(partial.iterdir()) if path.is_file()}
         kind = "sqlite" if isinstance(place, Path) else "postgres"
         made = Manifest(kind, schema, time.time_ns() // 1_000_000, ledger, count, size, sequences)
@@ -80,7 +83,7 @@ def back_up(place: Place, blobs: Path, target: Path, tell: Tell) -> Manifest:
     return made
 
 
-def restore(source: Path, place: Place, blobs: Path, who: tuple[str, str], tell: Tell) -> Manifest:
+def restore(source: Path, place: Place, blobs: Path | None, who: tuple[str, str], tell: Tell) -> Manifest:
     """Bring a backup to a place where nothing is; outputs are held from then on. who = (user, reason).
 
     Raises:
@@ -97,11 +100,12 @@ def restore(source: Path, place: Place, blobs: Path, who: tuple[str, str], tell:
         for name, digest in manifest.files.items():
             if _digest(source / name) != digest:
                 raise NotAllowed("SYS146", f"{name} of the backup is damaged", hint="take another backup")
-        if any(_blob_files(blobs)) or (isinstance(place, Path) and place.exists()):
+        if (blobs is not None and any(_blob_files(blobs))) or (isinstance(place, Path) and place.exists()):
             raise NotAllowed(
                 "SYS145", "there is a ledger or there are documents already", hint="restore into an empty store"
             )
-        _restore_blobs(source / "blobs", blobs, tell)
+        if blobs is not None:
+            _restore_blobs(source / "blobs", blobs, tell)
         if isinstance(place, Path):
             _restore_database(source / _FILE, place, who)
         else:

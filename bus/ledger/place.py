@@ -6,15 +6,28 @@ The client of PostgreSQL is loaded here and only for who uses it; it is an extra
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from bus.errors import Unavailable
+from bus.ledger.blobs import FileBlobs
 from bus.ledger.reading import Reading, file_schema
+from bus.ports import BlobStore
 
 if TYPE_CHECKING:
     from bus.ports import EffectHook, Store
+    from bus.spec import BucketSpec
 
 Place = Path | str
+
+
+class Documents(BlobStore, Protocol):
+    """A store of documents that can forget some."""
+
+    def old(self, before: int) -> list[str]:
+        """Sha256 of documents that were last stored before a time, in milliseconds since 1970 UTC."""
+
+    def forget(self, digest: str, before: int) -> int:
+        """Remove a document unless it was stored again meanwhile; bytes that were freed."""
 
 
 def open_store(place: Place, *, effect: EffectHook) -> Store:
@@ -45,6 +58,23 @@ def open_reading(place: Place, *, patience: float = 10.0) -> Reading:
     from bus.ledger.postgres_reading import PostgresReading  # noqa: PLC0415 - an extra
 
     return PostgresReading(place, patience=patience)
+
+
+def open_blobs(bucket: BucketSpec | None, folder: Path, *, effect: EffectHook, shared: bool) -> Documents:
+    """Where documents are: the bucket, else the folder.
+
+    Raises:
+        Unavailable: ``SYS148`` the client of buckets is not installed.
+        ConfigError: ``CFG142`` a key of the bucket cannot be read.
+    """
+    if bucket is None:
+        return FileBlobs(folder, effect=effect, shared=shared)
+    try:
+        from bus.ledger.bucket import BucketBlobs  # noqa: PLC0415 - an extra
+    except ImportError:
+        hint = "pip install 'girobus[s3]'"
+        raise Unavailable("SYS148", "the client of S3-compatible stores is not installed", hint=hint) from None
+    return BucketBlobs(bucket, effect=effect)
 
 
 def schema_of(place: Place) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from bus.ledger import retention
-from bus.ledger.place import Place, open_reading
+from bus.ledger.place import Documents, Place, open_reading
 from bus.ledger.reading import Reading
 from bus.ledger.references import all_blobs
 from bus.ports import Clock, Store
@@ -16,16 +16,6 @@ _AN_HOUR = 3_600_000
 _A_DAY = 24 * _AN_HOUR
 _PATIENCE = 600.0
 _LONGEST = 30.0
-
-
-class Collectable(Protocol):
-    """A store of documents that can forget some."""
-
-    def old(self, before: int) -> list[str]:
-        """Sha256 of documents that were last stored before a time, in milliseconds since 1970 UTC."""
-
-    def forget(self, digest: str, before: int) -> int:
-        """Remove a document unless it was stored again meanwhile; bytes that were freed."""
 
 
 class Upkeep:
@@ -39,10 +29,10 @@ class Upkeep:
         kept: setting -> milliseconds, as in ``retention:``.
     """
 
-    def __init__(self, store: Store, place: Place | None, blobs: Any, clock: Clock, kept: dict[str, int]) -> None:
+    def __init__(self, store: Store, place: Place | None, blobs: Documents, clock: Clock, kept: dict[str, int]) -> None:
         self._store = store
         self._place = place
-        self._blobs: Collectable = blobs
+        self._blobs = blobs
         self._clock = clock
         self.kept = kept
         self.spare: tuple[str, ...] = ()
@@ -110,7 +100,7 @@ def _unused(reading: Reading, digests: list[str]) -> list[str]:
     return [digest for digest in digests if digest not in used]
 
 
-def would_go(reading: Reading, blobs: Any, kept: dict[str, int], now: int) -> dict[str, Any]:
+def would_go(reading: Reading, blobs: Documents, kept: dict[str, int], now: int) -> dict[str, Any]:
     """What a purge would do now; sources that leave files where they are are counted too."""
     times = {kind: now - time for kind, time in kept.items()}
     rows = retention.counted(reading.rows, times, ())

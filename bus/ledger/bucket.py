@@ -1,0 +1,176 @@
+"""Documents in a bucket of an S3-compatible store, content-addressed; for several machines that share a ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import obstore
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import S3Store
+
+from bus.errors import Rejected, Retryable
+from bus.ledger.store import no_effect
+from bus.message import Blob
+from bus.ports import EffectHook
+
+if TYPE_CHECKING:
+    from bus.spec import BucketSpec
+
+_CHUNK = 1 << 20
+_IN_MEMORY = 4 << 20
+"""Bytes of a document that are held in memory on their way; more goes through a temporary file."""
+
+
+class _Writer:
+    """A document in the making, at home until its checksum is known."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self.blob = Blob("", 0)
+
+    def write(self, data: bytes, /) -> int:
+        self._hash.update(data)
+        self._size += len(data)
+        return self._file.write(data)
+
+    def writelines(self, lines: Iterable[bytes], /) -> None:
+        for line in lines:
+            self.write(line)
+
+    def finish(self) -> None:
+        self._file.seek(0)
+        self.blob = Blob(self._hash.hexdigest(), self._size)
+
+
+class BucketBlobs:
+    """Documents as objects ``PREFIX/ab/abcdef…``. Thread-safe, for any number of processes; every call blocks.
+
+    Args:
+        spec: the bucket.
+        effect: called around making a document durable.
+
+    Raises:
+        ConfigError: ``CFG142`` a key of the bucket cannot be read.
+    """
+
+    def __init__(self, spec: BucketSpec, *, effect: EffectHook = no_effect) -> None:
+        keys: dict[str, Any] = {}
+        if spec.access_key is not None:
+            keys["access_key_id"] = spec.access_key.reveal().decode()
+        if spec.secret_key is not None:
+            keys["secret_access_key"] = spec.secret_key.reveal().decode()
+        if spec.endpoint:
+            keys["endpoint"] = spec.endpoint
+        self._effect = effect
+        self._store = S3Store(
+            spec.bucket,
+            prefix=spec.prefix or None,
+            region=spec.region,
+            client_options={
+                "timeout": "60s",
+                "connect_timeout": "10s",
+                "allow_http": spec.endpoint.startswith("http://"),
+            },
+            **keys,
+        )
+
+    @contextmanager
+    def create(self) -> Iterator[_Writer]:
+        """A new document; durable when the block ends without an error, else gone.
+
+        Raises:
+            Retryable: ``SYS112`` when the store does not take it.
+        """
+        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
+            writer = _Writer(file)  # type: ignore[arg-type]  # a file in all that is used of one
+            yield writer
+            self._effect("blob.create:before")
+            writer.finish()
+            try:
+                with _answered():
+                    obstore.put(self._store, _key(writer.blob.sha256), file)
+            except NotFoundError:
+                raise Retryable("SYS112", "there is no such bucket", hint="see `blobs:` in bus.yaml") from None
+            self._effect("blob.create:after")
+
+    def open(self, blob: Blob) -> BinaryIO:
+        """Read; the document is here as a whole before the first byte is handed out.
+
+        Raises:
+            Rejected: ``INT102`` when it is missing or of another size.
+            Retryable: ``SYS112`` when the store gives no answer.
+        """
+        file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - the reader closes it
+        try:
+            with _answered():
+                found = obstore.get(self._store, _key(blob.sha256))
+                for chunk in found.stream(min_chunk_size=_CHUNK):
+                    file.write(bytes(chunk))
+        except NotFoundError:
+            file.close()
+            raise _lost(blob, "is missing") from None
+        except BaseException:
+            file.close()
+            raise
+        if file.tell() != blob.size:
+            file.close()
+            raise _lost(blob, "has another size")
+        file.seek(0)
+        return file  # type: ignore[return-value]  # a file in all that is used of one
+
+    def old(self, before: int) -> list[str]:
+        """Sha256 of documents that were last stored before a time, in milliseconds since 1970 UTC.
+
+        Raises:
+            Retryable: ``SYS112`` when the store gives no answer.
+        """
+        with _answered():
+            return [
+                str(found["path"]).rpartition("/")[2]
+                for page in obstore.list(self._store)
+                for found in page
+                if found["last_modified"].timestamp() * 1000 < before
+            ]
+
+    def forget(self, digest: str, before: int) -> int:
+        """Remove a document unless it was stored again meanwhile; bytes that were freed.
+
+        A store of this kind has no lock: a document that comes again between the look and the removal would be lost. It
+        must have been gone from the ledger for the whole of its retention and come again in that very moment.
+        """
+        try:
+            with _answered():
+                found = obstore.head(self._store, _key(digest))
+                if found["last_modified"].timestamp() * 1000 >= before:
+                    return 0
+                obstore.delete(self._store, _key(digest))
+        except NotFoundError:
+            return 0
+        return int(found["size"])
+
+
+def _key(digest: str) -> str:
+    return f"{digest[:2]}/{digest}"
+
+
+@contextmanager
+def _answered() -> Iterator[None]:
+    """Whatever the store answers but "there is no such object" may be better later."""
+    try:
+        yield
+    except (NotFoundError, FileNotFoundError):
+        raise NotFoundError from None
+    except (BaseError, OSError) as error:
+        name = type(error).__name__
+        raise Retryable("SYS112", f"the blob store refused: {name}", hint="see bucket, keys and network") from None
+
+
+def _lost(blob: Blob, what: str) -> Rejected:
+    hint = "restore the object in the bucket; a versioned bucket has it"
+    return Rejected("INT102", f"blob {blob.sha256[:12]} {what}", hint=hint)

@@ -1,0 +1,156 @@
+"""Documents keep their contract in a folder and in a bucket: whole or not there, forgotten when they are old."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import obstore
+import pytest
+from click.testing import CliRunner
+from moto.server import ThreadedMotoServer
+from obstore.store import S3Store
+
+from bus.cli import main
+from bus.errors import Rejected, Retryable
+from bus.ledger.place import Documents, open_blobs
+from bus.ledger.store import no_effect
+from bus.message import Blob
+from bus.spec import BucketSpec
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """An S3-compatible server on loopback."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> BucketSpec:
+    import boto3  # noqa: PLC0415 - comes with the server; makes the bucket, as an operator does
+
+    monkeypatch.setenv("TEST_KEY", "key")
+    monkeypatch.setenv("TEST_SECRET", "secret")
+    name = f"b-{abs(hash(request.node.name))}"
+    client = boto3.client(
+        "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="key", aws_secret_access_key="secret"
+    )
+    client.create_bucket(Bucket=name)
+    client.close()
+    return BucketSpec.model_validate({
+        "bucket": name, "prefix": "prod", "endpoint": endpoint, "access_key": "${env:TEST_KEY}",
+        "secret_key": "${env:TEST_SECRET}",
+    })  # fmt: skip
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def documents(request: pytest.FixtureRequest, tmp_path: Path) -> Documents:
+    chosen = request.getfixturevalue("bucket") if request.param == "bucket" else None
+    return open_blobs(chosen, tmp_path / "blobs", effect=no_effect, shared=True)
+
+
+def store(documents: Documents, *parts: bytes) -> Blob:
+    with documents.create() as target:
+        target.writelines(parts)
+    return target.blob
+
+
+def now(seconds: float = 0) -> int:
+    return round((time.time() + seconds) * 1000)
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, 12_000_000])
+def test_what_is_stored_comes_back_under_its_checksum(documents: Documents, size: int) -> None:
+    content = os.urandom(size)
+    blob = store(documents, content[: size // 3], content[size // 3 :])
+    assert blob == Blob(hashlib.sha256(content).hexdigest(), size)
+    with documents.open(blob) as source:
+        assert source.read(10) == content[:10]
+        assert source.read() == content[10:]
+        source.seek(0)
+        assert source.readline() == content.split(b"\n")[0] + (b"\n" if b"\n" in content else b"")
+    assert store(documents, content) == blob, "the same content is the same document"
+    assert documents.old(now(60)) == [blob.sha256]
+
+
+def test_a_document_that_failed_in_the_making_is_not_there(documents: Documents) -> None:
+    def fails() -> None:
+        with documents.create() as target:
+            target.write(b"half")
+            raise Rejected("VAL999", "no")
+
+    with pytest.raises(Rejected):
+        fails()
+    assert documents.old(now(60)) == []
+
+
+def test_a_missing_document_and_one_of_another_size_are_refused(documents: Documents) -> None:
+    blob = store(documents, b"content")
+    with pytest.raises(Rejected, match=r"INT102.*size"):
+        documents.open(Blob(blob.sha256, 3))
+    with pytest.raises(Rejected, match=r"INT102.*missing"):
+        documents.open(Blob("0" * 64, 3))
+
+
+def test_old_documents_are_forgotten_and_young_ones_are_not(documents: Documents) -> None:
+    blob = store(documents, b"content")
+    assert documents.old(now(-60)) == []
+    assert documents.forget(blob.sha256, now(-60)) == 0
+    assert documents.old(now(60)) == [blob.sha256]
+    assert documents.forget(blob.sha256, now(60)) == 7
+    assert documents.forget(blob.sha256, now(60)) == 0
+    with pytest.raises(Rejected, match="INT102"):
+        documents.open(blob)
+
+
+def test_a_bucket_that_refuses_or_is_away_is_tried_again(bucket: BucketSpec) -> None:
+    nowhere = open_blobs(bucket.model_copy(update={"bucket": "no-such-bucket"}), Path(), effect=no_effect, shared=True)
+    with pytest.raises(Retryable, match="SYS112"):
+        store(nowhere, b"content")
+
+
+def test_documents_of_a_bucket_stand_under_their_prefix(bucket: BucketSpec) -> None:
+    blob = store(open_blobs(bucket, Path(), effect=no_effect, shared=True), b"content")
+    plain = S3Store(
+        bucket.bucket, endpoint=bucket.endpoint, region="us-east-1", access_key_id="key", secret_access_key="secret",
+        client_options={"allow_http": True},
+    )  # fmt: skip
+    assert [found["path"] for page in obstore.list(plain) for found in page] == [
+        f"prod/{blob.sha256[:2]}/{blob.sha256}"
+    ]
+
+
+def test_a_landscape_keeps_its_documents_in_the_bucket(bucket: BucketSpec, tmp_path: Path) -> None:
+    text = bucket.model_dump_json()
+    (tmp_path / "bus.yaml").write_text(
+        f"name: far\noutlets:\n  out: {{endpoint: {{file: {{path: out}}}}}}\nblobs: {text}\n", "utf-8"
+    )
+    (tmp_path / "flow.route.yaml").write_text(
+        'route: flow\nowner: desk\nfrom: {file: {path: in, match: "*", ready: {suffix: .tmp}, poll: {every: 1s}}}\n'
+        "steps:\n  - hold: {name: person, until: release, reason: a person is asked}\nto: out\n",
+        "utf-8",
+    )
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_bytes(b"a document" * 20_000)
+
+    def bus(*words: str, code: int = 0) -> str:
+        done = CliRunner().invoke(main, ["-C", str(tmp_path), *words])
+        assert done.exit_code == code, done.output
+        return done.stdout
+
+    bus("run", "--until-idle")
+    assert not (tmp_path / ".bus" / "blobs").exists()
+    bus("db", "check")
+    documents = open_blobs(bucket, Path(), effect=no_effect, shared=True)
+    (digest,) = documents.old(now(60))
+    bus("db", "purge")
+    assert documents.old(now(60)) == [digest]
+    assert documents.forget(digest, now(60)) == 200_000
+    assert "SYS140" in bus("db", "check", code=1)
