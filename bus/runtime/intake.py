@@ -133,13 +133,17 @@ class Intake:
         route = self._route()
         identity = inbound.identity or blob.sha256
         facts = (inbound.name, *inbound.facts)
-        unfinished, known = self._ledger.known_arrival(route.name, identity, facts)
-        if unfinished is not None:
-            arrival = unfinished.id
-        elif known and inbound.identity is not None:
-            arrival = edge_id(route.name, identity, "0")  # a redelivery under the partner's own unique id
-        else:
-            arrival = self._store(inbound, blob, route, (identity, known))
+        try:
+            unfinished, known = self._ledger.known_arrival(route.name, identity, facts)
+            if unfinished is not None:
+                arrival = unfinished.id
+            elif known and inbound.identity is not None:
+                arrival = edge_id(route.name, identity, "0")  # a redelivery under the partner's own unique id
+            else:
+                arrival = self._store(inbound, blob, route, (identity, known))
+        except Retryable:  # the store refuses: whether it was kept or not, the same thing comes again and is known
+            inbound.abandon()
+            raise
         inbound.complete("done", arrival[:8])
         self._ledger.commit("completed", lambda tx: self._ledger.arrival_done(tx, arrival))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from bus.app import App, Surroundings
+from bus.errors import Retryable
 from bus.ledger.place import open_reading
 from bus.testing import postgres
 from bus.testing.postgres import PostgresServer
@@ -150,3 +153,35 @@ def test_a_killed_database_costs_nothing(tmp_path: Path) -> None:
                 server.kill_backends()
             server.start()
         place.everything_arrived_once()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_file_whose_commit_the_store_refused_is_taken_again_by_the_same_process(
+    tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the commit happened or not, and though nothing collects what the error still refers to."""
+    monkeypatch.setenv("TEST_LEDGER", "")
+    place = Town(tmp_path / "town", "")
+    (place.folder / "bus.yaml").write_text(BUS.replace("ledger: ${env:TEST_LEDGER}\n", ""))
+    refused: list[str] = []
+
+    def refuse_once(label: str) -> None:
+        if label == f"commit.admit:{moment}" and not refused:
+            refused.append(label)
+            raise Retryable("SYS111", "the store refused")
+
+    place.send(0, 3)
+    app = App(place.folder, Surroundings(effect=refuse_once))
+    gc.disable()
+    try:
+        end = time.monotonic() + 20
+        done = place.folder / "in" / "done" / "0.jsonl"
+        while (len(place.arrived()) < 3 or not done.exists()) and time.monotonic() < end:
+            app.bus.turn()
+            time.sleep(0.05)
+    finally:
+        gc.enable()
+        app.close()
+    assert refused
+    assert sorted(place.arrived()) == sorted(place.sent)
+    assert done.exists()
