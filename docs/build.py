@@ -7,6 +7,7 @@ Whole pages and pictures are listed in :func:`pages`. Hand-written pages hold ge
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ INSPECTED = {
     "payments": "PAIN001_sample.xml",
     "status": "PAIN002_sample.xml",
     "statement": "CAMT053_sample.xml",
+    "mt940": "MT940_sample.sta",
     "csv": "PAYRUN_sample.csv",
 }
 _BLOCK = re.compile(r"(<!-- begin ([\w-]+) -->\n)(.*?)(<!-- end \2 -->)", re.DOTALL)
@@ -62,15 +64,27 @@ def pages() -> dict[str, str]:
     return found
 
 
-def blocks() -> dict[str, Callable[[], str]]:
-    """Generated blocks of hand-written pages: name -> text."""
+def blocks() -> dict[str, Callable[[], str | None]]:
+    """Generated blocks of hand-written pages: name -> text, or None where it stays as it is."""
     return {
         "metrics": made.metrics,
+        "sample-files": sample_files,
         "settings": made.settings,
         "profiles": made.profiles,
         "profile-show": partial(printed, "profile", "show", "sepa-sct", "--date", "2026-11-24"),
         **{f"inspect-{kind}": partial(inspected, name) for kind, name in INSPECTED.items()},
     }
+
+
+def sample_files() -> str | None:
+    """What ``bus inspect`` prints for all files of ``GIROBUS_SAMPLES``; None where they are not at hand."""
+    folder = os.environ.get("GIROBUS_SAMPLES")
+    if not folder:
+        return None
+    shown = CliRunner().invoke(bus, ["inspect", folder], standalone_mode=False, catch_exceptions=False).stdout
+    heads, *lines, total = shown.splitlines()
+    rows = [tuple(cell.replace("|", "\\|") for cell in line.removeprefix(f"{folder}/").split("\t")) for line in lines]
+    return f"{made.table(tuple(heads.split()), rows)}\n{total}.\n"
 
 
 def printed(*words: str) -> str:
@@ -97,7 +111,7 @@ def _aligned(text: str) -> str:
     return "".join(lines)
 
 
-def with_blocks(text: str, known: dict[str, Callable[[], str]]) -> str:
+def with_blocks(text: str, known: dict[str, Callable[[], str | None]]) -> str:
     """A page with its generated blocks made anew.
 
     Raises:
@@ -107,7 +121,8 @@ def with_blocks(text: str, known: dict[str, Callable[[], str]]) -> str:
     def make(found: re.Match[str]) -> str:
         if found[2] not in known:
             sys.exit(f"nobody makes the block `{found[2]}`; known: {', '.join(known)}")
-        return f"{found[1]}{known[found[2]]()}{found[4]}"
+        text = known[found[2]]()
+        return found[0] if text is None else f"{found[1]}{text}{found[4]}"
 
     return _BLOCK.sub(make, text)
 

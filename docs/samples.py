@@ -17,11 +17,14 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bus.app import App, Surroundings  # noqa: E402 - the source tree need not be installed
+from bus import WriteContext  # noqa: E402 - the source tree need not be installed
+from bus.app import App, Surroundings  # noqa: E402
 from bus.testing.bank import Answers  # noqa: E402
 from bus.testing.clock import ManualClock  # noqa: E402
 from bus.testing.landscape import Town, local_edges  # noqa: E402
 from bus.testing.payrun import Mix  # noqa: E402
+from transforms.iso20022 import Iso20022Spec  # noqa: E402
+from transforms.mt940 import Mt940Spec  # noqa: E402
 
 SAMPLES = ROOT / "routes" / "bank-gateway" / "samples"
 DAY = date(2026, 11, 24)
@@ -52,6 +55,17 @@ def make(folder: Path) -> None:
         _keep(partners / "bank-north" / "processed", "*PAIN001_*.xml", folder / "PAIN001_sample.xml")
         _keep(partners / "bank-north" / "outbox", "done/PAIN002_bank-north_*_2.xml", folder / "PAIN002_sample.xml")
         _keep(partners / "bank-north" / "outbox", "CAMT053_*.xml", folder / "CAMT053_sample.xml")
+        _older(folder / "CAMT053_sample.xml", folder / "MT940_sample.sta")
+
+
+def _older(statement: Path, target: Path) -> None:
+    """The same statement in the format that came before."""
+    parts = []
+    for each in ("statements", "entries"):
+        with statement.open("rb") as source:
+            parts += [part.body for part in Iso20022Spec().build().read(source).parts(each)]
+    with target.open("wb") as made:
+        Mt940Spec().build().write(parts, made, WriteContext("0" * 32, 0))
 
 
 def _keep(where: Path, pattern: str, target: Path) -> None:

@@ -24,13 +24,14 @@ from bus.cli.output import (
     print_json_line,
     print_table,
 )
+from bus.cli.overview import HEADS, Overview, below
 from bus.cli.records import record_line
 from bus.cli.rulebooks import find_profile, profile_findings
 from bus.errors import BusError, Finding, Rejected
 from bus.ports import EncodedRecords, InspectedDocument, Inspection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from bus.ports import InspectedTotal, RuleBook
     from bus.spec import FormatSpec
@@ -73,29 +74,46 @@ def command(
 
     Needs no project. The format is found by looking into the file. `-` reads standard input.
 
+    A folder stands for all files below it, hidden ones left out: then a table tells each of them in a line a currency,
+    with the worst of its findings, and a last line counts them (with `--json` on stderr).
+
     With `--profile` payments are checked as history: whether their day is over or a cut-off was missed is no matter.
 
     Exit code: 0 readable, 1 with errors among the findings or of unknown format, 2 when a file is missing.
     """
-    worst = Exit.DONE
     book = find_profile(profile, config) if profile else None
-    for name in files:
-        try:
-            with ExitStack() as stack:
-                source, size = opened(name, stack)
-                if target:
-                    code = _print_canonical(name, source, processes or _processes(name, size))
-                else:
-                    shown = _with_bar(source, name, size, stack)
-                    found = _inspected(name, shown, book)
-                    code = _print_inspection(name, found, as_json=as_json, several=len(files) > 1)
-        except BrokenPipeError:
-            raise  # the reader of our output left, which is nothing about the file
-        except OSError as error:
-            note(f"error: {clean(name)}: {error.strerror or 'cannot be read'}")
-            code = Exit.USAGE
-        worst = max(worst, code)
+    names = list(below(files))
+    overview = Overview() if names != list(files) else None
+
+    def tell(name: str, source: BinaryIO, size: int, stack: ExitStack) -> Exit:
+        if target:
+            return _print_canonical(name, source, processes or _processes(name, size))
+        found = _inspected(name, _with_bar(source, name, size, stack), book)
+        if overview:
+            overview.add(name, found)
+        if as_json or not overview:
+            _print_inspection(name, found, as_json=as_json, several=len(names) > 1 or overview is not None)
+        return _judged(found)
+
+    worst = max([_told(name, tell) for name in names])
+    if overview and not target:
+        if not as_json:
+            print_table(HEADS, overview.rows, always=4)
+        (note if as_json else click.echo)(str(overview))
     leave(worst)
+
+
+def _told(name: str, tell: Callable[[str, BinaryIO, int, ExitStack], Exit]) -> Exit:
+    """Open a file and tell of it; one that cannot be read does not keep the others back."""
+    try:
+        with ExitStack() as stack:
+            source, size = opened(name, stack)
+            return tell(name, source, size, stack)
+    except BrokenPipeError:
+        raise  # the reader of our output left, which is nothing about the file
+    except OSError as error:
+        note(f"error: {clean(name)}: {error.strerror or 'cannot be read'}")
+        return Exit.USAGE
 
 
 # ---------------------------------------------------------------- the file
@@ -161,11 +179,14 @@ def _inspected(name: str, source: BinaryIO, book: RuleBook | None) -> Inspection
     return Inspection(found.format, found.kind, found.documents, (*found.findings, *told))
 
 
-def _print_inspection(name: str, found: Inspection, *, as_json: bool, several: bool) -> Exit:
+def _print_inspection(name: str, found: Inspection, *, as_json: bool, several: bool) -> None:
     if as_json:
         (print_json_line if several else print_json)(_as_plain(name, found))
     else:
         _print_tables(name, found)
+
+
+def _judged(found: Inspection) -> Exit:
     bad = found.kind is None or any(finding.severity == "error" for finding in found.findings)
     return Exit.FINDINGS if bad else Exit.DONE
 

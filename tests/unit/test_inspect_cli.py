@@ -228,12 +228,65 @@ def test_the_name_helps_where_the_content_does_not_tell(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_told_and_the_others_are_read(good: Path, tmp_path: Path) -> None:
-    result = run("--json", tmp_path / "no", tmp_path, good)
+    (tmp_path / "empty").mkdir()
+
+    result = run("--json", tmp_path / "no", tmp_path / "empty", good)
 
     assert result.exit_code == 2
     assert json.loads(result.stdout)["file"] == str(good)
     assert "No such file" in result.stderr
     assert "directory" in result.stderr
+
+
+def folder_of_files(root: Path) -> Path:
+    for name, content in {
+        "b/two.demo": b"DEMO\n1.10\n?\n?\n",
+        "a.demo": b"DEMO\n1.10\n2.00\n",
+        "c": b"what is this",
+        ".hidden": b"DEMO\n9\n",
+        ".git/x.demo": b"DEMO\n9\n",
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    (root / "loop").symlink_to(root)
+    return root
+
+
+def test_a_folder_is_told_in_a_table(tmp_path: Path) -> None:
+    root = folder_of_files(tmp_path / "all")
+
+    result = run(root)
+
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "file\tformat\tkind\tdocuments\tcurrency\tcount\tamount\tcredit\tdebit\tfindings",
+        f"{root}/a.demo\tdemo 1.0\tstatement\t2\tEUR\t2\t3.10\t3.10\t\t",
+        f"{root}/a.demo\t\t\t\tUSD\t1\t5\t\t\t",
+        f"{root}/b/two.demo\tdemo 1.0\tstatement\t2\tEUR\t1\t1.10\t3.10\t\terror VAL901, line 3 (and 1 more)",
+        f"{root}/b/two.demo\t\t\t\tUSD\t1\t5\t\t\t",
+        f"{root}/c\t\t\t0\t\t\t\t\t\terror VAL590, beginning of the file",
+        "3 files: 1 without errors, 1 with errors, 1 not readable; 4 documents, 5 entries",
+    ]
+
+
+def test_a_folder_as_json_is_one_object_a_line(tmp_path: Path) -> None:
+    root = folder_of_files(tmp_path / "all")
+
+    result = run("--json", root)
+
+    assert [json.loads(line)["file"] for line in result.stdout.splitlines()] == [
+        f"{root}/a.demo",
+        f"{root}/b/two.demo",
+        f"{root}/c",
+    ]
+    assert "3 files" in result.stderr
+
+
+def test_the_records_of_a_folder(tmp_path: Path) -> None:
+    result = run("--to", "canonical", folder_of_files(tmp_path / "all"))
+
+    assert len(result.stdout.splitlines()) == 3
+    assert "3 files" not in result.output
 
 
 def test_no_file_is_wrong_usage() -> None:

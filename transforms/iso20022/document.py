@@ -129,6 +129,7 @@ def _check_message(begun: Opening, options: ReadOptions) -> None:
             "VAL403",
             f"the namespace of `{begun.family.message}` is not one of ISO 20022",
             reason="FF01",
+            place=begun.family.message,
             hint=f"expected for instance `urn:iso:std:iso:20022:tech:xsd:{begun.family.name}.001.08`",
         )
     wanted = options.message

@@ -81,7 +81,7 @@ def opening(file: Plain) -> Opening:
     """
     file.file.seek(file.start)
     pull = etree.XMLPullParser(events=("start",), **hardened())
-    search = _Search()
+    search = _Search(file.line - 1)
     size = 0
     while size <= _LONGEST_HEAD:
         block = file.file.read(_BLOCK)
@@ -102,9 +102,10 @@ def opening(file: Plain) -> Opening:
 
 
 class _Search:
-    """Looks at the start tags of a file until the first container."""
+    """Looks at the start tags of a file until the first container; ``line_offset`` goes to the lines of elements."""
 
-    def __init__(self) -> None:
+    def __init__(self, line_offset: int) -> None:
+        self._line_offset = line_offset
         self._document: etree._Element | None = None
         self._message: etree._Element | None = None
         self._header: etree._Element | None = None
@@ -120,7 +121,7 @@ class _Search:
                 return self._opening(element, has_container=True)
             if name == self._family.record:
                 if self._family.container and self._family.name != "pain.002":
-                    raise outside(self._family, line_of(element))
+                    raise outside(self._family, line_of(element, self._line_offset))
                 return self._opening(self._message, has_container=False)
         return None
 
@@ -139,7 +140,7 @@ class _Search:
         """The whole file was seen and has no container."""
         message = self._message if self._message is not None else self._document
         if message is None or self._family is None:
-            raise _no_message(message)
+            raise _no_message(message, self._line_offset)
         return Opening(self._family, *self._named, message, self._header, (), has_container=True)
 
     def _opening(self, innermost: etree._Element, *, has_container: bool) -> Opening:
@@ -157,17 +158,17 @@ def outside(family: Family, line: int) -> Rejected:
     return Rejected("VAL416", text, reason="FF01", place=place, hint="ask the sender for a correct file")
 
 
-def _no_message(document: etree._Element | None) -> Rejected:
+def _no_message(document: etree._Element | None, line_offset: int) -> Rejected:
     known = ", ".join(FAMILIES)
-    found = "no element `Document` with a message"
+    found, place = "no element `Document` with a message", "root element"
     if document is not None:
+        place = f"line {line}" if (line := line_of(document, line_offset)) else "Document"
         uri = namespace_of(document)
         found = (
             f"`Document` has the namespace `{uri}`" if _SHOWN.fullmatch(uri) else "`Document` has no usable namespace"
         )
-    return Rejected(
-        "VAL403", f"{found}; known are {known}", reason="FF01", hint="this is no message that girobus reads"
-    )
+    text = f"{found}; known are {known}"
+    return Rejected("VAL403", text, reason="FF01", place=place, hint="this is no message that girobus reads")
 
 
 def _application_header(element: etree._Element) -> dict[str, str]:

@@ -72,7 +72,7 @@ def beginning(file: Plain, reader: ElementReader) -> Beginning:
         if parent is not None and local(parent) == DOCUMENT:
             return _begun(parent, header, reader, is_pair=is_pair)
     text = "no element `Document` with a message in it"
-    raise Rejected("VAL403", text, reason="FF01", hint="this is no message of ISO 20022")
+    raise Rejected("VAL403", text, reason="FF01", place="root element", hint="this is no message of ISO 20022")
 
 
 def _begun(
@@ -82,9 +82,11 @@ def _begun(
     message, is_iso = message_of(namespace)
     if not message:
         text = "the namespace of `Document` is not one of ISO 20022"
-        raise Rejected("VAL403", text, reason="FF01", hint="expected for instance `urn:iso:std:iso:20022:tech:xsd:…`")
+        hint = "expected for instance `urn:iso:std:iso:20022:tech:xsd:…`"
+        raise Rejected("VAL403", text, reason="FF01", place="Document", hint=hint)
     if not available(message):
-        raise Rejected("VAL600", f"girobus has no schema of {message}", reason="FF01", hint="ask for another version")
+        text = f"girobus has no schema of {message}"
+        raise Rejected("VAL600", text, reason="FF01", place="Document", hint="ask for another version")
     outside: dict[str, Any] = {} if is_iso else {"namespace": namespace}
     if document.get(_SCHEMA_LOCATION):
         outside["schema_location"] = str(document.get(_SCHEMA_LOCATION))

@@ -179,7 +179,7 @@ def test_a_status_report_is_one_document_with_the_id_of_what_it_answers() -> Non
         (camt053(statement([entry()]))[:-40], "VAL401", "line 2", "early"),
         (b"", "VAL402", "", "empty"),
         (b"<!DOCTYPE a []><a/>", "SEC100", "line 1", "type"),
-        (b"<a/>", "VAL403", "", "Document"),
+        (b"<a/>", "VAL403", "root element", "Document"),
     ],
 )
 def test_every_fault_is_a_finding_with_its_place(content: bytes, code: str, place: str, word: str) -> None:
