@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bus.expressions import Expression as Expression
     from bus.expressions import NamedFunction as NamedFunction
     from bus.expressions import Simple as Simple
+    from bus.expressions import compile_expression as compile_expression
     from bus.expressions import named_functions as named_functions
     from bus.expressions import path_text as path_text
     from bus.expressions import simple as simple
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from bus.ports import BlobStore as BlobStore
     from bus.ports import BlobWriter as BlobWriter
     from bus.ports import Clock as Clock
+    from bus.ports import DescribedInbound as DescribedInbound
     from bus.ports import Document as Document
     from bus.ports import EffectHook as EffectHook
     from bus.ports import EncodedRecords as EncodedRecords
@@ -114,12 +116,12 @@ _HOME = {
     "Group Headers Hold Join Message OpenCase Progress Register Remember Resequence "
     "Send Sequence child_id get_field key_text with_field",
     "bus.money": "Money MoneyTotals minor_units",
-    "bus.ports": "BlobStore BlobWriter Clock Document EffectHook EncodedRecords Encoder EndpointResources "
-    "FileConverter Format Inbound InspectedDocument InspectedTotal Inspection Part Reader Receipt RuleBook Sink Source "
-    "Step StepResources Verdict WriteContext",
+    "bus.ports": "BlobStore BlobWriter Clock DescribedInbound Document EffectHook EncodedRecords Encoder "
+    "EndpointResources FileConverter Format Inbound InspectedDocument InspectedTotal Inspection Part Reader "
+    "Receipt RuleBook Sink Source Step StepResources Verdict WriteContext",
     "bus.spec": "AnyConnection AnyEndpoint AnyFormat AnyStep ConnectionSpec Duration EndpointSpec ExpressionText "
     "FieldPath Flow FormatSpec FormulaText Glob PollSpec SecretRef Size Spec StepSpec",
-    "bus.expressions": "Expression NamedFunction Simple named_functions path_text simple",
+    "bus.expressions": "Expression NamedFunction Simple compile_expression named_functions path_text simple",
     "bus.identifiers": "is_belgian_reference is_bic is_creditor_id is_creditor_reference is_finnish_reference is_lei "
     "is_modulo11_account is_norwegian_reference is_routing_number is_swedish_reference "
     "is_swiss_reference national_iban_problem uetr_problem",

@@ -164,6 +164,18 @@ class Inbound(Protocol):
         """Give a claimed thing back untouched, as it was listed."""
 
 
+@runtime_checkable
+class DescribedInbound(Protocol):
+    """What an :class:`Inbound` may have beside: what came with the content. Nothing of it becomes a header of ours."""
+
+    properties: dict[str, Any]
+    """Plain data for the message's properties."""
+    content_type: str
+    """Media type of the content."""
+    refused: Rejected | None
+    """Why it must not run though its content is kept: it is held with a case."""
+
+
 class Source(Protocol):
     """The receiving side of an endpoint (EIP Channel Adapter, Polling Consumer)."""
 
@@ -179,7 +191,11 @@ Receipt = dict[str, Any]
 
 
 class Sink(Protocol):
-    """The sending side of an endpoint. ``prepare`` and ``probe`` are idempotent; ``publish`` is the effect."""
+    """The sending side of an endpoint. ``prepare`` and ``probe`` are idempotent; ``publish`` is the effect.
+
+    A sink with a true attribute ``keyed`` sends under an id by which its receiver knows a second copy: it is never
+    asked by ``probe``, what is unknown is prepared and published again.
+    """
 
     def prepare(self, message: Message, content: BinaryIO) -> Receipt:
         """Bring the content next to its place (stage file, fsync). The receipt is plain data and kept in the ledger."""

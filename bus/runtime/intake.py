@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 from bus.errors import BusError, ConfigError, Rejected, Retryable
 from bus.message import Blob, Headers, Message, edge_id
-from bus.ports import Broker, CaseNote, Inbound, Source
+from bus.ports import Broker, CaseNote, DescribedInbound, Inbound, Source
 from bus.runtime.pipeline import CompiledRoute
 from bus.runtime.retry import next_wait, resting
 from bus.runtime.stores import Stores
@@ -129,15 +129,20 @@ class Intake:
         return 1
 
     def admit(self, inbound: Inbound, blob: Blob) -> None:
-        """Commit an arrival, then tell the partner, then remember that he knows."""
+        """Commit an arrival, then tell the partner, then remember that he knows.
+
+        A file that is still there is the one whose move was not finished. Of a message without an id that cannot be
+        told: what a broker hands out again may as well be an equal one that was waiting behind it, and is no duplicate.
+        """
         route = self._route()
         identity = inbound.identity or blob.sha256
         facts = (inbound.name, *inbound.facts)
+        own = inbound.identity is not None
         try:
             unfinished, known = self._ledger.known_arrival(route.name, identity, facts)
-            if unfinished is not None:
+            if unfinished is not None and (own or not isinstance(inbound, DescribedInbound)):
                 arrival = unfinished.id
-            elif known and inbound.identity is not None:
+            elif known and own and self._ledger.seen_name(route.name, facts):
                 arrival = edge_id(route.name, identity, "0")  # a redelivery under the partner's own unique id
             else:
                 arrival = self._store(inbound, blob, route, (identity, known))
@@ -151,31 +156,23 @@ class Intake:
         identity, known = content
         arrival = edge_id(route.name, identity, str(known))
         spec = route.spec
+        told = inbound if isinstance(inbound, DescribedInbound) else None
         headers = Headers(
             arrival,
             arrival,
             version=route.version,
             name=inbound.name,
-            content_type="application/octet-stream",
+            content_type=told.content_type if told else "application/octet-stream",
             expires_at=self._clock.now() + spec.expires_after if spec.expires_after else 0,
         )
-        message = Message(headers, blob, {"name": inbound.name})
-        hold = known and spec.duplicates == "hold"
-        times = "once" if known == 1 else f"{known} times"
-        code, reason = ("DUP101", f"the same content arrived {times} before") if hold else ("", "")
+        message = Message(headers, blob, {"name": inbound.name, **(told.properties if told else {})})
+        code, reason, summary = _doubt(inbound, known, spec.duplicates)
+        hold = bool(code)
         note = None
         if hold:
             context = {"file": inbound.name, "message": arrival, "sha256": blob.sha256}
-            note = CaseNote(
-                code,
-                f"suspected duplicate: {reason}",
-                route.name,
-                spec.owner,
-                f"{route.name}:DUP101:{arrival}",
-                0,
-                arrival,
-                context,
-            )
+            mark = f"{route.name}:{code}:{arrival}"
+            note = CaseNote(code, summary, route.name, spec.owner, mark, 0, arrival, context)
         row = (route.name, identity, known, inbound.name, *inbound.facts, "held" if hold else "accepted", code, reason)
 
         def work(tx: Any) -> list[tuple[str, Message]]:
@@ -220,3 +217,19 @@ class Intake:
     def close(self) -> None:
         """Disconnect."""
         self._source.close()
+
+
+def _doubt(inbound: Inbound, known: int, duplicates: str) -> tuple[str, str, str]:
+    """(code, reason, summary of the case) of an arrival that waits for a person; empty for one that may run."""
+    refused: Rejected | None = getattr(inbound, "refused", None)
+    if refused is not None:
+        return refused.code, refused.message, refused.message
+    if not known:
+        return "", "", ""
+    if inbound.identity is not None:
+        reason = "a message with the same identity and another content arrived before"
+        return "NET259", reason, reason
+    if duplicates != "hold":
+        return "", "", ""
+    reason = f"the same content arrived {'once' if known == 1 else f'{known} times'} before"
+    return "DUP101", reason, f"suspected duplicate: {reason}"

@@ -107,7 +107,7 @@ class Sender:
             flight = _Flight(delivery)
             state = self._ledger.outbound_state(delivery.message.headers.id, self.outlet.name)
             try:
-                if state is not None and state[0] == "requested":
+                if state is not None and state[0] == "requested" and not getattr(self.outlet.sink, "keyed", False):
                     flight.receipt = state[1]
                     self._asked(flight)
                 else:
