@@ -27,6 +27,8 @@ VERBS = {
     "mapping": "List, show, run and reverse mappings.",
     "lineage": "Show what writes a field and what reads it.",
     "status": "Show what runs, what waits and what needs a person.",
+    "doctor": "Look at everything that the bus needs and say what to do.",
+    "service": "Print or install the unit file for systemd.",
     "routes": "List the routes, pause and resume them.",
     "find": "Find messages by business key.",
     "trace": "Show the whole journey of a transaction.",

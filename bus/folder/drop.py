@@ -47,7 +47,7 @@ class FolderSink:
     def __init__(self, folder: Folder, spec: DropSpec, resources: EndpointResources) -> None:
         refuse_words(spec, PickupSpec, "put down")
         self.findings: list[Finding] = []
-        self._folder = folder
+        self.folder = folder
         self._spec = spec
         self._resources = resources
         self._home = join(spec.path, ".")
@@ -73,7 +73,7 @@ class FolderSink:
             self._write(stage, counted)
             if marker:
                 self._write(stage + _MARK, BytesIO())
-            staged = self._folder.stat(stage)
+            staged = self.folder.stat(stage)
         if staged is None or staged.size not in {counted.size, -1}:
             raise Retryable("NET108", f"{shown(stage)} has another size than was written", hint="is the disk full?")
         self._check_flush(stage)
@@ -85,7 +85,7 @@ class FolderSink:
             "size": counted.size,
             "sha256": counted.sha256,
             "epoch": self._resources.epoch,
-            "atomic": self._folder.atomic_rename,
+            "atomic": self.folder.atomic_rename,
         }
 
     def publish(self, receipt: Receipt) -> None:
@@ -96,14 +96,14 @@ class FolderSink:
             InDoubt: ``NET109`` no answer, ``NET112`` the stage file vanished; ask :meth:`probe`.
         """
         stage, final = receipt["stage"], receipt["final"]
-        if receipt["atomic"] and not self._folder.atomic_rename:
+        if receipt["atomic"] and not self.folder.atomic_rename:
             raise Retryable("NET114", "the server no longer renames atomically", hint="it is staged again")
         with answering("look at", final):
             state = self._final_state(receipt)
         self._resources.effect("sink.rename:before")
         if state == "free":
             try:
-                self._folder.rename(stage, final)
+                self.folder.rename(stage, final)
             except OSError as refused:
                 self._refused(receipt, refused)
             except Retryable as lost:
@@ -119,7 +119,7 @@ class FolderSink:
     def probe(self, receipt: Receipt) -> Verdict:
         """Did ``publish`` happen? Ask only after *requested* was committed. Tidies up what a killed rename left."""
         with answering("look at", receipt["final"]):
-            staged = self._folder.stat(receipt["stage"]) is not None
+            staged = self.folder.stat(receipt["stage"]) is not None
             proven = not staged and not self._spec.stage_shared
             state = "same" if proven else self._final_state(receipt)
             if state == "same":
@@ -127,7 +127,7 @@ class FolderSink:
                     self._remove(receipt["stage"])
                 self._put_marker(receipt)
                 return "done"
-        if staged and receipt["atomic"] and self._folder.atomic_rename and state in {"free", "other"}:
+        if staged and receipt["atomic"] and self.folder.atomic_rename and state in {"free", "other"}:
             return "not_done"
         return "unknown"
 
@@ -147,7 +147,7 @@ class FolderSink:
         removed = []
         with answering("look into", self._stage):
             try:
-                entries = self._folder.list(self._stage)
+                entries = self.folder.list(self._stage)
             except FileNotFoundError:
                 return []
             for entry in entries:
@@ -160,28 +160,28 @@ class FolderSink:
 
     def close(self) -> None:
         """Disconnect."""
-        self._folder.close()
+        self.folder.close()
 
     # ----------------------------------------------------------------
 
     def _write(self, path: str, source: BinaryIO) -> None:
         """Write a new file. An old one is unlinked, never truncated: a killed plain rename may have linked it."""
         try:
-            self._folder.write(path, source)
+            self.folder.write(path, source)
         except FileExistsError:
-            self._folder.remove(path)
-            self._folder.write(path, source)
+            self.folder.remove(path)
+            self.folder.write(path, source)
         except FileNotFoundError:
-            self._folder.make_folder(self._stage)
-            self._folder.write(path, source)
+            self.folder.make_folder(self._stage)
+            self.folder.write(path, source)
 
     def _remove(self, path: str) -> None:
         self._resources.effect("sink.remove:before")
-        self._folder.remove(path)
+        self.folder.remove(path)
         self._resources.effect("sink.remove:after")
 
     def _check_flush(self, stage: str) -> None:
-        if self._folder.durable is not False or self._told:
+        if self.folder.durable is not False or self._told:
             return
         if self._spec.fsync == "required":
             raise ConfigError("NET111", "the server cannot flush files to its disk", hint="write `fsync: offered`")
@@ -192,13 +192,13 @@ class FolderSink:
 
     def _final_state(self, receipt: Receipt) -> Literal["free", "same", "other", "unreadable"]:
         final, size = receipt["final"], receipt["size"]
-        there = self._folder.stat(final)
+        there = self.folder.stat(final)
         if there is None:
             return "free"
         if there.kind != "file" or there.size not in {size, -1}:
             return "other"
         try:
-            return "same" if digest(self._folder, final, size) == receipt["sha256"] else "other"
+            return "same" if digest(self.folder, final, size) == receipt["sha256"] else "other"
         except FileNotFoundError:
             return "free"
         except OSError:
@@ -208,7 +208,7 @@ class FolderSink:
         """The server said no to the rename: look why, and return only when the file is out nevertheless."""
         final = receipt["final"]
         with answering("look at", final):
-            staged = self._folder.stat(receipt["stage"]) is not None
+            staged = self.folder.stat(receipt["stage"]) is not None
             state = self._final_state(receipt)
         if state == "same":
             if staged:
@@ -229,13 +229,13 @@ class FolderSink:
     def _put_marker(self, receipt: Receipt) -> None:
         """Put the marker beside the file that is out now, unless there is none or it was put before."""
         staged, marker = receipt["stage"] + _MARK, receipt["marker"]
-        if not marker or self._folder.stat(staged) is None:
+        if not marker or self.folder.stat(staged) is None:
             return
         # A file that the partner took already needs no marker any more: a lonely one would announce nothing.
-        if self._folder.stat(receipt["final"]) is None or self._folder.stat(marker) is not None:
+        if self.folder.stat(receipt["final"]) is None or self.folder.stat(marker) is not None:
             self._remove(staged)
         else:
-            self._folder.rename(staged, marker)
+            self.folder.rename(staged, marker)
 
 
 def file_name(template: str, message: Message) -> str:

@@ -71,6 +71,23 @@ def look(address: Address, channels: Iterable[str]) -> list[Seen]:
     return found
 
 
+def greeting(address: Address, seconds: float) -> tuple[str, str]:
+    """(version of the broker, why it blocks those who publish; empty = it does not), waiting so long for the latter.
+
+    RabbitMQ says that it is blocked to those who publish, so one message without a queue is published, to nobody.
+
+    Raises:
+        Stalled: ``NET221`` the broker is away.
+    """
+    why: list[str] = []
+    with _connected(address) as connection:
+        connection.add_on_connection_blocked_callback(lambda _c, frame: why.append(str(frame.method.reason)))
+        connection.channel().basic_publish("", f"{address.prefix}~nobody", b"")
+        connection.process_data_events(seconds)
+        known: dict[str, Any] = connection._impl.server_properties or {}  # noqa: SLF001 - no other way
+        return str(known.get("version", "unknown")), next(iter(why), "")
+
+
 def _arguments(address: Address, *, last: bool = False) -> dict[str, Any]:
     """A quorum queue; what was handed out too often goes, confirmed, to the undeliverable ones."""
     arguments: dict[str, Any] = {"x-queue-type": "quorum"}
