@@ -50,6 +50,9 @@ bench: $(READY)
 bench-peers: $(READY)
 	$(PYTHON) -m venv build/peers
 	build/peers/bin/python -m pip install --quiet --requirement bench/peers/requirements.txt
+	@command -v mvn >/dev/null || { echo "Maven is not here, so Apache Camel on files is left out"; exit 0; }; \
+	mvn --quiet --batch-mode --file bench/peers/camel_files/pom.xml org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+	  -DoutputDirectory=$(CURDIR)/build/camel-files -DincludeScope=runtime
 	$(BIN)/python -m bench.peers.hops $(OPTIONS)
 
 faults: $(READY)

