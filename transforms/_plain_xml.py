@@ -24,11 +24,21 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs
 _EIGHT_BIT = ("us-ascii", "ascii", "iso-8859-1", "iso-8859-2", "iso-8859-15", "latin1", "windows-1250", "windows-1252")
 _ACCEPTED = ("utf-8", "utf-16", *_EIGHT_BIT)
 _DECLARATION = re.compile(rb"<\?xml\s[^>]*?(?:encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"'][^>]*)?\?>")
-_BETWEEN = re.compile(rb"(?:\s++|<!--(?:[^-]|-(?!-))*+-->|<\?(?!(?i:xml)\s)(?:[^?]|\?(?!>))*+\?>)*+")
+_DECLARES = re.compile(rb"<\?xml[\s?]")
+_RIGHT_DECLARATION = re.compile(
+    rb"<\?xml[ \t\r\n]+version[ \t\r\n]*=[ \t\r\n]*(\"1\.[0-9]+\"|'1\.[0-9]+')"
+    rb"([ \t\r\n]+encoding[ \t\r\n]*=[ \t\r\n]*(\"[A-Za-z][A-Za-z0-9._-]*\"|'[A-Za-z][A-Za-z0-9._-]*'))?"
+    rb"([ \t\r\n]+standalone[ \t\r\n]*=[ \t\r\n]*(\"(?:yes|no)\"|'(?:yes|no)'))?[ \t\r\n]*\?>"
+)
+_TARGET = rb"(?!(?i:xml)[\s?])[A-Za-z_\x80-\xff][A-Za-z0-9._\x80-\xff-]*+"
+_BETWEEN = re.compile(
+    rb"(?:[ \t\r\n]++|<!--(?:[^-]|-(?!-))*+-->|<\?" + _TARGET + rb"(?:[ \t\r\n](?:[^?]|\?(?!>))*+)?\?>)*+"
+)
 _ROOT = re.compile(rb"<[A-Za-z_\x80-\xff]")
 _BEGUN = re.compile(rb"<[!?]")
 _ODDITY = re.compile(rb"<!--(.*?)-->|<!\[CDATA\[(.*?)\]\]>|<\?(.*?)\?>", re.DOTALL)
-_XML_TARGET = re.compile(rb"(?i:xml)\s")
+_INSTRUCTION = re.compile(rb"<\?" + _TARGET + rb"[ \t\r\n?]")
+_NO_CHARACTER = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
 
 
 class Plain(NamedTuple):
@@ -95,7 +105,10 @@ def _encoding(head: bytes) -> tuple[str, int]:
         codec = "utf-16-le" if head[:1] == b"<" else "utf-16-be"
     wide = codec.startswith("utf-16")
     start = head[skip : skip + 400]
-    declared = _DECLARATION.match(start.decode(codec, "ignore").encode() if wide else start)
+    begin = start.decode(codec, "ignore").encode() if wide else start
+    declared = _DECLARATION.match(begin)
+    if _DECLARES.match(begin) and b"?>" in begin and not _RIGHT_DECLARATION.match(begin):
+        raise not_well_formed(1)
     name = declared[1].decode().lower() if declared and declared[1] else "utf-16" if wide else "utf-8"
     if name in ("utf-16", "utf-16le", "utf-16be"):
         if not wide:
@@ -114,7 +127,7 @@ def _root(head: bytes, start: int) -> int:
     declared = _DECLARATION.match(head, start)
     between = _BETWEEN.match(head, declared.end() if declared else start)
     end = between.end() if between else start
-    return end if _ROOT.match(head, end) else -1
+    return end if _ROOT.match(head, end) and not _NO_CHARACTER.search(head, start, end) else -1
 
 
 def _is_plain(blocks: Iterator[bytes], skip: int) -> bool:
@@ -208,9 +221,10 @@ class _Cleaner:
         if characters is not None:
             self._last = b"x" if characters.strip() else self._last
             return escape(characters.decode("latin-1")).encode("latin-1")
-        if comment is not None and (b"--" in comment or comment.endswith(b"-")):
+        if comment is not None and (b"--" in comment or comment.endswith(b"-") or _NO_CHARACTER.search(comment)):
             raise not_well_formed(self._line)
-        if instruction is not None and _XML_TARGET.match(instruction) and not self._begins:
+        right = (self._begins and _DECLARES.match(oddity[0])) or _INSTRUCTION.match(oddity[0])
+        if instruction is not None and (not right or _NO_CHARACTER.search(instruction)):
             raise not_well_formed(self._line)
         # Within a text a line break would become a part of it.
         return b"\n" * oddity[0].count(b"\n") if self._last == b">" else b""
