@@ -37,7 +37,7 @@ from bus.ports import (
     TextTemplate,
 )
 from bus.registry import Registry, mapping_support, models, profile_support, template_support
-from bus.runtime.bus import Assembly, Bus
+from bus.runtime.bus import ROLES, Assembly, Bus, Share
 from bus.runtime.intake import Intake
 from bus.runtime.meter import Meter
 from bus.runtime.pipeline import CompiledRoute, compile_route
@@ -76,6 +76,8 @@ class Surroundings:
     """Told (step, branch) whenever a message enters a branch."""
     broker: BrokerSpec | None = None
     """RabbitMQ to use instead of what ``bus.yaml`` says."""
+    roles: frozenset[str] = ROLES
+    """What this process does of it all."""
     store: Store | None = None
     """An opened store to use instead of the landscape's own; a simulated crash keeps it and builds a new bus on it."""
 
@@ -128,9 +130,8 @@ class App:
         self.templates = template_support().TemplateWorker(self.landscape.spec.templates)
         self._stores = Stores(self.broker, self.ledger, self.blobs, self.around.clock, self.around.chance, self.meter)
         worker = Worker(self._stores, book)
-        self.bus = Bus(
-            self._stores, Decisions(self.ledger), worker, book, hold_outputs=hold_outputs, threads=self.around.threads
-        )
+        share = Share(self.around.threads, self.around.roles)
+        self.bus = Bus(self._stores, Decisions(self.ledger), worker, book, hold_outputs=hold_outputs, share=share)
         self.upkeep = Upkeep(
             self.store, None if self.around.store else self.place, self.blobs, self.around.clock, self._kept()
         )

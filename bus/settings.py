@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bus.errors import ConfigError
-from bus.spec import revealed
+from bus.spec import Duration, Size, revealed
 
 
 class Settings(BaseSettings):
@@ -27,6 +27,10 @@ class Settings(BaseSettings):
     """``console`` for people, ``json`` (one object a line) for log collectors."""
     workers: int = Field(default=1, ge=1, le=64)
     """Worker threads of one process."""
+    worker_memory: Size = Field(default=0, ge=0)
+    """Of each process of `bus run --workers`: one that grows above finishes its batch and is replaced; 0 = no limit."""
+    stalled_after: Duration = Field(default=900_000, ge=1_000)
+    """Of each process of `bus run --workers`: one that holds work and makes no progress for so long is replaced."""
     store: Path | None = None
     """Folder of ledger, blobs and control socket, instead of ``store:`` in ``bus.yaml``."""
     http_port: int | None = Field(default=None, ge=0, le=65_535)

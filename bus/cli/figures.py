@@ -82,6 +82,28 @@ class OutletLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessLine:
+    """One process of this machine's fleet."""
+
+    place: int
+    pid: int | None
+    """None while another one is about to be started."""
+    role: str
+    version: str
+    """Of the program."""
+    routes: int
+    """The newest version of a route that it has loaded; processes that differ here have not all reloaded yet."""
+    progress: int
+    """Effects since its start."""
+    stalled: float
+    """Seconds for which its slowest piece of work has had no effect."""
+    memory: int
+    since: datetime | None
+    deaths: int
+    """Of this place, lately."""
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The whole answer of ``bus status``."""
 
@@ -98,6 +120,8 @@ class Status:
     unanswered: int
     """Payments that a partner has yet to answer."""
     overdue: int
+    processes: tuple[ProcessLine, ...] = ()
+    """Where several share the work."""
 
 
 def read_status(site: Site, reading: Reading | None, running: dict[str, Any] | None, now: int) -> Status:
@@ -125,6 +149,22 @@ def read_status(site: Site, reading: Reading | None, running: dict[str, Any] | N
         cases=sum(figures.cases.values()),
         unanswered=figures.unanswered,
         overdue=figures.overdue,
+        processes=tuple(_process(told) for told in (running or {}).get("processes", ())),
+    )
+
+
+def _process(told: dict[str, Any]) -> ProcessLine:
+    return ProcessLine(
+        place=told["place"],
+        pid=told.get("pid"),
+        role=",".join(told.get("roles", ())),
+        version=told.get("version", ""),
+        routes=max(told.get("versions", {}).values(), default=0),
+        progress=told.get("progress", 0),
+        stalled=told.get("stalled", 0.0),
+        memory=told.get("memory", 0),
+        since=moment(told["since"]) if "since" in told else None,
+        deaths=told["deaths"],
     )
 
 

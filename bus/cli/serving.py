@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -17,7 +18,9 @@ from bus.cli.output import note, paths_from, print_error, version
 from bus.errors import BusError
 from bus.ledger.place import open_reading
 from bus.ledger.reading_status import next_moment
-from bus.runtime.socket import ControlServer, Desk
+from bus.runtime.bus import ROLES
+from bus.runtime.pulse import Heart, limit_memory
+from bus.runtime.socket import NAME, ControlServer, Desk, Request
 
 if TYPE_CHECKING:
     from bus.app import App
@@ -32,7 +35,43 @@ _LONGEST_PAUSE = 5_000
 _NEAR = 60_000
 """What is due within this time (milliseconds) is waited for by ``--until-idle``."""
 
+LINK = "GIROBUS_LINK"
+"""Variable that makes a process a member of a fleet: its place, the descriptor of its link, its memory limit."""
+
 Wish = Literal["stop", "reload"]
+
+
+class Member:
+    """What a process of a fleet has beside a bus: a place and a link to its supervisor.
+
+    Args:
+        place: its number, from 1.
+        link: one end of a socket pair; the supervisor has the other.
+    """
+
+    def __init__(self, place: int, link: socket.socket) -> None:
+        self.place = place
+        self._link = link
+
+    @classmethod
+    def of_environment(cls) -> Member | None:
+        """The membership that the supervisor has given to this process; None when nobody has."""
+        given = os.environ.pop(LINK, "")
+        if not given:
+            return None
+        place, descriptor, memory = (int(part) for part in given.split(":"))
+        if memory:
+            limit_memory(memory)
+        return cls(place, socket.socket(fileno=descriptor))
+
+    @property
+    def socket(self) -> str:
+        """Name of its own control socket."""
+        return f"control-{self.place}.sock"
+
+    def beat(self, told: Callable[[], dict[str, Any]], orphaned: Callable[[], None]) -> None:
+        """Begin to tell the supervisor how it goes."""
+        Heart(self._link, told, orphaned).start()
 
 
 class Service:
@@ -44,17 +83,25 @@ class Service:
     Args:
         app: the bus; not started yet.
         settings: form of the log (with ``json`` what a person would be told is a line of it), port for monitoring.
+        member: of a fleet that this process belongs to.
     """
 
-    def __init__(self, app: App, settings: Settings | None = None) -> None:
+    def __init__(self, app: App, settings: Settings | None = None, member: Member | None = None) -> None:
         self.app = app
         self._form = settings.log_format if settings is not None else "console"
         self._port = settings.http_port if settings is not None else 0
+        if member is not None and self._port is None:
+            spec = app.landscape.spec.http
+            self._port = spec.port if spec is not None else 0
+        if member is not None and self._port:
+            self._port += member.place - 1
         self._wishes: SimpleQueue[Wish] = SimpleQueue()
         self._stopping = False
         self.at_rest = True
         """No thread of the bus works on the store."""
-        self._control = ControlServer(app.home, Desk(app.bus, app.reload).perform)
+        self._desk = Desk(app.bus, app.reload)
+        self._control = ControlServer(app.home, self._desk.perform, member.socket if member else NAME)
+        self._member = member
 
     def wish(self, what: Wish) -> None:
         """Ask the running service for something; from any thread."""
@@ -74,6 +121,8 @@ class Service:
             self.app.bus.start()
             with Watch(self.app, self._port, default_folder()).on_duty() as watch:
                 self._announce()
+                if self._member is not None:
+                    self._member.beat(self._told, lambda: self.wish("stop"))
                 while self._wishes.get() == "reload":
                     with watch.reloading():
                         self._reload()
@@ -174,12 +223,25 @@ class Service:
         else:
             note(shown)
 
+    def _told(self) -> dict[str, Any]:
+        bus = self.app.bus
+        ages = bus.pulse().tasks.values()
+        return {
+            **self._desk.perform(Request("ping"), ""),
+            "owner": bus.ledger.holdings.owner,
+            "roles": sorted(bus.roles),
+            "version": version(),
+            "progress": self.app.meter.commits.count(),
+            "stalled": round(max(ages, default=0.0), 1),
+        }
+
     @contextmanager
     def _listening(self) -> Iterator[None]:
         """Signals and socket, for the time of the block."""
         before = {number: signal.signal(number, self._signalled) for number in _SIGNALS}
         try:
-            self._control.start()
+            if "api" in self.app.bus.roles:
+                self._control.start()
             try:
                 yield
             finally:
@@ -209,8 +271,16 @@ def _count(number: int, noun: str) -> str:
 
 
 @contextmanager
-def service(folder: Path, *, hold_outputs: bool = False) -> Iterator[Service]:
+def service(
+    folder: Path, *, hold_outputs: bool = False, roles: frozenset[str] | None = None, member: Member | None = None
+) -> Iterator[Service]:
     """A service of a landscape; its store is closed at the end.
+
+    Args:
+        folder: where ``bus.yaml`` stands.
+        hold_outputs: start everything but the outlets.
+        roles: what this process does; None = everything.
+        member: of a fleet that this process belongs to.
 
     Raises:
         ConfigError: the landscape has errors.
@@ -221,12 +291,12 @@ def service(folder: Path, *, hold_outputs: bool = False) -> Iterator[Service]:
     from bus.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
-    around = Surroundings(threads=settings.workers)
+    around = Surroundings(threads=settings.workers, roles=ROLES if roles is None else roles)
     with logging_to_stderr(settings.log_level, settings.log_format):
         with paths_from(folder):
             app = App(folder, around, home=settings.store, hold_outputs=hold_outputs)
         calm_collector()
-        made = Service(app, settings)
+        made = Service(app, settings, member)
         try:
             yield made
         finally:

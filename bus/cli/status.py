@@ -42,6 +42,16 @@ def command(*, config: Path, as_json: bool) -> None:
 def _print(status: Status, moment: int) -> None:
     click.echo(_headline(status, moment))
     _table(
+        ("process", "pid", "role", "version", "routes", "progress", "stalled", "memory MB", "since", "deaths"),
+        [
+            (
+                line.place, line.pid, line.role, line.version, line.routes, line.progress, line.stalled,
+                line.memory // 1_000_000, stamp(line.since), line.deaths,
+            )
+            for line in status.processes
+        ],
+    )  # fmt: skip
+    _table(
         ("route", "state", "version", "in", "out", "filtered", "rejected", "held", "dead", "cases", "waits", "oldest"),
         [
             (

@@ -96,8 +96,8 @@ def read_figures(reading: Reading, now: int) -> Figures:
     )
     figures.in_doubt = _counts(
         reading,
-        "SELECT d.channel, count(*) FROM dead d CROSS JOIN outbound o ON o.number = d.number AND o.sink = d.channel "
-        "WHERE o.state = 'in_doubt' GROUP BY 1",
+        "SELECT d.channel, count(*) FROM dead d CROSS JOIN outbound o "
+        "WHERE o.number = d.number AND o.sink = d.channel AND o.state = 'in_doubt' GROUP BY 1",
     )
     figures.cases = _counts(
         reading, "SELECT route, count(*) FROM cases INDEXED BY cases_fingerprint WHERE state = 'open' GROUP BY 1"

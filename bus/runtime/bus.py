@@ -31,6 +31,23 @@ _DUE = 500
 _LOOK = 1_000
 _PATIENCE = 30.0
 _ROUND = 200
+_KEEPING = frozenset({"worker", "scheduler"})
+ROLES = frozenset({"worker", "intake", "scheduler", "api"})
+"""``worker`` runs segments, outlets and the relay to the broker, ``intake`` the sources, ``scheduler`` what is due and
+housekeeping, ``api`` answers people. One process has them all, or several processes share them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one process does of the bus.
+
+    Attributes:
+        threads: how many run segments; more than one only helps where steps wait.
+        roles: see :data:`ROLES`.
+    """
+
+    threads: int = 1
+    roles: frozenset[str] = ROLES
 
 
 @dataclass(slots=True)
@@ -82,7 +99,7 @@ class Bus:
         worker: runs segments.
         book: compiled versions.
         hold_outputs: start everything but the senders (after a restore from backup).
-        threads: how many run segments; more than one only helps where steps wait.
+        share: what this process does of it all.
     """
 
     def __init__(
@@ -93,13 +110,15 @@ class Bus:
         book: RouteBook,
         *,
         hold_outputs: bool = False,
-        threads: int = 1,
+        share: Share = Share(),
     ) -> None:
         self.broker: Broker = stores.broker
         self.ledger = stores.ledger
         self.book = book
         self.clock = stores.clock
         self.hold_outputs = hold_outputs
+        self._held_by_ledger = bool(stores.ledger.outputs_held())
+        self.roles = share.roles
         broker, ledger = stores.broker, stores.ledger
         self.control = Control(broker, decisions)
         self.assembly = Assembly()
@@ -107,7 +126,7 @@ class Bus:
         self._decisions = decisions
         self._worker = worker
         self._states: dict[str, str] = ledger.route_states()
-        self._segments = Dispatcher("segment", threads, _log_failure)
+        self._segments = Dispatcher("segment", share.threads, _log_failure)
         self._edges = Dispatcher("edge", 8, _log_failure)
         self._stopping = threading.Event()
         self._scheduler: threading.Thread | None = None
@@ -131,18 +150,22 @@ class Bus:
         old, self.assembly = self.assembly, assembly
         self.book.install(assembly.routes)
         self._stranded.clear()
-        self._edges.tasks(
-            {
-                **{f"source {n}": self._poller(n) for n in assembly.intakes},
-                **{n: self._sending(n) for n in assembly.senders},
-                RELAY: lambda: self._broker.relay() > 0,
-            }
-        )
+        self._edges.tasks(self._edge_tasks(assembly))
         segments = {c: self._running(c) for c in self._broker.declared() if c not in assembly.senders}
-        self._segments.tasks({**segments, "due": self.run_due})
+        due = {"due": self.run_due} if "scheduler" in self.roles else {}
+        self._segments.tasks({**(segments if "worker" in self.roles else {}), **due})
         self._close(old)
         if self._scheduler is not None:
             self._wake(set(self._broker.channels()))
+
+    def _edge_tasks(self, assembly: Assembly) -> dict[str, Callable[[], bool]]:
+        tasks: dict[str, Callable[[], bool]] = {}
+        if "intake" in self.roles:
+            tasks |= {f"source {n}": self._poller(n) for n in assembly.intakes}
+        if "worker" in self.roles:
+            tasks |= {n: self._sending(n) for n in assembly.senders}
+            tasks[RELAY] = lambda: self._broker.relay() > 0
+        return tasks
 
     def _close(self, old: Assembly) -> None:
         """Disconnect what a reload replaced, but not while a thread uses it: an answer would be lost."""
@@ -200,6 +223,8 @@ class Bus:
 
     def run_due(self) -> bool:
         """Move on what waited for a time; true when there may be more."""
+        if not self.ledger.holdings.mine("housekeeping"):
+            return False
         moved = 0
         if self.ledger.anything_due():
             moved = self._broker.transact("due", lambda tx: self.ledger.collect_due(tx, _DUE))
@@ -221,11 +246,12 @@ class Bus:
 
     def keep_house(self) -> int:
         """Expectations, expired memory, rows of finished groups and lanes; in small commits."""
-        if not self.ledger.holdings.mine("housekeeping"):
-            return 0
+        swept = int(self._broker.sweep())
+        if "scheduler" not in self.roles or not self.ledger.holdings.mine("housekeeping"):
+            return swept
         lapses = expectations.look([r.spec for r in self.assembly.routes], self.ledger, self.clock)
         forgotten = self.upkeep.turn() if self.upkeep is not None else 0
-        return lapses + int(self.ledger.sweep()) + int(self._broker.sweep()) + forgotten
+        return lapses + int(self.ledger.sweep()) + swept + forgotten
 
     def turn(self, *, poll: bool = True) -> int:
         """Everything once, in one thread: for tests, simulation and commands that run to the end."""
@@ -293,7 +319,7 @@ class Bus:
                 if ticks % _AGAIN == 0:
                     self._segments.again()
                     self._edges.again()
-                if not now < self._next_housekeeping <= now + _HOUSEKEEPING:
+                if self.roles & _KEEPING and not now < self._next_housekeeping <= now + _HOUSEKEEPING:
                     # At every tick while there is something: a busy bus leaves more than one look a second takes.
                     self._next_housekeeping = now + (0 if self.keep_house() else _HOUSEKEEPING)
             except Exception as error:  # noqa: BLE001 - without this thread nothing is polled, retried or swept
@@ -314,6 +340,8 @@ class Bus:
             self._next_round = now + _ROUND
             self._broker.look_around()
             self._states = self.ledger.route_states()
+            if self._held_by_ledger and not self.ledger.outputs_held():  # released through another process
+                self._held_by_ledger = self.hold_outputs = False
 
     def _wake(self, channels: set[str]) -> None:
         for channel in channels:
@@ -345,7 +373,7 @@ class Bus:
         if not self.ledger.outputs_held():
             return False
         released: bool = self.ledger.commit("control", work)
-        self.hold_outputs = False
+        self._held_by_ledger = self.hold_outputs = False
         self._wake(set(self._broker.channels()))
         return released
 

@@ -38,6 +38,11 @@ class Histogram:
             self.counts[bucket] += 1
             self.seconds += seconds
 
+    def count(self) -> int:
+        """How often, at all."""
+        with self._lock:
+            return sum(self.counts)
+
     def copy(self) -> tuple[list[int], float]:
         """Counts and sum of one moment."""
         with self._lock:

@@ -44,6 +44,8 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     """Of a retry: in the version that the message came in with."""
     resolved_as: Literal["", "done", "not-done"] = ""
     """Of a retry: whether an effect in doubt happened."""
+    on_behalf: str = ""
+    """Who asked the process that hands this on; heard only from the parent process."""
 
 
 class Desk:
@@ -112,10 +114,11 @@ class ControlServer:
     Args:
         home: folder of the store; the caller holds its writer lock, so an old socket there is a leftover.
         perform: :meth:`Desk.perform`.
+        name: of the socket.
     """
 
-    def __init__(self, home: Path, perform: Callable[[Request, str], dict[str, Any]]) -> None:
-        self._path = home / NAME
+    def __init__(self, home: Path, perform: Callable[[Request, str], dict[str, Any]], name: str = NAME) -> None:
+        self._path = home / name
         self._perform = perform
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
@@ -161,7 +164,7 @@ class ControlServer:
 
     def _answer(self, client: socket.socket) -> None:
         client.settimeout(_IDLE)
-        uid = _peer(client)
+        uid, pid = _peer(client)
         welcome = uid in (os.geteuid(), 0)
         if not welcome:
             log.warning("control: a user was turned away", extra={"code": "SYS210", "user": user_name(uid)})
@@ -171,15 +174,16 @@ class ControlServer:
                     hint = "ask as the user that runs it"
                     client.sendall(_refused(NotAllowed("SYS210", "this bus belongs to another user", hint=hint)))
                     return
-                client.sendall(self._done(line, user_name(uid)))
+                client.sendall(self._done(line, user_name(uid), trusted=pid == os.getppid()))
 
-    def _done(self, line: bytes, who: str) -> bytes:
+    def _done(self, line: bytes, who: str, *, trusted: bool) -> bytes:
         try:
             request = msgspec.json.decode(line, type=Request)
         except msgspec.DecodeError as error:
             hint = "bus and command must be of the same version"
             return _refused(NotAllowed("SYS211", f"the request is not understood: {error}", hint=hint))
         try:
+            who = request.on_behalf if request.on_behalf and trusted else who
             result = self._perform(request, who)
         except BusError as error:
             return _refused(error)
@@ -204,13 +208,13 @@ _KINDS: dict[str, type[BusError]] = {
 }
 
 
-def _peer(connection: socket.socket) -> int:
-    """User id at the other end; where the system cannot tell, the file mode of the socket has to do."""
+def _peer(connection: socket.socket) -> tuple[int, int]:
+    """User and process id at the other end; where the system cannot tell, the file mode of the socket has to do."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
-        return os.geteuid()
-    _, uid, _ = struct.unpack("iII", connection.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("iII")))
-    return int(uid)
+        return os.geteuid(), 0
+    pid, uid, _ = struct.unpack("iII", connection.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("iII")))
+    return int(uid), int(pid)
 
 
 @contextmanager
@@ -229,14 +233,14 @@ def _address(path: Path) -> Iterator[str]:
 # ---------------------------------------------------------------- client
 
 
-def ask(home: Path, request: Request) -> dict[str, Any] | None:
+def ask(home: Path, request: Request, name: str = NAME) -> dict[str, Any] | None:
     """What the running bus answers; None when none runs on this store.
 
     Raises:
         Unavailable: ``SYS102`` it does not answer in time, or somebody else's process sits on its socket.
         BusError: what the bus refused the request with, as if it had been raised here.
     """
-    path = home / NAME
+    path = home / name
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_PATIENCE)
         try:
@@ -246,7 +250,7 @@ def ask(home: Path, request: Request) -> dict[str, Any] | None:
             return None
         except OSError as error:
             raise _silent(home, error) from None
-        if _peer(connection) not in (os.geteuid(), 0, home.stat().st_uid):
+        if _peer(connection)[0] not in (os.geteuid(), 0, home.stat().st_uid):
             raise Unavailable("SYS102", f"{path} belongs to another user", hint="see who put it there")
         try:
             connection.sendall(msgspec.json.encode(request) + b"\n")
