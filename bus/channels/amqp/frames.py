@@ -2,7 +2,7 @@
 
 A delivery is three frames (method, properties, body), a confirm is one. The library makes several objects of each, and
 one call of the operating system for every publication; here a block that was read is one loop, and a batch that is
-published is one write. Layouts: AMQP 0-9-1, sections 2.3.5 and 4.2.
+published is a few writes. Layouts: AMQP 0-9-1, sections 2.3.5 and 4.2.
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ from pika.adapters.select_connection import SelectConnection
 from pika.frame import decode_frame
 
 _FRAME = Struct(">BHI")  # type, channel, size
+_CONTENT_FRAME = Struct(">BHIHHQ")  # type, channel, size; class, weight, size of the body
+_BODY_FRAME = Struct(">BBHI")  # end of the frame before; type, channel, size
 _SIZE = Struct(">Q")
 _TIME = Struct(">Q")
 _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
 _DELIVER, _ACK = b"\x00\x3c\x00\x3c", b"\x00\x3c\x00\x50"
+_BASIC, _END = 60, 0xCE
 _OVERHEAD = 8
+_BLOCK = 1 << 18
+"""Bytes read at once."""
+_TOGETHER = 64
+"""Messages that are one write."""
 # content-type, delivery-mode, correlation-id, message-id, timestamp, type; persistent
 _FLAGS = (0x8000 | 0x1000 | 0x0400 | 0x0080 | 0x0040 | 0x0020).to_bytes(2, "big")
 
@@ -53,20 +60,42 @@ class BlockConnection(SelectConnection):  # type: ignore[misc]  # the library is
         self._rest = b""
         super().__init__(*arguments, **options)
 
+    def _proto_connection_made(self, transport: Any) -> None:
+        """The library reads 4 KiB at a time; a block is to hold what the broker sent at once, read by one call."""
+        transport._MAX_RECV_BYTES, transport._MAX_CONSUME_BYTES = _BLOCK, 1  # noqa: SLF001 - it has no setting
+        super()._proto_connection_made(transport)
+
     def publish(self, channel: int, items: Sequence[tuple[str, bytes, bytes]]) -> None:
-        """Send (queue, properties, body) of many messages, mandatory, by one write."""
+        """Send (queue, properties, body) of many messages, mandatory, by few writes.
+
+        Not by one: the library copies what is left of a write whenever the socket took only a part of it.
+        """
         most = self.params.frame_max - _OVERHEAD
+        content, body_frame = _CONTENT_FRAME.pack, _BODY_FRAME.pack
         parts: list[bytes] = []
-        for queue, properties, body in items:
+        for n, (queue, properties, body) in enumerate(items, 1):
             size = len(body)
-            parts += (_prefix(channel, queue), _FRAME.pack(_HEADER, channel, 12 + len(properties)), b"\x00\x3c\x00\x00")
-            parts += (_SIZE.pack(size), properties, b"\xce")
-            for begin in range(0, size, most):
-                piece = body[begin : begin + most] if size > most else body
-                parts += (_FRAME.pack(_BODY, channel, len(piece)), piece, b"\xce")
-        data = b"".join(parts)
-        self.bytes_sent += len(data)
+            parts += (
+                _prefix(channel, queue),
+                content(_HEADER, channel, 12 + len(properties), _BASIC, 0, size),
+                properties,
+            )
+            if 0 < size <= most:
+                parts += (body_frame(_END, _BODY, channel, size), body, b"\xce")
+            else:
+                parts.append(b"\xce")
+                for begin in range(0, size, most):
+                    piece = body[begin : begin + most]
+                    parts += (_FRAME.pack(_BODY, channel, len(piece)), piece, b"\xce")
+            if not n % _TOGETHER:
+                self._emit(b"".join(parts))
+                parts = []
+        if parts:
+            self._emit(b"".join(parts))
         self.frames_sent += 2 * len(items)
+
+    def _emit(self, data: bytes) -> None:
+        self.bytes_sent += len(data)
         self._adapter_emit_data(data)
 
     def _on_data_available(self, data_in: bytes) -> None:
@@ -75,6 +104,7 @@ class BlockConnection(SelectConnection):  # type: ignore[misc]  # the library is
         data = self._rest + data_in if self._rest else data_in
         handed: dict[int, list[Handed]] = {}
         confirmed: dict[int, list[Confirm]] = {}
+        deliveries = self.deliveries
         at, end = 0, len(data)
         while end - at >= _OVERHEAD:
             kind, channel, size = _FRAME.unpack_from(data, at)
@@ -83,7 +113,7 @@ class BlockConnection(SelectConnection):  # type: ignore[misc]  # the library is
                 break
             begin = at + 7
             method = data[begin : begin + 4] if kind == _METHOD else b""
-            if method == _DELIVER and channel in self.deliveries:
+            if method == _DELIVER and channel in deliveries:
                 after = self._delivery(data, (begin, after, end), handed.setdefault(channel, []))
                 if not after:
                     break  # the rest of it is still to come
