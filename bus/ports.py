@@ -383,6 +383,12 @@ class Store(Protocol):
     def add_tally(self, tx: Any, place: str, now: int, tally: MoneyTotalsByOutcome) -> None:
         """Add counts and sums to the running totals of a place; sums are exact decimals."""
 
+    def known(self, legs: list[str]) -> set[str]:
+        """Which of these legs stand in the inbox."""
+
+    def enter(self, tx: Any, legs: list[str], now: int) -> int:
+        """Write legs into the inbox; how many of them were not there."""
+
     def time(self, tx: Any) -> int:
         """What time it is by the database, milliseconds since 1970 UTC: one time for all who share it."""
 

@@ -318,6 +318,21 @@ class PostgresStore:
                 [(place, *key, count, amount, now) for key, (count, amount) in sorted(tally.items())],
             )
 
+    def known(self, legs: list[str]) -> set[str]:
+        """Which of these legs stand in the inbox; one array instead of a binding for each."""
+        return {row[0] for row in self.read_own("SELECT leg FROM inbox WHERE leg = ANY(CAST(? AS TEXT[]))", (legs,))}
+
+    def enter(self, tx: Any, legs: list[str], now: int) -> int:
+        """Write legs into the inbox; how many of them were not there.
+
+        In their order, so that two who enter the same ones wait for each other instead of both for ever.
+        """
+        sql = (
+            "INSERT INTO inbox (leg, at) SELECT leg, CAST(? AS BIGINT) FROM unnest(CAST(? AS TEXT[])) AS leg "
+            "ON CONFLICT DO NOTHING"
+        )
+        return int(tx.execute(sql, (now, sorted(legs))).rowcount)
+
     def time(self, tx: Any) -> int:
         """The time of the database server."""
         return int(tx.execute("SELECT now_ms()").fetchone()[0])

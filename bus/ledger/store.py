@@ -185,6 +185,19 @@ class Store:
         """Add to the running totals of a place; SQLite has no exact decimals, so the sums are made here."""
         history.add_tally(tx, place, now, tally)
 
+    def known(self, legs: list[str]) -> set[str]:
+        """Which of these legs stand in the inbox."""
+        marks = ", ".join("?" * len(legs))
+        sql = f"SELECT leg FROM inbox WHERE leg IN ({marks})"  # noqa: S608 - question marks only
+        return {str(row[0]) for row in self.read_own(sql, tuple(legs))}
+
+    def enter(self, tx: apsw.Connection, legs: list[str], now: int) -> int:
+        """Write legs into the inbox; how many of them were not there."""
+        before = tx.total_changes()
+        sql = "INSERT INTO inbox (leg, at) VALUES (?, ?) ON CONFLICT DO NOTHING"
+        tx.executemany(sql, [(leg, now) for leg in legs])
+        return tx.total_changes() - before
+
     def time(self, tx: apsw.Connection) -> int:
         """The time of this machine."""
         return int(str(tx.execute("SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)").fetchall()[0][0]))

@@ -20,7 +20,10 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from bus.channels.amqp.address import Address
 from bus.channels.amqp.consumer import Consumer, Received
@@ -207,7 +210,7 @@ class AmqpBroker:
             self._consumer.consume(queue)
             return []
         found = [(r, _read(r)) for r in received]
-        known = self._known([m.headers.leg for _, m in found]) if channel not in self._forgetful else set()
+        known = self._store.known([m.headers.leg for _, m in found]) if channel not in self._forgetful else set()
         first: dict[str, tuple[Received, Message]] = {}
         copies = []
         for one in found:
@@ -223,12 +226,6 @@ class AmqpBroker:
                 return self.take(channel, most)
         self._taken[channel] = [received for received, _ in first.values()]
         return [Delivery(channel, n, message) for n, (_, message) in enumerate(first.values())]
-
-    def _known(self, legs: list[str]) -> set[str]:
-        """Which of them were settled before."""
-        marks = ", ".join("?" * len(legs))
-        sql = f"SELECT leg FROM inbox WHERE leg IN ({marks})"  # noqa: S608 - question marks only
-        return {row[0] for row in self._store.read_own(sql, tuple(legs))}
 
     # ------------------------------------------------------------ settling
 
@@ -327,11 +324,14 @@ class AmqpBroker:
         """What is published before the commit, under legs derived from the input's: a second run makes the same."""
         legs = {d.message.headers.id: d.message.headers.leg for d in deliveries}
         some = deliveries[0].message.headers.leg
+        real, queue = self._outbox.real, self.address.queue
         out = []
         for n, (name, message) in enumerate(settlement.puts):
-            channel = self._outbox.real(name)
-            came = legs.get(message.headers.id) or f"{some}{n}"
-            out.append(self._outgoing(channel, message.with_headers(leg=_next_leg(came, channel))))
+            channel, headers = real(name), message.headers
+            leg = _next_leg(legs.get(headers.id) or f"{some}{n}", channel)
+            sent = Message(msgspec.structs.replace(headers, leg=leg), message.body, message.properties)
+            about = properties(headers.id, headers.correlation_id, headers.created_at // 1000)
+            out.append(Outgoing(queue(channel), about, encode(sent)))
         settlement.puts.clear()
         return out
 
@@ -355,11 +355,8 @@ class AmqpBroker:
         """The inbox: each leg once."""
         if not deliveries:
             return
-        marks = ", ".join("(?, ?)" for _ in deliveries)
-        now = self._clock.now()
-        values = tuple(v for d in deliveries for v in (d.message.headers.leg, now))
-        sql = f"INSERT INTO inbox (leg, at) VALUES {marks} ON CONFLICT DO NOTHING RETURNING 1"  # noqa: S608 - marks only
-        if len(tx.execute(sql, values).fetchall()) < len(deliveries):
+        legs = [d.message.headers.leg for d in deliveries]
+        if self._store.enter(tx, legs, self._clock.now()) < len(legs):
             raise _Seen
 
     def _outgoing(self, channel: str, message: Message) -> Outgoing:
@@ -473,5 +470,10 @@ def _next_leg(leg: str, channel: str) -> str:
 
     The running number at the end is kept, so that neighbours in the inbox stay neighbours.
     """
-    kept = leg[-16:]
-    return hashlib.blake2b(f"{leg[:-16]}\x1f{channel}".encode(), digest_size=8).hexdigest() + kept
+    return _lane(leg[:-16], channel) + leg[-16:]
+
+
+@lru_cache(maxsize=10_000)
+def _lane(origin: str, channel: str) -> str:
+    """What the legs that came from one origin to one channel have in common."""
+    return hashlib.blake2b(f"{origin}\x1f{channel}".encode(), digest_size=8).hexdigest()
