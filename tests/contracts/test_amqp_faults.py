@@ -1,0 +1,188 @@
+"""What goes wrong between two queues while many messages are in flight: nothing is lost, misrouted or out of order."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pika
+import pytest
+
+from bus.app import App, Surroundings
+from bus.channels.amqp import address_of
+from bus.channels.amqp.frames import properties
+from bus.channels.amqp.publisher import Outgoing, Publisher
+from bus.errors import Stalled
+from bus.message import Headers, Message
+from bus.spec import BrokerSpec
+from tests.contracts.test_amqp_contract import Books, bodies, books, eventually, message
+
+__all__ = ["books"]
+
+ABOUT = properties("ab" * 16, "ab" * 16, 1)
+
+
+@pytest.fixture
+def publisher(rabbit: str) -> Iterator[Publisher]:
+    address = address_of(BrokerSpec(url=rabbit, window=50), Path())
+    made = Publisher(address, random.Random(1))  # noqa: S311 - spreads pauses
+    made.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def channel(rabbit: str) -> Iterator[pika.adapters.blocking_connection.BlockingChannel]:
+    connection = pika.BlockingConnection(pika.URLParameters(rabbit))
+    yield connection.channel()
+    connection.close()
+
+
+def quorum(channel: pika.adapters.blocking_connection.BlockingChannel, **arguments: object) -> str:
+    """A queue of its own for one test."""
+    name = f"t{uuid4().hex[:8]}"
+    names = {key.replace("_", "-"): value for key, value in arguments.items()}
+    channel.queue_declare(name, durable=True, arguments={"x-queue-type": "quorum", **names})
+    return name
+
+
+def outcomes(publisher: Publisher, queues: list[str]) -> dict[str, list[str]]:
+    """Publish one message to each, each in a thread of its own, all at once: the error codes, empty = confirmed."""
+    found: dict[str, list[str]] = {queue: [] for queue in queues}
+
+    def publish(queue: str, n: int) -> None:
+        try:
+            publisher.publish([Outgoing(queue, ABOUT, b"%d" % n)])
+        except Stalled as error:
+            found[queue].append(error.code)
+        else:
+            found[queue].append("")
+
+    threads = [threading.Thread(target=publish, args=(queue, n)) for n, queue in enumerate(queues)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return found
+
+
+def test_of_many_in_flight_just_those_that_no_queue_takes_fail(
+    publisher: Publisher, channel: pika.adapters.blocking_connection.BlockingChannel
+) -> None:
+    good, bad = quorum(channel), f"t{uuid4().hex[:8]}.nobody"
+    found = outcomes(publisher, [good, bad] * 40)
+    assert found == {good: [""] * 40, bad: ["NET223"] * 40}
+    assert eventually(lambda: channel.queue_declare(good, passive=True).method.message_count == 40 or None)
+
+
+def test_what_the_broker_refuses_is_not_taken_for_confirmed(
+    publisher: Publisher, channel: pika.adapters.blocking_connection.BlockingChannel
+) -> None:
+    queue = quorum(channel, x_max_length=5, x_overflow="reject-publish")
+    codes = []
+    for n in range(60):
+        try:
+            publisher.publish([Outgoing(queue, ABOUT, b"%d" % n)])
+        except Stalled as error:
+            codes.append(error.code)
+    kept = channel.queue_declare(queue, passive=True).method.message_count
+    assert set(codes) == {"NET224"}
+    assert kept == 60 - len(codes)
+
+
+def test_what_comes_while_others_are_being_settled_wakes_the_worker(books: Books) -> None:
+    books.put("in", message(0))
+    books.take("in", 1)
+    books.woken.clear()
+    books.put("in", message(1))
+    eventually(lambda: "in" in books.woken or None)
+    assert bodies(books.take("in", 2)) == [0, 1]
+
+
+# ---------------------------------------------------------------- a route
+
+OUT = ("euro", "dollar", "rest")
+LANDSCAPE = {
+    "bus.yaml": "name: faults\n",
+    "hop.route.yaml": """
+route: hop
+from: {channel: incoming}
+batch: 50
+steps:
+  - route:
+      - when: amount.currency == 'EUR'
+        steps: [{translate: {mapping: record}}]
+        to: to_euro
+      - when: amount.currency == 'USD'
+        steps: [{translate: {mapping: record}}]
+        to: to_dollar
+      - otherwise: to_rest
+""",
+    "record.mapping.yaml": """
+mapping: record
+from: payment
+to: journal
+fields:
+  document: end_to_end_id
+  tax: multiply(amount.value, 0.19)
+  amount: amount
+""",
+    **{f"{name}.route.yaml": f"route: {name}\nfrom: {{channel: to_{name}}}\nto: none\n" for name in OUT},
+}
+
+
+@pytest.fixture
+def app(rabbit: str, tmp_path: Path) -> Iterator[App]:
+    """A running bus whose three outputs are kept."""
+    for name, text in LANDSCAPE.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    made = App(tmp_path, Surroundings(broker=BrokerSpec(url=rabbit, prefix=f"t{uuid4().hex[:8]}.")))
+    for name in OUT:
+        made.bus.set_state(name, "paused", "test", "the output is looked at")
+    yield made
+    made.bus.stop()
+    made.close()
+
+
+def payment(n: int, currency: str | None, value: object = 100) -> Message:
+    headers = Headers(f"{n + 1:032x}", f"{n + 1:032x}", number=n + 1)
+    amount = {"value": value, "currency": currency}
+    return Message(headers, {"type": "payment", "end_to_end_id": f"E{n}", "amount": amount})
+
+
+def run(app: App, messages: list[Message]) -> dict[str, list[str]]:
+    """Have them go through; the documents that came out, in their order, by queue."""
+    app.broker.transact("put", lambda _tx: [("hop", one) for one in messages])
+    app.bus.start()
+    app.broker.relay()
+    through = "SELECT coalesce(sum(count), 0) FROM tally WHERE place = 'hop'"
+    eventually(lambda: app.store.read(through)[0][0] >= len(messages) or None)
+    passed = len(messages) - app.store.read("SELECT count(*) FROM dead")[0][0]
+    taken = eventually(lambda: _taken(app, passed))
+    return {name: [d.get("document") or d["end_to_end_id"] for d in bodies] for name, bodies in taken.items()}
+
+
+def _taken(app: App, count: int) -> dict[str, list[dict[str, str]]] | None:
+    """What waits in the three outputs once that many do."""
+    found = {name: [d.message.body for d in app.broker.take(name, 1000)] for name in OUT}
+    return found if sum(map(len, found.values())) >= count else None
+
+
+def test_a_translation_that_fails_is_a_dead_letter_and_its_neighbours_pass_in_their_order(app: App) -> None:
+    values = ["no number" if n % 10 == 3 else 100 for n in range(200)]
+    found = run(app, [payment(n, "EUR", value) for n, value in enumerate(values)])
+    assert found == {"euro": [f"E{n}" for n in range(200) if n % 10 != 3], "dollar": [], "rest": []}
+    assert app.store.read("SELECT count(*) FROM dead")[0][0] == 20
+
+
+def test_nothing_in_the_field_that_routes_never_takes_a_wrong_branch(app: App) -> None:
+    currencies = ["EUR", None, "USD", ""]
+    found = run(app, [payment(n, currencies[n % 4]) for n in range(80)])
+    assert found == {
+        "euro": [f"E{n}" for n in range(0, 80, 4)],
+        "dollar": [f"E{n}" for n in range(2, 80, 4)],
+        "rest": [f"E{n}" for n in range(1, 80, 2)],
+    }
