@@ -8,14 +8,16 @@ all that came out is read and compared. Floor of each row: the C reference of th
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +29,8 @@ from bench.peers.runners import Runner, c_reference, camel, girobus, redpanda, s
 
 _LOOK = 0.02
 _STALLED = 90.0
+_BY_PROCESSES = ("c_hop", "hop_at_least_once", "hop_effectively_once")
+"""What is measured with one and with two processes; the others have threads enough in one."""
 console = Console(stderr=True)
 
 
@@ -125,22 +129,26 @@ def contestants(wanted: Iterable[str]) -> list[tuple[str, list[Runner]]]:
 
 
 def rounds(place: Place, options: argparse.Namespace, log: Path) -> list[Measurement]:
-    """All rounds; one row for each contestant and number of processes."""
+    """All rounds, or those until Ctrl-C; one row for each contestant and number of processes."""
     results: dict[tuple[str, int, str], list[Round]] = {}
-    contest = contestants(options.only)
-    for number in range(options.rounds):
-        for workers in (1, 2):
-            for name, runners in contest:
-                if name not in ("c_hop", "hop_at_least_once", "hop_effectively_once") and workers > 1:
-                    continue  # one process has threads enough
-                for runner in runners:
-                    done = measure(runner, place, options.count, workers, log)
-                    results.setdefault((name, workers, runner.name), []).append(done)
-                    micros = ", ".join(f"{who} {used:.0f}" for who, used in done.micros.items())
-                    console.print(
-                        f"[dim]round {number + 1}: {runner.name} x {workers}: {done.rate:,.0f} msg/s;"
-                        f" processor time a message in us: {micros}[/dim]"
-                    )
+    turns = [
+        (name, runner, workers)
+        for workers in (1, 2)
+        for name, runners in contestants(options.only)
+        for runner in runners
+        if workers == 1 or name in _BY_PROCESSES
+    ]
+    try:
+        for number, (name, runner, workers) in itertools.product(range(options.rounds), turns):
+            done = measure(runner, place, options.count, workers, log)
+            results.setdefault((name, workers, runner.name), []).append(done)
+            micros = ", ".join(f"{who} {used:.0f}" for who, used in done.micros.items())
+            console.print(
+                f"[dim]round {number + 1}: {runner.name} x {workers}: {done.rate:,.0f} msg/s;"
+                f" processor time a message in us: {micros}[/dim]"
+            )
+    except KeyboardInterrupt:
+        console.print("stopped; what was measured counts", style="yellow")
     return rows(results)
 
 
@@ -173,6 +181,7 @@ def rows(results: dict[tuple[str, int, str], list[Round]]) -> list[Measurement]:
 def main(arguments: list[str]) -> int:
     """Rounds, latency, and on wish the long runs; rows go to ``build/bench.jsonl``."""
     options = _options(arguments)
+    signal.signal(signal.SIGTERM, _interrupted)  # broker and database end with us
     found: list[Measurement] = []
     with workplace() as folder, Place(folder) as place:
         log = Path("build/bench-peers.log")
@@ -189,6 +198,10 @@ def main(arguments: list[str]) -> int:
     with Path("build/bench.jsonl").open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(_plain(row)) + "\n" for row in found)
     return 0
+
+
+def _interrupted(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _plain(row: Measurement) -> dict[str, Any]:
