@@ -195,6 +195,9 @@ def main(arguments: list[str]) -> int:
             found.append(scale.restart(place, options.restart, log))
         if options.million:
             found += scale.long_run(place, options.million, log)
+    for row in found:
+        if row.name.startswith(("hop_restart", "hop_long")):
+            console.print(f"{row.name} {row.size}: {row.value:,} {row.unit}, {row.ratio} of {row.floor:,}")
     with Path("build/bench.jsonl").open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(_plain(row)) + "\n" for row in found)
     return 0
