@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from bus.message import Hold as Hold
     from bus.message import Join as Join
     from bus.message import Message as Message
+    from bus.message import Onward as Onward
     from bus.message import OpenCase as OpenCase
     from bus.message import Progress as Progress
     from bus.message import Register as Register
@@ -113,7 +114,7 @@ if TYPE_CHECKING:
 _HOME = {
     "bus.errors": "BusError ConfigError Finding Held InDoubt Rejected Retryable Unavailable",
     "bus.message": "Blob Branch Converted Effect "
-    "Group Headers Hold Join Message OpenCase Progress Register Remember Resequence "
+    "Group Headers Hold Join Message Onward OpenCase Progress Register Remember Resequence "
     "Send Sequence child_id get_field key_text with_field",
     "bus.money": "Money MoneyTotals minor_units",
     "bus.ports": "BlobStore BlobWriter Clock DescribedInbound Document EffectHook EncodedRecords Encoder "

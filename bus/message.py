@@ -231,7 +231,19 @@ class Resequence(msgspec.Struct, frozen=True):
     first: int = 1
 
 
-Effect = Send | Branch | Hold | Join | Register | Progress | OpenCase | Remember | Resequence | Converted
+class Onward(msgspec.Struct, frozen=True):
+    """A step's wish: go on in a channel of this route where messages of one key keep their order.
+
+    ``line`` stands for the key, ``partition`` is the number of the channel, from 0, of so many ``partitions``.
+    """
+
+    message: Message
+    line: str
+    partition: int
+    partitions: int
+
+
+Effect = Send | Branch | Hold | Join | Register | Progress | OpenCase | Remember | Resequence | Converted | Onward
 
 
 def child_id(parent_id: str, route: str, step: str, index: int | str) -> str:

@@ -485,6 +485,8 @@ class Settlement:
         "events",
         "holds",
         "joins",
+        "line",
+        "lined",
         "open_batches",
         "outbound",
         "place",
@@ -510,6 +512,10 @@ class Settlement:
         self.holds: list[tuple[Hold, str, CaseNote | None]] = []
         self.resequences: list[tuple[Resequence, str]] = []
         self.deferred: list[tuple[int, str, Message, str, str]] = []
+        self.line = 0
+        """The row of the line that the unit is at the head of; 0 = its input came from a channel."""
+        self.lined: list[tuple[str, int, Message, str, str]] = []
+        """(line, due, message, code, reason) of what waits in a line of this place."""
         self.dead: list[tuple[str, Message, CaseNote]] = []
         self.cases: list[CaseNote] = []
         self.registers: list[tuple[Register, Message]] = []
@@ -557,6 +563,15 @@ class Broker(Protocol):
 
     def take(self, channel: str, most: int) -> list[Delivery]:
         """The oldest messages, at most ``most``; they stay until settled. One taker at a time per channel."""
+
+    def may_take(self, channel: str) -> bool:
+        """Whether this process is the one to take from it."""
+
+    def in_order(self, channel: str) -> bool:
+        """Whether one process at a time works on it, one message after the other."""
+
+    def share(self, channel: str) -> None:
+        """Between two batches of a channel in order: another process may get it."""
 
     def settle(self, deliveries: list[Delivery], settlement: Settlement, label: str) -> None:
         """Take the input away and do all of the settlement in one durable commit; blocks until it is on disk.

@@ -60,7 +60,7 @@ class PlugInSpec(Spec):
 class StepSpec(PlugInSpec):
     """One step of a route. The class docstring is the reference text, with a YAML example."""
 
-    boundary: ClassVar[Literal["", "split", "aggregate", "hold"]] = ""
+    boundary: ClassVar[Literal["", "split", "aggregate", "hold", "partition"]] = ""
     """Non-empty when the step ends a segment, the unit of work."""
 
     name: str = ""

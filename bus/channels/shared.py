@@ -16,6 +16,12 @@ class Holdings(Protocol):
     def mine(self, name: str) -> bool:
         """Whether this process may do it now."""
 
+    def has(self, name: str) -> bool:
+        """Whether this process holds it."""
+
+    def give_back(self, name: str) -> None:
+        """Let somebody else have it."""
+
     def guard(self, tx: Any, name: str) -> None:
         """Refuse the transaction unless it still may."""
 
@@ -47,6 +53,7 @@ class SharedBroker(StoreBroker):
         self._owner = owner
         self._reserved: frozenset[str] = frozenset()
         self._alone = False
+        self._workers = 1
         super().__init__(store, book, ready)
 
     def reserve(self, channels: Iterable[str]) -> None:
@@ -57,13 +64,31 @@ class SharedBroker(StoreBroker):
         """Wake up for messages that other processes have sent."""
         sql = "SELECT count(*) FROM lease WHERE name LIKE 'process %' AND name <> ? AND until > now_ms()"
         self._alone = self._store.read(sql, (f"process {self._owner}",))[0][0] == 0
+        sql = "SELECT count(*) FROM lease WHERE name LIKE 'worker %' AND until > now_ms()"
+        self._workers = max(self._store.read(sql)[0][0], 1)
         found = self.channels()
         if found:
             self.ready(set(found))
 
     def may_take(self, channel: str) -> bool:
         """Outlets are taken from by the holder of their lease alone."""
+        if channel in self._serial and not self._holdings.has(f"channel {channel}"):
+            return self._excess(channel) < 0 and self._holdings.mine(f"channel {channel}")
         return channel not in self._reserved or self._holdings.mine(f"outlet {channel}")
+
+    def share(self, channel: str) -> None:
+        """Between two batches: let another process have the partition if this one has more than its share."""
+        if channel in self._serial and self._holdings.has(f"channel {channel}") and self._excess(channel) > 0:
+            self._holdings.give_back(f"channel {channel}")
+
+    def _excess(self, channel: str) -> int:
+        """How many partitions this process has above its share; below 0 it may take one more."""
+        step, mark, _ = channel.partition("~")
+        if not mark:
+            return -1 if not self._holdings.has(f"channel {channel}") else 0
+        sides = [name for name in self._serial if name.startswith(f"{step}~")]
+        has = sum(self._holdings.has(f"channel {name}") for name in sides)
+        return has - -(-len(sides) // self._workers)
 
     def take(self, channel: str, most: int) -> list[Delivery]:
         """The oldest messages of a lane that no other live process has taken."""
@@ -76,11 +101,13 @@ class SharedBroker(StoreBroker):
         """Only the holder of an outlet's lease settles what it sends; who was frozen too long gets a ``SYS122``."""
         if settlement.place in self._reserved:
             self._holdings.guard(tx, f"outlet {settlement.place}")
+        elif settlement.place in self._serial:
+            self._holdings.guard(tx, f"channel {settlement.place}")
 
-    def _rows(self, lane: int, most: int) -> list[tuple[int, bytes]]:
+    def _rows(self, channel: str, lane: int, most: int) -> list[tuple[int, bytes]]:
         """Take and write down what was taken; a claim need not survive a crash, so nobody waits for the disk."""
-        if self._alone:
-            return super()._rows(lane, most)
+        if self._alone or channel in self._serial:
+            return super()._rows(channel, lane, most)
 
         def work(tx: Any) -> list[tuple[int, bytes]]:
             tx.execute("SET LOCAL synchronous_commit = off")

@@ -66,6 +66,7 @@ class StoreBroker:
         self._alias: dict[str, str] = {}
         self._lock = threading.Lock()
         self._declaring = threading.Lock()
+        self._serial: frozenset[str] = frozenset()
         self.declare(row[0] for row in store.read("SELECT channel FROM lane WHERE state = 'main' ORDER BY id"))
 
     def declare(self, channels: Iterable[str]) -> None:
@@ -91,6 +92,17 @@ class StoreBroker:
     def reserve(self, channels: Iterable[str]) -> None:
         """Name the channels that one process at a time may take from: the outlets."""
 
+    def keep_order(self, channels: Iterable[str]) -> None:
+        """Name channels that one process at a time takes from, message after message, file after file."""
+        self._serial = self._serial.union(channels)
+
+    def in_order(self, channel: str) -> bool:
+        """Whether :meth:`keep_order` named it."""
+        return channel in self._serial
+
+    def share(self, channel: str) -> None:
+        """Between two batches: let another process have the channel if this one has more than its share."""
+
     def look_around(self) -> None:
         """Wake what other processes have work for; here there are none."""
 
@@ -115,17 +127,18 @@ class StoreBroker:
         """The oldest messages of one lane of the channel; lanes (files) take turns so that none starves."""
         state = self._channels[channel]
         for lane in self._turns(channel, state):
-            rows = self._rows(lane, most)
+            rows = self._rows(channel, lane, most)
             if rows:
-                state.last = lane
+                state.last = 0 if channel in self._serial else lane
                 try:
                     return [Delivery(channel, position, decode(payload)) for position, payload in rows]
                 except Rejected:  # one of them is damaged
                     return [Delivery(channel, position, self._read(lane, payload)) for position, payload in rows]
         return []
 
-    def _rows(self, lane: int, most: int) -> list[tuple[int, bytes]]:
+    def _rows(self, channel: str, lane: int, most: int) -> list[tuple[int, bytes]]:
         """(position, payload) of the oldest messages of a lane."""
+        del channel
         sql = "SELECT id, payload FROM queued WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
         return self._store.read_own(sql, (*lane_range(lane), most))
 

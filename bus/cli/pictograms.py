@@ -57,6 +57,7 @@ _GLYPHS = {
     "validate": _PAGE + _line("M18 21l4 5l8 -10"),
     "hold": _PERSON,
     "delay": _CLOCK,
+    "partition": _line("M6 9h12 M6 18h12 M6 27h12") + _arrow(24, 9) + _arrow(24, 18) + _arrow(24, 27) + _THREE,
     "resequence": _text(10, 23, "3") + _text(18, 23, "1") + _line("M24 18h3") + _arrow(31, 18) + _text(36, 23, "1")
     + _text(44, 23, "3"),
     "idempotent": _DOUBLE,

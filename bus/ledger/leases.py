@@ -100,6 +100,16 @@ class Holdings:
             self._held[name] = token
         return bool(token)
 
+    def has(self, name: str) -> bool:
+        """Whether this process holds it, as far as it knows."""
+        return name in self._held
+
+    def give_back(self, name: str) -> None:
+        """Let somebody else have it at once."""
+        token = self._held.pop(name, 0)
+        if token:
+            self._store.commit("lease", lambda tx: release(tx, name, token))
+
     def guard(self, tx: Any, name: str) -> None:
         """As :func:`guard`, with the token of this process; forgets a lease that is lost.
 

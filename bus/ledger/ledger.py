@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from bus.errors import Retryable
 from bus.ledger import batches, cases, edges, gatherings, history, instructions, locks, versions, waiting
 from bus.ledger.leases import Holdings
 from bus.message import Group, Hold, Message, Remember, Sequence, salvage
@@ -73,6 +74,10 @@ class Ledger:
             edges.arrival_outcome(tx, message.headers.id, "rejected")
         if settlement.deferred:
             waiting.defer(tx, settlement.deferred)
+        if (settlement.line or settlement.lined) and not waiting.line_up(
+            tx, settlement.place, settlement.line, settlement.lined
+        ):
+            raise Retryable("SYS122", "another process has settled this already", hint="nothing: it is done")
         for resequence, channel in settlement.resequences:
             settlement.puts.extend(waiting.resequence(tx, resequence, channel, now))
 
@@ -293,12 +298,29 @@ class Ledger:
         """Whether :meth:`collect_due` would find something (a cheap look, without a transaction)."""
         now = self.clock.now()
         sql = (
-            "SELECT EXISTS (SELECT 1 FROM deferred WHERE due <= ?1) "
+            "SELECT EXISTS (SELECT 1 FROM deferred WHERE due <= ?1 AND line = '') "
             "OR EXISTS (SELECT 1 FROM held WHERE until > 0 AND until <= ?1) OR EXISTS "
             "(SELECT 1 FROM gathering WHERE state = 'open' AND due > 0 AND due <= ?1) OR EXISTS "
             "(SELECT 1 FROM resequencing WHERE due > 0 AND due <= ?1)"
         )
         return bool(self.read(sql, (now,))[0][0])
+
+    def line_heads(self, channel: str, most: int) -> list[tuple[int, Message]]:
+        """What stands at the head of a line of the channel and may run now: (row, message)."""
+        return waiting.heads(self.read, channel, self.clock.now(), most)
+
+    def lines(self, channel: str) -> dict[str, int]:
+        """The lines of a channel in which somebody stands: line -> when its first runs again."""
+        return waiting.lines(self.read, channel)
+
+    def lined_channels(self) -> set[str]:
+        """Channels in which somebody stands in a line."""
+        return {row[0] for row in self.read("SELECT DISTINCT channel FROM deferred WHERE line <> ''")}
+
+    def lines_due(self) -> set[str]:
+        """Channels in which somebody who stands in a line may run now."""
+        sql = "SELECT DISTINCT channel FROM deferred WHERE line <> '' AND due <= ?"
+        return {row[0] for row in self.read(sql, (self.clock.now(),))}
 
     def held_with_predicate(self, after: int, most: int) -> list[tuple[int, str, str, Message]]:
         """Held messages behind the one numbered ``after`` that a predicate may release: (id, channel, it, message)."""

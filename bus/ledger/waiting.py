@@ -28,10 +28,48 @@ def defer(tx: Any, rows: list[tuple[int, str, Message, str, str]]) -> None:
     )
 
 
+def line_up(tx: Any, place: str, head: int, rows: list[tuple[str, int, Message, str, str]]) -> bool:
+    """Settle what stood at the head of a line (0 = nothing did) and let others line up; false when it was gone.
+
+    Who is tried again stays at the head.
+    """
+    waits = list(rows)
+    if head and waits:
+        _, due, message, code, reason = waits.pop(0)
+        sql = "UPDATE deferred SET due = ?, code = ?, reason = ?, payload = ? WHERE id = ? RETURNING 1"
+        found = tx.execute(sql, (due, code, reason, encode(told(message)), head)).fetchall()
+    elif head:
+        found = tx.execute("DELETE FROM deferred WHERE id = ? RETURNING 1", (head,)).fetchall()
+    else:
+        found = [(1,)]
+    tx.executemany(
+        "INSERT INTO deferred (due, channel, number, code, reason, payload, line) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        ((due, place, m.headers.number, code, reason, encode(told(m) if m.headers.attempt else m), line)
+         for line, due, m, code, reason in waits),
+    )  # fmt: skip
+    return bool(found)
+
+
+_HEADS = "SELECT min(id) FROM deferred WHERE channel = ? AND line <> '' GROUP BY line"
+
+
+def heads(read: Any, channel: str, now: int, most: int) -> list[tuple[int, Message]]:
+    """What stands at the head of a line of the channel and may run now, the oldest first."""
+    sql = f"SELECT id, payload FROM deferred WHERE id IN ({_HEADS}) AND due <= ? ORDER BY id LIMIT ?"  # noqa: S608 - no input
+    return [(row, salvage(payload)) for row, payload in read(sql, (channel, now, most))]
+
+
+def lines(read: Any, channel: str) -> dict[str, int]:
+    """The lines of a channel in which somebody stands, with the time when the first of each runs again."""
+    sql = f"SELECT line, due FROM deferred WHERE id IN ({_HEADS})"  # noqa: S608 - no input
+    return dict(read(sql, (channel,)))
+
+
 def take_due(tx: Any, now: int, most: int) -> list[tuple[str, Message]]:
     """Remove what is due and return it as (channel, message)."""
     rows = tx.execute(
-        "DELETE FROM deferred WHERE id IN (SELECT id FROM deferred WHERE due <= ? ORDER BY due, id LIMIT ?) "
+        "DELETE FROM deferred WHERE id IN "
+        "(SELECT id FROM deferred WHERE due <= ? AND line = '' ORDER BY due, id LIMIT ?) "
         "RETURNING id, channel, payload",
         (now, most),
     ).fetchall()

@@ -24,6 +24,8 @@ from bus.runtime.worker import Worker
 
 log = logging.getLogger("girobus")
 _TICK = 0.05
+_LINES = 4
+"""Ticks between two looks at lines whose first may run again."""
 _AGAIN = 20
 """Ticks until a task that let an error through is tried again."""
 _HOUSEKEEPING = 1_000
@@ -143,10 +145,13 @@ class Bus:
 
     def install(self, assembly: Assembly) -> None:
         """Swap in a landscape: new input takes the new versions, what is on its way goes on with its own."""
+        self._must_be_empty(assembly)
         self._broker.declare(assembly.channels())
         self._broker.alias(assembly.aliases)
         self._broker.forget(c for r in assembly.routes if r.spec.guarantee == "at-least-once" for c in r.channels)
         self._broker.reserve(assembly.senders)
+        self._broker.keep_order({c for r in assembly.routes for c in r.lines} | self.ledger.lined_channels())
+        self._broker.keep_order(channel for channel in self._broker.declared() if "~" in channel)
         old, self.assembly = self.assembly, assembly
         self.book.install(assembly.routes)
         self._stranded.clear()
@@ -157,6 +162,23 @@ class Bus:
         self._close(old)
         if self._scheduler is not None:
             self._wake(set(self._broker.channels()))
+
+    def _must_be_empty(self, assembly: Assembly) -> None:
+        """Messages of one key may not wait in two partitions: in an old one and in one of another count.
+
+        Raises:
+            ConfigError: ``SYS166`` something waits in the old ones.
+        """
+        wanted = {channel for channel in assembly.channels() if "~" in channel}
+        for channel in self._broker.declared():
+            step, mark, _ = channel.partition("~")
+            if not mark or channel in wanted or not any(name.startswith(f"{step}~") for name in wanted):
+                continue
+            if self._broker.depth(channel, 1) or self.ledger.lines(channel):
+                route = channel.partition("#")[0]
+                why = f"`{step}` cannot get another number of partitions while messages wait in the old ones"
+                hint = f"put the old number back, `bus routes drain {route}`, and change it when nothing waits"
+                raise ConfigError("SYS166", why, hint=hint)
 
     def _edge_tasks(self, assembly: Assembly) -> dict[str, Callable[[], bool]]:
         tasks: dict[str, Callable[[], bool]] = {}
@@ -262,7 +284,7 @@ class Bus:
                 count += self.poll_once(name)
         self.run_due()
         count += int(self._broker.relay())
-        for channel in self._broker.channels():
+        for channel in [*self._broker.channels(), *sorted(self.ledger.lines_due())]:
             if channel not in self.assembly.senders:
                 count += self.run_batch(channel)
         for name in self.assembly.senders:
@@ -316,6 +338,8 @@ class Bus:
                         self._edges.wake(name)
                 self._look_around()
                 self._segments.wake("due")
+                if ticks % _LINES == 0:
+                    self._wake(self.ledger.lines_due())
                 if ticks % _AGAIN == 0:
                     self._segments.again()
                     self._edges.again()
@@ -340,6 +364,8 @@ class Bus:
             self._next_round = now + _ROUND
             self._broker.look_around()
             self._states = self.ledger.route_states()
+            if "worker" in self.roles:
+                self.ledger.holdings.mine(self.ledger.holdings.owner.replace("process", "worker"))
             if self._held_by_ledger and not self.ledger.outputs_held():  # released through another process
                 self._held_by_ledger = self.hold_outputs = False
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from bus.errors import ConfigError, Rejected
-from bus.message import Branch, Hold, Join, Message, Resequence, Send
+from bus.message import Branch, Hold, Join, Message, Onward, Resequence, Send
 from bus.ports import Gathering, Part, StepResources, WriteContext
 from bus.spec import Flow, RouteSpec, StepSpec
 
@@ -72,6 +72,8 @@ class CompiledRoute:
     splitters: dict[str, Splitter] = field(default_factory=dict)
     money: Callable[[Any], Any] = field(default=lambda _body: None)
     keys: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
+    lines: dict[str, Callable[[Message], str]] = field(default_factory=dict)
+    """Channel -> which line a message of it stands in, for channels in which messages of one line keep their order."""
     predicate: Callable[[str], Callable[[Any], Any]] = field(default=lambda _text: lambda _body: False)
     """Compiles the text of a hold's ``release_when``, once each."""
 
@@ -105,6 +107,9 @@ def compile_route(spec: RouteSpec, version: int, resources: Resources, visit: Vi
     run = compiler.chain(spec.steps, "", compiler.tail(spec.to, "to"), scope)
     compiler.segment(spec.route, run)
     route.segments = {spec.route: route.segments.pop(spec.route), **dict(reversed(route.segments.items()))}
+    if route.lines:
+        front = [channel for channel in route.segments if channel in _in_front(spec)]
+        route.lines |= dict.fromkeys(front, lambda _message: "*")
     if spec.on_reject is not None:
         reject = spec.on_reject
         writer = resources("on_reject")
@@ -164,6 +169,8 @@ class _Compiler:
         """One step and what follows it."""
         resources = self.resources(step)
         following = ahead.node
+        if spec.boundary == "partition":
+            return self._partition(spec, step, following)
         if spec.boundary:
             if step in self.route.after:
                 raise ConfigError(
@@ -187,6 +194,26 @@ class _Compiler:
             flows = {label: _told(self.visit, step, label, flow) for label, flow in flows.items()}
         build = getattr(spec, "build_head", None) if _split_ahead(ahead.rest) else None
         return _step_node((build or spec.build)(resources), step, following, flows)
+
+    def _partition(self, spec: StepSpec, step: str, following: Node) -> Node:
+        """One channel for each partition behind the step; everything that was not compiled yet is in front of it."""
+        route = self.route
+        if route.lines or "." in step or "." in spec.name:
+            why = "a route has one `partition`, not inside a branch"
+            raise ConfigError("CFG165", f"step `{step}` of route `{route.name}`: {why}", hint="move it")
+        run = spec.build(self.resources(step))
+        count: int = spec.partitions  # type: ignore[attr-defined]  # steps with this boundary have it
+        behind = [partition(route.name, step, n, count) for n in range(count)]
+        for channel in behind:
+            self.segment(channel, following)
+            route.lines[channel] = lambda message: next(iter(run(message))).line  # type: ignore[union-attr]  # it makes no other
+
+        def onward(message: Message, out: Trace) -> None:
+            out.at = step
+            out.extend((step, effect) for effect in run(message))
+
+        route.after[step] = f"{route.name}#{step}~"
+        return onward
 
     def _flow(self, flow: Flow, prefix: str, ahead: _Ahead) -> Node:
         tail = self.tail(flow.to, prefix + "to") if flow.to else ahead.node
@@ -237,6 +264,18 @@ def _told(visit: Visit, step: str, label: str, flow: Node) -> Node:
     return node
 
 
+def partition(route: str, step: str, number: int, count: int) -> str:
+    """Name of a channel behind a partition step; another count means other channels."""
+    return f"{route}#{step}~{count}.{number}"
+
+
+def _in_front(spec: RouteSpec) -> set[str]:
+    """Channels of a route in front of its partition step."""
+    names = channels(spec)
+    first = next(n for n, name in enumerate(names) if "~" in name)
+    return set(names[:first])
+
+
 def channels(spec: RouteSpec) -> list[str]:
     """All channels of a route, the entry first, without building it."""
 
@@ -244,7 +283,10 @@ def channels(spec: RouteSpec) -> list[str]:
         for n, step in enumerate(steps):
             name = step.name or f"{prefix}{n}"
             if step.boundary:
-                yield f"{spec.route}#{name}"
+                count = getattr(step, "partitions", 0) if step.boundary == "partition" else 0
+                yield from (partition(spec.route, name, n, count) for n in range(count))
+                if not count:
+                    yield f"{spec.route}#{name}"
             for label, flow in step.flows().items():
                 yield from walk(flow.steps, f"{name}.{label}.")
 
@@ -322,6 +364,7 @@ _OUTCOMES: dict[type, str] = {
     Join: "joined",
     Hold: "held",
     Resequence: "waiting",
+    Onward: "waiting",
     Split: "split",
     End: "ended",
 }

@@ -3,39 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from bus.errors import BusError, ConfigError, Held, Rejected, Stalled
 from bus.message import (
     NULL_ID,
-    Converted,
     Group,
     Headers,
     Hold,
     Join,
     Message,
-    OpenCase,
-    Progress,
-    Register,
-    Remember,
-    Resequence,
     Send,
-    Sequence,
 )
-from bus.ports import Broker, CaseNote, Delivery, Event, Reader, Settlement
+from bus.ports import Broker, Delivery, Event, Reader, Settlement
 from bus.runtime import splitting
+from bus.runtime.booking import book, book_one, case_note, pinned
 from bus.runtime.meter import Unit
-from bus.runtime.pipeline import CompiledRoute, End, Segment, Split, Trace, primary
+from bus.runtime.pipeline import CompiledRoute, Segment, Split, Trace, primary
 from bus.runtime.retry import SETTLED_ELSEWHERE, STORE_REFUSES, code_of, described, next_wait
 from bus.runtime.stores import Stores
-from bus.runtime.worth import still_worth, worth_of
 
 
 class Ledger(Reader, splitting.Ledger, Protocol):
     """What a worker asks of the ledger."""
+
+    def lines(self, channel: str) -> dict[str, int]:
+        """The lines of a channel in which somebody stands: line -> when its first runs again."""
+
+    def line_heads(self, channel: str, most: int) -> list[tuple[int, Message]]:
+        """What stands at the head of a line of the channel and may run now: (row, message)."""
 
 
 class Routes(Protocol):
@@ -63,12 +61,18 @@ class Worker:
 
     def run_batch(self, channel: str, most: int) -> int:
         """Take and settle up to ``most`` messages of a segment; returns how many (0 = nothing to do)."""
+        name = channel.partition("#")[0]
+        count = 0
+        if self._broker.in_order(channel):
+            self._broker.share(channel)
+            for row, message in self._ledger.line_heads(channel, most) if self._broker.may_take(channel) else ():
+                route = self._routes.pinned(name, message.headers.version)
+                count += self._handle(route, channel, [Delivery(channel, -row, message)])
         deliveries = self._broker.take(channel, most)
         if not deliveries:
-            return 0
-        name = channel.partition("#")[0]
+            return count
         route = self._routes.pinned(name, deliveries[0].message.headers.version)
-        return self._handle(route, channel, _of_one_version(deliveries))
+        return count + self._handle(route, channel, _of_one_version(deliveries))
 
     def holds_true(self, channel: str, predicate: str, message: Message) -> bool:
         """Whether the predicate of a held message lets it go now; an error in it keeps holding.
@@ -87,19 +91,12 @@ class Worker:
 
     def _handle(self, route: CompiledRoute, channel: str, deliveries: list[Delivery]) -> int:
         begun = time.monotonic()
-        settlement = Settlement(channel, route.version)
+        settlement = self._unit(route, channel, deliveries[0])
         settlement.remember = route.spec.guarantee == "effectively-once"
         segment = route.segments.get(channel) or Segment(channel, _no_segment)
-        done: list[Delivery] = []
-        for delivery in deliveries:
-            splits = self._run_one(route, segment, delivery.message, settlement, first=not done)
-            if splits and done:
-                break  # a split is a unit of its own: settle what is ready, it comes first next time
-            done.append(delivery)
-            if splits:
-                break
+        done = self._run_all(route, segment, deliveries, settlement)
         try:
-            self._broker.settle(done, settlement, "segment")
+            self._broker.settle([] if settlement.line else done, settlement, "segment")
         except Stalled:
             raise  # nothing can be settled, not even a failure
         except Exception as error:  # noqa: BLE001 - whatever one unit's commit raises must not stop the others
@@ -111,6 +108,33 @@ class Worker:
         else:
             self._meter.unit(Unit(channel, route.version, done, begun), settlement)
         return len(done)
+
+    def _run_all(
+        self, route: CompiledRoute, segment: Segment, deliveries: list[Delivery], into: Settlement
+    ) -> list[Delivery]:
+        """Run one after the other; those that are to be settled now."""
+        done: list[Delivery] = []
+        channel = segment.channel
+        lines = self._ledger.lines(channel) if channel in route.lines and not into.line else {}
+        for delivery in deliveries:
+            if lines and _lines_up(route, delivery.message, lines, into):
+                done.append(delivery)
+                continue
+            splits = self._run_one(route, segment, delivery.message, into, first=not done)
+            if splits and done:
+                break  # a split is a unit of its own: settle what is ready, it comes first next time
+            done.append(delivery)
+            if splits:
+                break
+            if into.lined:
+                lines |= {line: due for line, due, *_ in into.lined}
+        return done
+
+    def _unit(self, route: CompiledRoute, channel: str, first: Delivery) -> Settlement:
+        """What is to be settled; a delivery with a position below 0 stands at the head of a line."""
+        settlement = Settlement(channel, route.version)
+        settlement.line = max(-first.position, 0)
+        return settlement
 
     def _run_one(
         self, route: CompiledRoute, segment: Segment, message: Message, into: Settlement, *, first: bool
@@ -126,14 +150,14 @@ class Worker:
             if len(out) == 1 and type(out[0][1]) is Send and type(message.body) is not Group:
                 step, effect = out[0]
                 if not effect.message.headers.copy:
-                    _book_one(route, message, effect, step, into)
+                    book_one(route, message, effect, step, into)
                     return False
             verdict = primary(out, message)
             if route.splitters and any(type(effect) is Split for _, effect in out):
                 if first:
                     self._split(route, (message, segment.channel), out, verdict, into)
                 return True
-            _book(route, message, out, verdict, into)
+            book(route, message, out, verdict, into)
         except Exception as error:  # noqa: BLE001 - whatever a step raises is the verdict on its message alone
             into.open_batches.clear()
             self._fail(route, segment.channel, message, error, out.at, into)
@@ -157,21 +181,21 @@ class Worker:
     ) -> None:
         """Store the parts of every split in this unit; the commit that takes the parent opens all batches."""
         message, channel = taken
-        book = splitting.SplitUnit(self._broker, self._ledger, route, channel)
+        unit = splitting.SplitUnit(self._broker, self._ledger, route, channel)
         try:
             for step, effect in out:
                 if isinstance(effect, Split):
-                    parent = _pinned(route, effect.message)
+                    parent = pinned(route, effect.message)
                     if not parent.headers.number:  # a copy: its parts are traced through the original
                         parent = parent.with_headers(number=message.headers.number)
-                    into.open_batches.append(book.store(step, parent))
+                    into.open_batches.append(unit.store(step, parent))
             rest = Trace()
             rest.at = out.at
             rest.extend((step, effect) for step, effect in out if not isinstance(effect, Split))
-            _book(route, message, rest, verdict, into)
+            book(route, message, rest, verdict, into)
         except Exception as error:
             if isinstance(error, Rejected) or message.headers.attempt + 1 >= route.spec.on_error.attempts:
-                into.discards.extend(book.cursors)
+                into.discards.extend(unit.cursors)
             raise
 
     # ------------------------------------------------------------ failures
@@ -212,7 +236,11 @@ class Worker:
             return
         again = message.with_headers(attempt=attempt)
         due = self._clock.now() + next_wait(policy.backoff, attempt, self._chance)
-        into.deferred.append((due, channel, again, code, reason))
+        line = line_of(route, channel, message)
+        if line:
+            into.lined.append((line, due, again, code, reason))
+        else:
+            into.deferred.append((due, channel, again, code, reason))
         into.events.append(Event(again, "deferred", step, code, reason))
         into.report(message, "deferred")
 
@@ -271,6 +299,26 @@ def _of_one_version(deliveries: list[Delivery]) -> list[Delivery]:
     return deliveries[: next(others, len(deliveries))]
 
 
+def line_of(route: CompiledRoute, channel: str, message: Message) -> str:
+    """The line in which the message stands, in a channel that keeps the order of each; else nothing."""
+    find = route.lines.get(channel)
+    try:
+        return find(message) if find is not None else ""
+    except BusError:
+        return "*"  # it came without a key, from a version that had another
+
+
+def _lines_up(route: CompiledRoute, message: Message, lines: dict[str, int], into: Settlement) -> bool:
+    """Somebody of its key is still being tried: it waits behind."""
+    line = line_of(route, into.place, message)
+    if line not in lines:
+        return False
+    into.lined.append((line, lines[line], message, "", "waits for an earlier message of its key"))
+    into.events.append(Event(message, "deferred", "", "", "waits for an earlier message of its key"))
+    into.report(message, "waiting", batch=False)
+    return True
+
+
 def _no_segment(_message: Message, _out: Trace) -> None:
     raise Rejected("CFG167", "this version has no such segment any more", hint="bus cases retry moves it on")
 
@@ -292,160 +340,3 @@ def bury(
     into.dead.append((channel, message.with_headers(attempt=0), case_note(route, message, code, reason)))
     into.events.append(Event(message, "dead", step, code, reason))
     into.report(message, "dead")
-
-
-def case_note(route: CompiledRoute, message: Message, code: str, reason: str) -> CaseNote:
-    """One case per file and cause, not one per line."""
-    headers = message.headers
-    context = {"file": headers.name, "place": headers.place, "keys": dict(headers.keys), "message": headers.id}
-    correlation = headers.correlation_id
-    mark = f"{route.name}:{code}:{correlation}"
-    return CaseNote(code, reason, route.name, route.spec.owner, mark, headers.number, correlation, context)
-
-
-def _book(route: CompiledRoute, message: Message, out: Trace, verdict: tuple[str, str], into: Settlement) -> None:
-    """Turn the effects of a finished unit into entries of the settlement.
-
-    What can be refused is refused before anything is booked: a unit must not be sent and be a dead letter as well.
-    """
-    outcome, step = verdict
-    outputs: list[tuple[str, Message]] = []
-    worth = message.headers.worth
-    for (at, effect), (goes, place) in zip(out, [_leaving(route, message, at, e) for at, e in out], strict=True):
-        kind = type(effect)
-        if kind is Send:
-            sent = goes
-            if sent.headers.attempt or sent.headers.sequence is not None:
-                sent = sent.with_headers(attempt=0, sequence=_told(sent.headers.sequence))
-            into.puts.append((effect.channel, sent))
-            outputs.append((effect.channel, sent))
-            worth = worth or sent.headers.worth
-        elif kind is Join:
-            member = _pinned(route, goes)
-            worth = worth or member.headers.worth
-            into.joins.append((msgspec.structs.replace(effect, step=at, message=member), place))
-        elif kind is Hold:
-            into.holds.append(_held(route, effect, _pinned(route, goes), place, message))
-        elif kind is Resequence:
-            into.resequences.append((msgspec.structs.replace(effect, message=_pinned(route, goes)), place))
-        else:
-            _ENTRY[kind](route, at, effect, into, message)
-    if isinstance(message.body, Group) and not _goes_on(message.body, out):
-        into.closed_groups.append(message.body.number)
-    into.events.append(Event(message, outcome, step, outputs=tuple(outputs)))
-    told = message if worth == message.headers.worth else message.with_headers(worth=worth)
-    into.report(told, outcome, batch=outcome != "waiting")
-
-
-def _book_one(route: CompiledRoute, message: Message, effect: Send, step: str, into: Settlement) -> None:
-    """A message that goes one way and does nothing else: what nearly all do, so nothing here is paid for in vain."""
-    sent = effect.message
-    if sent.body is not message.body:
-        sent = _worthy(route, message, sent)
-    headers = sent.headers
-    if headers.attempt or headers.sequence is not None:
-        sent = sent.with_headers(attempt=0, sequence=_told(headers.sequence))
-    output = (effect.channel, sent)
-    into.puts.append(output)
-    into.events.append(Event(message, "sent", step, "", "", (output,)))
-    if message.headers.worth is None and headers.worth is not None:
-        message = message.with_headers(worth=headers.worth)
-    into.report(message, "sent")
-
-
-def _told(sequence: Sequence | None) -> Sequence | None:
-    """The place in a batch of a message that left its route: what happens elsewhere is not the batch's matter."""
-    return None if sequence is None else msgspec.structs.replace(sequence, reported=True)
-
-
-def _leaving(route: CompiledRoute, came: Message, at: str, effect: Any) -> tuple[Any, Any]:
-    """(message that leaves the unit, where it waits) of an effect; (None, None) for wishes of another kind.
-
-    Raises:
-        Rejected: ``INT132`` its amount was changed; ``VAL505`` a copy of a group, whose members go with the original.
-    """
-    find = _WAITING.get(type(effect))
-    if find is None:
-        return None, None
-    goes = _worthy(route, came, effect.message)
-    if goes.headers.copy and isinstance(goes.body, Group):
-        raise Rejected("VAL505", "an aggregate's group cannot be copied", hint="write it first: `translate: {to: …}`")
-    return goes, find(route, at)
-
-
-_WAITING: dict[type, Callable[[CompiledRoute, str], Any]] = {
-    Send: lambda _route, _at: None,
-    Join: lambda route, at: route.gatherings[at],
-    Hold: lambda route, at: route.after[at],
-    Resequence: lambda route, at: route.after[at],
-}
-
-
-def _goes_on(group: Group, out: Trace) -> bool:
-    """Whether a message that leaves the unit still stands for the group: then its members are needed later."""
-    return any(type(e) in _WAITING and isinstance(e.message.body, Group) and e.message.body == group for _, e in out)
-
-
-def _held(
-    route: CompiledRoute, effect: Hold, goes: Message, channel: str, message: Message
-) -> tuple[Hold, str, CaseNote | None]:
-    note = case_note(route, message, effect.code, effect.reason) if effect.code else None
-    if note is not None:  # every held message is decided by itself
-        note = msgspec.structs.replace(note, fingerprint=f"{note.fingerprint}:{effect.message.headers.id}")
-    return msgspec.structs.replace(effect, message=goes), channel, note
-
-
-def _open_case(route: CompiledRoute, at: str, effect: OpenCase, into: Settlement, message: Message) -> None:
-    note = case_note(route, effect.message or message, effect.code, effect.summary)
-    mark = effect.fingerprint or f"{at}:{message.headers.id}"
-    into.cases.append(
-        msgspec.structs.replace(
-            note, fingerprint=f"{route.name}:{effect.code}:{mark}", context={**note.context, **effect.context}
-        )
-    )
-
-
-def _converted(_route: CompiledRoute, at: str, effect: Converted, into: Settlement, message: Message) -> None:
-    (old, before), (new, after) = effect.before, effect.after
-    legs = f"{before:f} {old} became {after:f} {new} at {effect.rate:f}"
-    into.events.append(Event(message, "converted", at, reason=legs))
-
-
-_ENTRY: dict[type, Callable[[CompiledRoute, str, Any, Settlement, Message], None]] = {
-    OpenCase: _open_case,
-    Register: lambda _r, _at, effect, into, message: into.registers.append((effect, message)),
-    Progress: lambda _r, _at, effect, into, _m: into.progress.append(effect),
-    Remember: lambda _r, _at, effect, into, _m: into.remembers.append(effect),
-    Converted: _converted,
-    End: lambda _r, _at, _effect, _into, _m: None,
-}
-
-
-def _pinned(route: CompiledRoute, message: Message) -> Message:
-    """The message bound to this version of the route, its attempts over, before it waits in a place of the route."""
-    if message.headers.version == route.version and not message.headers.attempt:
-        return message
-    return message.with_headers(version=route.version, attempt=0)
-
-
-def _worthy(route: CompiledRoute, came: Message, goes: Message) -> Message:
-    """The outgoing message with its worth; a step that changed an amount breaks the conservation of money.
-
-    Raises:
-        Rejected: ``INT132``.
-    """
-    before = goes.headers.worth
-    if goes.body is came.body or still_worth(route, goes.body, before):
-        return goes
-    now = worth_of(route, goes.body)
-    if now is None:
-        return goes
-    if before is None:
-        return goes.with_headers(worth=now)
-    if before != now:
-        raise Rejected(
-            "INT132",
-            f"the amount changed from {before[1]:f} {before[0]} to {now[1]:f} {now[0]} on the way",
-            hint="only a convert step may change money; mend the mapping",
-        )
-    return goes

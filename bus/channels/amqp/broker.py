@@ -32,7 +32,7 @@ from bus.channels.amqp.overlap import Overlap
 from bus.channels.amqp.publisher import Job, Outgoing, Publisher
 from bus.channels.amqp.topology import declare
 from bus.channels.store import StoreBroker
-from bus.errors import BusError, Retryable, Stalled
+from bus.errors import BusError, ConfigError, Retryable, Stalled
 from bus.message import NULL_ID, Message, encode, salvage
 from bus.money import exact_sum
 from bus.ports import (
@@ -162,6 +162,26 @@ class AmqpBroker:
     def reserve(self, channels: Iterable[str]) -> None:
         """Name the channels that one process at a time may take from: the outlets."""
         self._outbox.reserve(channels)
+
+    def keep_order(self, channels: Iterable[str]) -> None:
+        """Order by key needs channels in the database.
+
+        Raises:
+            ConfigError: ``SYS168`` there are some.
+        """
+        if any("~" in name for name in channels):
+            raise ConfigError("SYS168", "`partition` needs the channels in the ledger", hint="leave `broker:` out")
+
+    def in_order(self, channel: str) -> bool:
+        """No queue keeps order by key."""
+        return self._outbox.in_order(channel)
+
+    def may_take(self, channel: str) -> bool:
+        """Whether this process is the one to take from it."""
+        return self._outbox.may_take(channel)
+
+    def share(self, channel: str) -> None:
+        """There is nothing to share."""
 
     def look_around(self) -> None:
         """Wake up for what other processes left in the outbox, and for channels that became ours to take from."""
