@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bus.channels.shared import SharedBroker
 from bus.channels.store import StoreBroker
@@ -49,6 +49,9 @@ from bus.runtime.worker import Worker
 from bus.settings import ledger_place
 from bus.spec import BrokerSpec, ChannelSource, EndpointSpec
 
+if TYPE_CHECKING:
+    from bus.channels.amqp.wire import Wire
+
 PACKAGES = ("bus", "endpoints", "transforms", "certs")
 
 
@@ -78,6 +81,8 @@ class Surroundings:
     """RabbitMQ to use instead of what ``bus.yaml`` says."""
     roles: frozenset[str] = ROLES
     """What this process does of it all."""
+    wire: Wire | None = None
+    """A simulated RabbitMQ to use instead."""
     store: Store | None = None
     """An opened store to use instead of the landscape's own; a simulated crash keeps it and builds a new bus on it."""
 
@@ -179,17 +184,18 @@ class App:
 
     def _broker(self, landscape: Landscape) -> Broker:
         inside = self._channels()
-        spec = landscape.spec.broker
-        if self.around.broker is not None:
-            spec = self.around.broker
-        if spec is None:
+        around = self.around
+        spec = around.broker or landscape.spec.broker
+        wire = around.wire
+        if wire is None and spec is None:
             return inside
-        from bus.channels.amqp import address_of  # noqa: PLC0415 - the client library, where it is used
+        from bus.channels.amqp import wire_of  # noqa: PLC0415 - the client library, where it is used
         from bus.channels.amqp.broker import AmqpBroker  # noqa: PLC0415
 
-        address = address_of(spec, self.folder)
-        around = self.around
-        return AmqpBroker(address, self.store, inside, around.clock, around.chance, self._effect)
+        if wire is None:
+            wire = wire_of(spec, self.folder, around.chance)  # type: ignore[arg-type]  # one of the two is there
+        owner = f"{self.ledger.epoch & 0xFFFFFFFF:08x}{around.chance.getrandbits(32):08x}"
+        return AmqpBroker(wire, self.store, inside, around.clock, owner, self._effect)
 
     def _assemble(self, landscape: Landscape) -> Assembly:
         assembly = Assembly()

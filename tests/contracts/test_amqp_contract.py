@@ -14,7 +14,7 @@ import pika
 import pytest
 from click.testing import CliRunner
 
-from bus.channels.amqp import address_of, topology
+from bus.channels.amqp import address_of, topology, wire_of
 from bus.channels.amqp.broker import AmqpBroker
 from bus.channels.store import StoreBroker
 from bus.cli import main
@@ -48,10 +48,9 @@ class Books:
 
     def _build(self) -> None:
         self.ledger = Ledger(self.store, self.clock)
-        chance = random.Random()  # noqa: S311 - legs of another process are other ones
         inside = StoreBroker(self.store, self.ledger)
-        address = address_of(self.spec, Path())
-        self.broker = AmqpBroker(address, self.store, inside, self.clock, chance, self.effect)
+        wire, owner = wire_of(self.spec, Path(), random.Random(1)), uuid4().hex[:16]  # noqa: S311 - spreads waits
+        self.broker = AmqpBroker(wire, self.store, inside, self.clock, owner, self.effect)
         self.broker.ready = self.woken.update
         self.broker.declare(["in", "in#next", "out"])
 

@@ -17,6 +17,7 @@ class Bug:
     Attributes:
         story: what is wrong with the program that has it.
         shows_at: label of the effects where a crash shows it soonest.
+        how: further options of the simulation that shows it.
     """
 
     story: str
@@ -24,8 +25,10 @@ class Bug:
     file: str
     old: str
     new: str
+    how: tuple[str, ...] = ()
 
 
+_RABBIT = ("--backbone", "rabbitmq")
 BUGS = {
     "ack-before-commit": Bug(
         "a message is taken off its channel in a commit of its own, before its outputs are committed",
@@ -93,6 +96,77 @@ BUGS = {
         "bus/folder/pickup.py",
         "            if int(claim[1]) <= self.resources.epoch:\n",
         "            if int(claim[1]) == self.resources.epoch:\n",
+    ),
+    "released-twice": Bug(
+        "what is published from the outbox again, a released group for instance, gets another leg each time",
+        "amqp.publish:after",
+        "bus/channels/amqp/broker.py",
+        "                self._bring([self._outgoing(channel, row.message) for row in rows])\n",
+        "                legs = iter([__import__('os').urandom(16).hex() for _ in rows])\n"
+        "                again = [row.message.with_headers(leg=next(legs)) for row in rows]\n"
+        "                self._bring([self._outgoing(channel, message) for message in again])\n",
+        _RABBIT,
+    ),
+    "poisoned-batch": Bug(
+        "one message whose commit is refused takes its whole batch into the grave",
+        "nothing",
+        "bus/runtime/worker.py",
+        "                for delivery in done:\n                    self._handle(route, channel, [delivery])\n",
+        "                self._broker.settle(done, Settlement(channel, route.version), 'lost')\n",
+        ("--refused", "2,5,9"),
+    ),
+    "no-inbox": Bug(
+        "what was settled is not written into the inbox, so a second copy is not told from the first",
+        "commit.",
+        "bus/channels/amqp/broker.py",
+        "        if not deliveries:\n            return\n        legs",
+        "        if deliveries:\n            return\n        legs",
+        _RABBIT,
+    ),
+    "acknowledged-before-commit": Bug(
+        "the broker is told to forget a message before its outputs are committed",
+        "commit.segment",
+        "bus/channels/amqp/broker.py",
+        "        deliveries, received = what\n        if remember:\n",
+        "        deliveries, received = what\n"
+        "        self._consumer.settle(self.address.queue(deliveries[0].channel), received)\n"
+        "        received = []\n"
+        "        if remember:\n",
+        _RABBIT,
+    ),
+    "marked-before-publish": Bug(
+        "rows of the outbox are removed before they are published",
+        "commit.relay",
+        "bus/channels/amqp/broker.py",
+        "                self._bring([self._outgoing(channel, row.message) for row in rows])\n"
+        '                self._outbox.settle_with(Settlement(channel), "relay", self._outbox.taking(rows))\n',
+        '                self._outbox.settle_with(Settlement(channel), "relay", self._outbox.taking(rows))\n'
+        "                self._bring([self._outgoing(channel, row.message) for row in rows])\n",
+        _RABBIT,
+    ),
+    "outbox-skipped": Bug(
+        "what a dead process left in the outbox is not published until there is something new for that channel",
+        "commit.",
+        "bus/channels/amqp/broker.py",
+        "            pending = self._pending.union(self._outbox.channels())\n",
+        "            pending = set(self._pending)\n",
+        _RABBIT,
+    ),
+    "confirm-ignored": Bug(
+        "nobody looks whether the broker confirmed what was published",
+        "nothing",
+        "bus/channels/amqp/broker.py",
+        "            self._publisher.wait(job)\n",
+        "            return\n",
+        (*_RABBIT, "--failing", "5,9,14,20,30,40"),
+    ),
+    "legs-by-chance": Bug(
+        "a second run of a unit publishes under other legs",
+        "amqp.publish:after",
+        "bus/channels/amqp/broker.py",
+        "            leg = _next_leg(legs[headers.id], channel)\n",
+        "            leg = __import__('os').urandom(16).hex()\n",
+        _RABBIT,
     ),
 }
 

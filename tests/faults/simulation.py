@@ -36,6 +36,7 @@ from typing import Any
 
 from bus.app import App, Surroundings
 from bus.config import Landscape, load_landscape
+from bus.errors import Retryable, Stalled
 from bus.ledger.store import Store, no_effect
 from bus.message import decode
 from bus.ports import EffectHook
@@ -46,6 +47,7 @@ from bus.testing.clock import ManualClock
 from bus.testing.judge import Judgement, Scene, judge
 from bus.testing.landscape import Town, local_edges, schemas
 from bus.testing.payrun import Mix, PaymentRun
+from bus.testing.wire import MemoryRabbit, Misbehaviour
 
 ROUTES = Path(__file__).parents[2] / "routes"
 _DAY = date(2026, 11, 24)
@@ -100,6 +102,8 @@ class World:
     catalogue: Registry
     effect: Callable[[str], None]
     clock: ManualClock = field(default_factory=ManualClock)
+    rabbit: MemoryRabbit | None = None
+    """The broker that keeps the channels; without one they are in the store."""
     phase: int = 0
 
     def __post_init__(self) -> None:
@@ -123,7 +127,9 @@ class World:
     def bus(self) -> App:
         """A new bus over what is durable."""
         source, sink = self.edges
-        around = Surroundings(self.clock, Random(1), self.effect, self.catalogue, source, sink, store=self.store)  # noqa: S311 - repeatable
+        chance = Random(1)  # noqa: S311 - repeatable
+        around = Surroundings(self.clock, chance, self.effect, self.catalogue, source, sink, store=self.store)
+        around.wire = self.rabbit.wire() if self.rabbit is not None else None
         return App(ROUTES, around, home=self.folder / "home", landscape=self.landscape)
 
     def crash(self, *, hasty: bool) -> None:
@@ -152,8 +158,11 @@ class World:
 
     def _rest(self) -> None:
         for _ in range(_MOST_TURNS):
-            if not self.app.bus.turn():
-                return
+            try:
+                if not self.app.bus.turn() and self.app.broker.at_rest():
+                    return
+            except Stalled:  # a thread of the bus would try again in a second
+                self.clock.advance(1_000)
         raise AssertionError("the bus does not come to rest")
 
     def judgement(self) -> Judgement:
@@ -177,7 +186,8 @@ class World:
     def fingerprint(self) -> tuple[object, ...]:
         """What is durable now: two effects between which nothing of it changed are the same place to crash."""
         tree = tuple(_tree(str(self.folder)))
-        return (self.store._connection.total_changes(), self.clock.now(), self.phase, tree)
+        queues = tuple((q, len(m)) for q, m in self.rabbit.queues.items()) if self.rabbit is not None else ()
+        return (self.store._connection.total_changes(), self.clock.now(), self.phase, tree, queues)
 
 
 def _tree(folder: str) -> Iterable[tuple[str, int, int]]:
@@ -196,36 +206,56 @@ class Simulation:
     Args:
         base: an empty folder, best in memory.
         landscape: loaded.
+        rabbit: makes the broker, or None for channels in the store.
+        refused: numbers of the commits of segments that are refused in each life's beginning.
     """
 
-    def __init__(self, base: Path, landscape: Landscape, catalogue: Registry) -> None:
+    def __init__(
+        self,
+        base: Path,
+        landscape: Landscape,
+        catalogue: Registry,
+        rabbit: Callable[[], MemoryRabbit | None],
+        refused: Iterable[int] = (),
+    ) -> None:
         self.base = base
+        self._refused = frozenset(refused)
+        self._rabbit = rabbit
         self.stop = False
         """Look no further after the first finding."""
         self._landscape = landscape
         self._catalogue = catalogue
         self._reference: list[dict[str, object]] = []
         self._hook: EffectHook = no_effect
+        self._segments = 0
+        self.story = ""
+        """What is wrong already without a crash."""
         self.labels = self._undisturbed()
         self.places = 0
         """Different durable states among the effects of the undisturbed life."""
 
     def _world(self) -> World:
         shutil.rmtree(self.base / "now", ignore_errors=True)
-        return World(self.base / "now", self._landscape, self._catalogue, self._effect)
+        self._segments = 0
+        return World(self.base / "now", self._landscape, self._catalogue, self._effect, rabbit=self._rabbit())
 
     def _effect(self, label: str) -> None:
         self._hook(label)  # another one in each life
+        if label == "commit.segment:before":
+            self._segments += 1
+            if self._segments in self._refused:
+                raise Retryable("SYS121", "somebody was first", hint="it runs again")
 
     def _undisturbed(self) -> list[str]:
         labels: list[str] = []
         self._hook = labels.append
-        world = self._world()
-        for _ in world.go_on():
-            self._reference.append(world.facts())
-        story = world.judgement().story()
-        if story:
-            raise AssertionError(f"already without a crash:\n{story}")
+        try:
+            world = self._world()
+            for _ in world.go_on():
+                self._reference.append(world.facts())
+            self.story = world.judgement().story()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+            self.story = f"{type(error).__name__}: {error}"
         return labels
 
     def singles(self, chosen: Callable[[int, str], bool]) -> Iterable[Outcome]:
@@ -367,6 +397,16 @@ def sample(labels: int, pairs: int, triples: int, seed: int) -> list[Points]:
     return [(n, later()) for n in first[:pairs]] + [(n, later(), later()) for n in first[pairs:]]
 
 
+def broker(options: argparse.Namespace) -> MemoryRabbit | None:
+    """A new broker in memory, as bad as the options want it."""
+    if options.backbone == "store":
+        return None
+    return MemoryRabbit(
+        Random(options.seed),  # noqa: S311 - repeatable
+        Misbehaviour(options.doubled, options.shuffled, frozenset(options.failing)),
+    )
+
+
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Do what the options say; returns what the command prints as JSON."""
     begin = time.perf_counter()
@@ -377,13 +417,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     memory = Path("/dev/shm")
     base = Path(tempfile.mkdtemp(prefix="girobus-simulation-", dir=memory if memory.is_dir() else None))
     try:
-        simulation = Simulation(base, landscape, catalogue)
+        simulation = Simulation(base, landscape, catalogue, lambda: broker(options), options.refused)
         simulation.stop = options.stop
         gc.freeze()
         part, parts = options.part
         count = len(simulation.labels)
         outcomes: list[Outcome] = []
-        if options.points:
+        if simulation.story:
+            outcomes.append(Outcome((), [], story=f"already without a crash: {simulation.story}"))
+        elif options.points:
             outcomes += simulation.crashes([options.points], hasty=options.hasty)
         else:
             outcomes += simulation.singles(lambda n, label: n % parts == part and label.startswith(options.only))
@@ -428,6 +470,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default="", metavar="LABEL", help="single crashes only at effects that begin so")
     parser.add_argument("--stop", action="store_true", help="look no further after the first finding")
     parser.add_argument("--hasty", action="store_true", help="with --points: banks take what they see at the crash")
+    parser.add_argument("--backbone", choices=("store", "rabbitmq"), default="store", help="where the channels are")
+    parser.add_argument("--doubled", type=float, default=0.0, help="share of messages that the broker stores twice")
+    parser.add_argument("--shuffled", action="store_true", help="the broker hands out in any order")
+    parser.add_argument(
+        "--failing", type=lambda text: tuple(map(int, text.split(","))), default=(), help="publications that fail"
+    )
+    parser.add_argument(
+        "--refused",
+        type=lambda text: tuple(map(int, text.split(","))),
+        default=(),
+        help="commits of segments that are refused because somebody was first",
+    )
     parser.add_argument("--json", action="store_true", help="one line for programs")
     options = parser.parse_args(arguments)
     found = run(options)

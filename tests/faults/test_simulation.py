@@ -13,7 +13,11 @@ import pytest
 from tests.faults.planted import BUGS, ROOT, plant
 
 SEED = 20261124
-QUICK = ("ack-before-commit", "delivered-before-publish", "never-asked", "no-cursor")
+QUICK = (
+    "ack-before-commit", "delivered-before-publish", "never-asked", "no-cursor",
+    "no-inbox", "acknowledged-before-commit", "marked-before-publish", "outbox-skipped",
+    "confirm-ignored", "released-twice", "poisoned-batch", "legs-by-chance",
+)  # fmt: skip
 
 
 def simulation(*options: str, folder: Path = ROOT) -> subprocess.Popen[str]:
@@ -33,7 +37,7 @@ def halves(*options: str) -> list[dict[str, Any]]:
     return [told(process) for process in [simulation("--part", f"{part}/2", *options) for part in range(2)]]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1_200)
 def test_a_crash_at_every_single_effect_loses_and_doubles_nothing() -> None:
     first, second = halves()
 
@@ -48,7 +52,28 @@ def test_a_crash_at_every_single_effect_loses_and_doubles_nothing() -> None:
     assert first["runs"] + second["runs"] >= first["places"]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(1_200)
+def test_a_crash_with_the_channels_on_rabbitmq_loses_and_doubles_nothing() -> None:
+    """Every eighth effect here, every one with ``--full``; the broker stores one message in twenty twice."""
+    options = ("--backbone", "rabbitmq", "--doubled", "0.05")
+    parts = [told(process) for process in [simulation("--part", f"{part}/8", *options) for part in (3, 6)]]
+
+    assert [one["red"] for one in parts] == [[], []]
+    reached = {label.partition(":")[0] for label in parts[0]["labels"]}
+    assert {"amqp.publish", "amqp.acknowledge", "commit.relay", "commit.segment", "commit.stage-batch"} <= reached
+    assert sum(one["runs"] for one in parts) >= 100
+
+
+@pytest.mark.timeout(1_200)
+def test_lost_connections_and_crashes_together_lose_and_double_nothing() -> None:
+    options = ("--backbone", "rabbitmq", "--doubled", "0.05", "--failing", "2,7,15,31,40", "--only", "nothing")
+    first, second = halves(*options, "--pairs", "40", "--triples", "16")
+
+    assert first["red"] + second["red"] == []
+    assert first["crashes"] + second["crashes"] >= 110
+
+
+@pytest.mark.timeout(600)
 def test_crashes_during_the_recovery_lose_and_double_nothing() -> None:
     first, second = halves("--only", "nothing", "--pairs", "60", "--triples", "20")
 
@@ -57,12 +82,21 @@ def test_crashes_during_the_recovery_lose_and_double_nothing() -> None:
 
 
 @pytest.mark.parametrize("bug", [b if b in QUICK else pytest.param(b, marks=pytest.mark.full) for b in BUGS])
+@pytest.mark.timeout(600)
 def test_a_planted_bug_is_found(bug: str, tmp_path: Path) -> None:
     copy = plant(bug, tmp_path)
 
-    found = told(simulation("--only", BUGS[bug].shows_at, "--stop", folder=copy))
+    found = told(simulation("--only", BUGS[bug].shows_at, "--stop", *BUGS[bug].how, folder=copy))
 
     assert found["red"], f"nobody noticed that {BUGS[bug].story}"
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3_600)
+def test_a_crash_at_every_effect_on_rabbitmq() -> None:
+    first, second = halves("--backbone", "rabbitmq", "--doubled", "0.05", "--pairs", "2000", "--triples", "1000")
+
+    assert first["red"] + second["red"] == []
 
 
 @pytest.mark.full

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from pika import BasicProperties, frame, spec
 
+from bus.channels.amqp.address import Address
+from bus.channels.amqp.consumer import Consumer, Received
 from bus.channels.amqp.frames import BlockConnection, Confirm, Handed, properties
 
 
@@ -77,3 +80,19 @@ def test_properties_read_as_the_library_reads_them(message: str, correlation: st
     assert (read.message_id, read.correlation_id, read.timestamp) == (message, correlation, seconds)
     assert (read.delivery_mode, read.type) == (2, "girobus.message")
     assert read.headers is None
+
+
+def test_what_is_settled_after_its_channel_was_lost_means_nothing_of_the_next_one() -> None:
+    """Tags begin again at 1 on every channel: a late settlement of an old tag 1 must not take a new message away."""
+    consumer = Consumer(Address((("nowhere", 1),)), lambda _q: None, lambda _q: None, Random(1))  # noqa: S311 - no waits
+    consumer.consume("q")
+    state = consumer._queues["q"]
+    old = Received(state.subscription, 1, b"", b"old")
+    state.buffer.append(old)
+    consumer.begin("q", [old])
+    consumer._lost("the connection ended")
+    consumer.settle("q", [old])
+    consumer.begin("q", [old])
+    new = Received(state.subscription, 1, b"", b"new")
+    state.buffer.append(new)
+    assert consumer.here("q", 10) == [new]

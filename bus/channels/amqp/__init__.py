@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from bus.channels.amqp.address import Address
 
 if TYPE_CHECKING:
+    import random
     import ssl
     from collections.abc import Callable
 
+    from bus.channels.amqp.wire import AmqpWire
     from bus.spec import BrokerSpec
 
 _PORTS = {"amqp": 5672, "amqps": 5671}
@@ -43,6 +45,13 @@ def address_of(spec: BrokerSpec, root: Path, url: str = "") -> Address:
     )
 
 
+def wire_of(spec: BrokerSpec, root: Path, chance: random.Random) -> AmqpWire:
+    """What leads to the broker that ``broker:`` of ``bus.yaml`` means."""
+    from bus.channels.amqp.wire import AmqpWire  # noqa: PLC0415 - loads the client library
+
+    return AmqpWire(address_of(spec, root), chance)
+
+
 def _host(node: str, usual: int) -> tuple[str, int]:
     name, _, port = node.rpartition(":")
     return (name, int(port)) if name and port.isdigit() else (node, usual)
@@ -56,4 +65,4 @@ def _tls(spec: BrokerSpec, root: Path) -> Callable[[], ssl.SSLContext]:
     return reloading_client(trust=root / spec.trust if spec.trust else None, identity=identity).current
 
 
-__all__ = ["Address", "address_of"]
+__all__ = ["Address", "address_of", "wire_of"]

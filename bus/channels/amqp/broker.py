@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
-import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
@@ -25,12 +24,11 @@ from typing import Any
 
 import msgspec
 
-from bus.channels.amqp.address import Address
-from bus.channels.amqp.consumer import Consumer, Received
+from bus.channels.amqp.consumer import Received
 from bus.channels.amqp.frames import properties
 from bus.channels.amqp.overlap import Overlap
-from bus.channels.amqp.publisher import Job, Outgoing, Publisher
-from bus.channels.amqp.topology import declare
+from bus.channels.amqp.publisher import Job, Outgoing
+from bus.channels.amqp.wire import Wire
 from bus.channels.store import StoreBroker
 from bus.errors import BusError, ConfigError, Retryable, Stalled
 from bus.message import NULL_ID, Message, encode, salvage
@@ -65,36 +63,35 @@ class AmqpBroker:
     """Channels that are quorum queues. Thread-safe; one taker at a time per channel in this process.
 
     Args:
-        address: the broker.
+        wire: leads to RabbitMQ.
         store: transactions of the ledger's database.
         outbox: channels of the same names in that database.
         clock: when a leg was entered into the inbox.
-        chance: makes the legs and spreads the waits between attempts to connect.
+        owner: 16 hex characters that no other process on this ledger ever had; legs begin with it.
         effect: called around every publication and acknowledgement.
     """
 
     def __init__(
         self,
-        address: Address,
+        wire: Wire,
         store: Store,
         outbox: StoreBroker,
         clock: Clock,
-        chance: random.Random,
+        owner: str,
         effect: EffectHook,
     ) -> None:
-        self.address = address
+        self.address = wire.address
         self.ready: Callable[[set[str]], None] = lambda _names: None
         self.copies = 0
         """How many second copies the inbox has told from the first."""
+        self._wire = wire
         self._store = store
         self._clock = clock
         self._effect = effect
         self._outbox = outbox
         outbox.encode, outbox.ready = self._stamped, self._in_outbox
-        self._owner = f"{chance.getrandbits(64):016x}"
+        self._owner = owner
         self._counter = itertools.count()
-        self._publisher = Publisher(address, chance)
-        self._consumer = Consumer(address, self._arrived, self._cancelled, chance)
         self._declared: set[str] = set()
         self._overlap: Overlap | None = None
         self._careful: dict[str, int] = {}
@@ -103,11 +100,12 @@ class AmqpBroker:
         self._counts: dict[str, MoneyTotalsByOutcome] = {}
         self._gone: set[str] = set()
         """Declared channels whose consuming the broker ended."""
-        self._pending: set[str] = set(self._outbox.channels())
+        self._pending: set[str] = set()
+        """Channels for which something was put into the outbox here; the relay also looks for what others left."""
         self._lock = threading.Lock()
         self._taken: dict[str, list[Received]] = {}
-        self._publisher.start()
-        self._consumer.start()
+        self._publisher = wire.publishing()
+        self._consumer = wire.consuming(self._arrived, self._cancelled)
 
     def start(self) -> None:
         """From now on settlements overlap: while one waits for confirms and disk, the next batch is worked on."""
@@ -115,7 +113,7 @@ class AmqpBroker:
 
     def trouble(self) -> str:
         """Why the broker cannot be used now; empty when it can."""
-        return self._publisher.link.trouble or self._consumer.link.trouble
+        return self._publisher.trouble() or self._consumer.trouble()
 
     def waiting(self, seconds: float) -> dict[str, int]:
         """How many messages of each consumed channel are at the broker, handed to nobody; empty when it is silent."""
@@ -148,7 +146,7 @@ class AmqpBroker:
         self._outbox.declare(names)
         missing = [name for name in names if name not in self._declared]
         if missing:
-            declare(self.address, missing)
+            self._wire.declare(missing)
             self._declared.update(missing)
 
     def declared(self) -> Iterator[str]:
@@ -332,8 +330,15 @@ class AmqpBroker:
                 book[key] = (n + count, exact_sum(amount, total))
 
     def _passes_on(self, deliveries: list[Delivery], settlement: Settlement) -> bool:
-        """Whether everything that comes out may be published before the commit: then the outbox is not needed."""
-        if not deliveries or not settlement.puts or any(getattr(settlement, name) for name in _STATE):
+        """Whether everything that comes out may be published before the commit: then the outbox is not needed.
+
+        Only messages that came in, each to one channel: their legs are the same however a second run is batched.
+        """
+        if not settlement.puts or any(getattr(settlement, name) for name in _STATE):
+            return False
+        came = {d.message.headers.id for d in deliveries}
+        goes = {message.headers.id for _, message in settlement.puts}
+        if len(came) < len(deliveries) or len(goes) < len(settlement.puts) or not goes <= came:
             return False
         if any(not message.headers.number for _, message in settlement.puts):
             return False
@@ -343,12 +348,11 @@ class AmqpBroker:
     def _outputs(self, deliveries: list[Delivery], settlement: Settlement) -> list[Outgoing]:
         """What is published before the commit, under legs derived from the input's: a second run makes the same."""
         legs = {d.message.headers.id: d.message.headers.leg for d in deliveries}
-        some = deliveries[0].message.headers.leg
         real, queue = self._outbox.real, self.address.queue
         out = []
-        for n, (name, message) in enumerate(settlement.puts):
+        for name, message in settlement.puts:
             channel, headers = real(name), message.headers
-            leg = _next_leg(legs.get(headers.id) or f"{some}{n}", channel)
+            leg = _next_leg(legs[headers.id], channel)
             sent = Message(msgspec.structs.replace(headers, leg=leg), message.body, message.properties)
             about = properties(headers.id, headers.correlation_id, headers.created_at // 1000)
             out.append(Outgoing(queue(channel), about, encode(sent)))
@@ -368,7 +372,7 @@ class AmqpBroker:
             if error.code == "NET223":  # somebody deleted it
                 fields = {"code": error.code, "why": error.message}
                 log.error("a queue is missing and is declared again", extra=fields)  # noqa: TRY400 - the place says nothing
-                declare(self.address, self._declared)
+                self._wire.declare(self._declared)
             raise
 
     def _enter(self, tx: Any, deliveries: list[Delivery]) -> None:
@@ -434,7 +438,7 @@ class AmqpBroker:
         """Declare again what somebody deleted, and tell a person: what was in it is gone from the broker."""
         with self._lock:
             gone, self._gone = self._gone & self._declared, set()
-        declare(self.address, gone)
+        self._wire.declare(gone)
         settlement = Settlement("")
         for channel in sorted(gone):
             text = f"the broker ended the consuming of queue `{self.address.queue(channel)}`; it is declared again"

@@ -57,6 +57,7 @@ class _Queue:
             self.buffer.clear()
             self.settled.clear()
             self.flying.clear()
+            self.subscription += 1  # at once: a tag of the old channel that is settled late means another message soon
 
 
 class Consumer:
@@ -87,6 +88,10 @@ class Consumer:
     def start(self) -> None:
         """Begin to connect."""
         self.link.start()
+
+    def trouble(self) -> str:
+        """Why there is no connection; empty while there is one."""
+        return self.link.trouble
 
     def close(self) -> None:
         """Disconnect; what is here and not settled goes back to the broker."""
@@ -210,7 +215,6 @@ class Consumer:
         state.channel = connection.channel(on_open_callback=lambda channel: self._begin(state, channel))
 
     def _begin(self, state: _Queue, channel: Any) -> None:
-        state.subscription += 1
         subscription, buffer, lock = state.subscription, state.buffer, state.lock
         name, arrived = state.name, self._arrived
 

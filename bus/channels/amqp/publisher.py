@@ -89,6 +89,10 @@ class Publisher:
         """Begin to connect."""
         self.link.start()
 
+    def trouble(self) -> str:
+        """Why there is no connection; empty while there is one."""
+        return self.link.trouble
+
     def close(self) -> None:
         """Disconnect; what is not confirmed fails."""
         self.link.close()

@@ -1,0 +1,114 @@
+"""What stands between the channels and the broker; a simulation puts another one in its place."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from bus.channels.amqp import topology
+from bus.channels.amqp.address import Address
+from bus.channels.amqp.consumer import Consumer, Received
+from bus.channels.amqp.publisher import Job, Outgoing, Publisher
+
+
+class Publishing(Protocol):
+    """See :class:`bus.channels.amqp.publisher.Publisher`."""
+
+    confirmed: int
+    """Messages confirmed since the start."""
+    confirm_seconds: float
+    """How long the last batch waited for its confirms."""
+
+    def trouble(self) -> str:
+        """Why there is no connection; empty while there is one."""
+
+    def begin(self, items: Sequence[Outgoing]) -> Job:
+        """Begin to publish; what is begun first is sent first."""
+
+    def wait(self, job: Job) -> None:
+        """Block until all of a job is confirmed; raises Stalled when that fails."""
+
+    def close(self) -> None:
+        """Disconnect."""
+
+
+class Consuming(Protocol):
+    """See :class:`bus.channels.amqp.consumer.Consumer`."""
+
+    def trouble(self) -> str:
+        """Why there is no connection; empty while there is one."""
+
+    def consume(self, queue: str) -> None:
+        """Have the messages of a queue come here; idempotent."""
+
+    def leave(self, queue: str) -> None:
+        """Stop; what is here and not settled goes back."""
+
+    def consuming(self) -> list[str]:
+        """Names of the queues that are consumed."""
+
+    def holding(self) -> list[str]:
+        """Queues of which something is here."""
+
+    def here(self, queue: str, most: int) -> list[Received]:
+        """The oldest messages that are here and neither settled nor about to be; they stay."""
+
+    def begin(self, queue: str, received: Iterable[Received]) -> None:
+        """Hand these out no more until they are settled or given back."""
+
+    def give_back(self, queue: str, received: Iterable[Received]) -> None:
+        """Hand these out again."""
+
+    def settle(self, queue: str, received: Iterable[Received]) -> None:
+        """Forget messages, here and at the broker."""
+
+    def counts(self, queues: list[str], seconds: float) -> dict[str, int] | None:
+        """How many messages wait at the broker; None without an answer in time."""
+
+    def close(self) -> None:
+        """Disconnect."""
+
+
+class Wire(Protocol):
+    """A broker that can be reached."""
+
+    address: Address
+
+    def publishing(self) -> Publishing:
+        """A connection that publishes, begun."""
+
+    def consuming(self, arrived: Callable[[str], None], cancelled: Callable[[str], None]) -> Consuming:
+        """A connection that consumes, begun; it tells of queues with newcomers and of queues that are gone."""
+
+    def declare(self, channels: Iterable[str]) -> None:
+        """Make the queues of channels exist."""
+
+
+class AmqpWire:
+    """RabbitMQ.
+
+    Args:
+        address: where it is.
+        chance: spreads the waits between attempts to connect.
+    """
+
+    def __init__(self, address: Address, chance: random.Random) -> None:
+        self.address = address
+        self._chance = chance
+
+    def publishing(self) -> Publisher:
+        """A connection that publishes, begun."""
+        publisher = Publisher(self.address, self._chance)
+        publisher.start()
+        return publisher
+
+    def consuming(self, arrived: Callable[[str], None], cancelled: Callable[[str], None]) -> Consumer:
+        """A connection that consumes, begun."""
+        consumer = Consumer(self.address, arrived, cancelled, self._chance)
+        consumer.start()
+        return consumer
+
+    def declare(self, channels: Iterable[str]) -> None:
+        """See :func:`bus.channels.amqp.topology.declare`."""
+        topology.declare(self.address, channels)
