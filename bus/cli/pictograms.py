@@ -67,6 +67,8 @@ _GLYPHS = {
     "correlate": '<circle class="l" cx="18" cy="18" r="10"/><circle class="l" cx="30" cy="18" r="10"/>'
     '<circle class="f" cx="24" cy="18" r="2.5"/>',
     "register": _line("M11 6h26v25h-26z M16 6v25 M21 13h11 M21 19h11 M21 25h7"),
+    "request": _PAGE + _text(24, 25, "?"),
+    "reply": _PAGE + _text(24, 25, "!"),
     "advance": _line("M6 30h9v-8h9v-8h9v-8h9"),
     "case": _line("M14 4v29") + '<path class="f" d="M14 5h22l-6 7l6 7h-22z"/>',
     "continuity": '<rect class="l" x="4" y="12" width="17" height="12" rx="6"/>'

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _KEEPING = frozenset(
     [
         *("filter", "route", "recipients", "tap", "split", "validate", "hold", "delay", "idempotent"),
-        *("payment_duplicates", "resequence", "register", "advance", "continuity", "case"),
+        *("payment_duplicates", "resequence", "register", "advance", "continuity", "case", "request", "reply"),
     ]
 )
 """Steps behind which a body is still what it was before them."""

@@ -67,10 +67,18 @@ class Town:
         routes: name -> text of the route without its name.
         outlets: name -> text of the endpoint's options.
         connection: further options of the connection.
+        files: instead of all that, the files of the landscape.
     """
 
     def __init__(
-        self, root: Path, url: str, routes: dict[str, str], outlets: dict[str, str] | None = None, connection: str = ""
+        self,
+        root: Path,
+        url: str = "",
+        routes: dict[str, str] | None = None,
+        outlets: dict[str, str] | None = None,
+        connection: str = "",
+        *,
+        files: dict[str, str] | None = None,
     ) -> None:
         self.root = root
         self.clock = ManualClock()
@@ -78,13 +86,8 @@ class Town:
         self.store = Store(None, effect=self.effect)
         folder = root / "landscape"
         folder.mkdir()
-        ways = "".join(f"  {name}: {{endpoint: {text}, format: json}}\n" for name, text in (outlets or {}).items())
-        (folder / "bus.yaml").write_text(f"name: town\noutlets:{' {}' if not ways else ''}\n{ways}")
-        login = "user: guest, password: '${env:TOWN_PASSWORD}', " if url.startswith("amqp") else ""
-        options = f"{{url: '{url}', {login}deadline: 3s{', ' if connection else ''}{connection}}}"
-        (folder / "connections.yaml").write_text(f"connections:\n  there: {{amqp: {options}}}\n")
-        for name, text in routes.items():
-            (folder / f"{name}.route.yaml").write_text(f"route: {name}\n{text}")
+        for name, text in (files or _files(url, routes or {}, outlets or {}, connection)).items():
+            (folder / name).write_text(text, "utf-8")
         self._build()
 
     def _build(self) -> None:
@@ -145,6 +148,17 @@ class Town:
     def __exit__(self, *_: object) -> None:
         self.hang_up()
         self.app.close()
+
+
+def _files(url: str, routes: dict[str, str], outlets: dict[str, str], connection: str) -> dict[str, str]:
+    ways = "".join(f"  {name}: {{endpoint: {text}, format: json}}\n" for name, text in outlets.items())
+    login = "user: guest, password: '${env:TOWN_PASSWORD}', " if url.startswith("amqp") else ""
+    options = f"{{url: '{url}', {login}deadline: 3s{', ' if connection else ''}{connection}}}"
+    return {
+        "bus.yaml": f"name: town\noutlets:{' {}' if not ways else ''}\n{ways}",
+        "connections.yaml": f"connections:\n  there: {{amqp: {options}}}\n",
+        **{f"{name}.route.yaml": f"route: {name}\n{text}" for name, text in routes.items()},
+    }
 
 
 class Crash(BaseException):
