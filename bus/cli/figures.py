@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from bus.cli.site import Site
 from bus.config import route_hash
@@ -114,6 +116,10 @@ class Status:
     since: datetime | None
     hold_outputs: bool
     store: str
+    ledger: str
+    """``PostgreSQL host/database``; empty when it is a file in the store."""
+    broker: str
+    """Address of RabbitMQ and, while a bus runs, its state; empty when the channels are in the ledger's database."""
     routes: tuple[RouteLine, ...]
     outlets: tuple[OutletLine, ...]
     cases: int
@@ -144,6 +150,8 @@ def read_status(site: Site, reading: Reading | None, running: dict[str, Any] | N
         since=since,
         hold_outputs=bool(running and running["hold_outputs"]),
         store=str(site.home),
+        ledger=_ledger(site.place),
+        broker=_broker(site, running),
         routes=tuple(_route(site, figures, name, versions.get(name, "")) for name in sorted(known | gone)),
         outlets=tuple(_outlet(figures, name) for name in sorted(outlets)),
         cases=sum(figures.cases.values()),
@@ -166,6 +174,23 @@ def _process(told: dict[str, Any]) -> ProcessLine:
         since=moment(told["since"]) if "since" in told else None,
         deaths=told["deaths"],
     )
+
+
+def _ledger(place: Path | str) -> str:
+    """Without user, password and options, which may hold secrets."""
+    if isinstance(place, Path):
+        return ""
+    address = urlsplit(place)
+    return f"PostgreSQL {address.netloc.rpartition('@')[2]}{address.path}"
+
+
+def _broker(site: Site, running: dict[str, Any] | None) -> str:
+    spec = site.landscape.spec.broker
+    if spec is None:
+        return ""
+    prefix = f", prefix {spec.prefix}" if spec.prefix else ""
+    state = running.get("broker", "") if running else ""
+    return f"{spec.url}{prefix}" + (f": {state}" if state else "")
 
 
 def _stays(figures: Figures, name: str) -> bool:

@@ -41,6 +41,9 @@ def command(*, config: Path, as_json: bool) -> None:
 
 def _print(status: Status, moment: int) -> None:
     click.echo(_headline(status, moment))
+    places = [f"{what} {where}" for what, where in (("broker", status.broker), ("ledger", status.ledger)) if where]
+    if places:
+        click.echo(" · ".join(places))
     _table(
         ("process", "pid", "role", "version", "routes", "progress", "stalled", "memory MB", "since", "deaths"),
         [

@@ -72,7 +72,10 @@ class Desk:
         if request.do == "ping":
             versions = {route.name: route.version for route in self._bus.assembly.routes}
             held = self._bus.hold_outputs
-            return {"pid": os.getpid(), "since": self._since, "versions": versions, "hold_outputs": held}
+            trouble: Callable[[], str] | None = getattr(self._bus.broker, "trouble", None)
+            state = "" if trouble is None else trouble() or "connected"
+            told = {"pid": os.getpid(), "since": self._since, "versions": versions, "hold_outputs": held}
+            return {**told, "broker": state}
         if request.do == "reload":
             self._reload()
             return {"routes": len(self._bus.assembly.routes)}

@@ -166,6 +166,7 @@ def test_the_settings_of_the_database_that_matter(site: Path, postgres_url: str)
     found = {line["what"]: line for line in json.loads(done.stdout)}
     assert found["PostgreSQL"]["said"].startswith("version ")
     assert found["against the database"]["state"] == "ok"
+    assert found["outlets and routes"]["state"] == "ok"
     for name in ("fsync", "synchronous_commit", "full_page_writes"):
         assert found[name]["state"] == ("ok" if found[name]["said"] == "on" else "error")
 

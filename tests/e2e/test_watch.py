@@ -100,6 +100,14 @@ def test_a_real_parser_reads_what_a_running_bus_tells(tmp_path: Path) -> None:
         assert get(f"{url}/healthz") == (200, '{"live": true, "ready": true, "why": []}\n')
 
 
+def test_figures_of_a_ledger_in_a_database(tmp_path: Path, postgres_url: str) -> None:
+    with watched(site(tmp_path / "site", f"ledger: {json.dumps(postgres_url)}\n")) as (_, watch, url):
+        delivered = ("girobus_messages_total", (("channel", "bank"), ("outcome", "delivered")))
+        found = until("two are delivered", lambda: (f := figures(url)).get(delivered) == 2 and f)
+        assert found["girobus_ledger_up", ()] == found["girobus_ready", ()] == 1
+        assert watch.health.verdict().why == ()
+
+
 def test_names_follow_the_conventions_and_labels_are_escaped() -> None:
     for metric in METRICS.values():
         assert metric.kind != "counter" or metric.name.endswith("_total"), metric
