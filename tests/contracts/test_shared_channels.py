@@ -187,3 +187,20 @@ def test_a_batch_that_another_process_opened_is_found_and_counted_once(processes
     assert a.store.read("SELECT state, unreported FROM batch") == [("complete", 0)]
     assert a.store.read("SELECT outcome, count FROM tally WHERE outcome = 'joined'") == [("joined", 8)]
     assert a.store.read("SELECT count(*) FROM tally_part WHERE outcome = 'joined'") == [(2,)], "one row for each"
+
+
+def test_a_channel_in_order_has_one_owner_and_its_stale_token_is_refused(processes: Callable[..., Process]) -> None:
+    a, b = processes(2_000), processes()
+    for process in (a, b):
+        process.broker.keep_order(["in"])
+    a.put("in", *"123")
+    taken = a.broker.take("in", 2)
+    assert names(taken) == ["1", "2"]
+    assert b.broker.take("in", 3) == [], "not even what the owner left"
+    time.sleep(2.6)  # frozen beyond its lease
+    assert names(b.broker.take("in", 3)) == ["1", "2", "3"], "nothing is skipped"
+    with pytest.raises(Retryable) as caught:
+        a.settle(taken, "x")  # its rows are all there still: only the token tells
+    assert caught.value.code == "SYS122"
+    assert names(b.broker.take("in", 3)) == ["1", "2", "3"]
+    assert a.store.read("SELECT count(*) FROM queued") == [(3,)]
