@@ -191,8 +191,7 @@ def as_file(text: str) -> tuple[Any, str]:
     wholes = {"route": RouteSpec, "mapping": support.MappingSpec}
     wholes |= {"table": support.TableSpec, "tables": support.TableSpec}
     wholes["profile"] = profile_support().ProfileSpec
-    wholes |= {"connections": ConnectionsSpec, "name": LandscapeSpec, "outlets": LandscapeSpec}
-    wholes |= {"broker": LandscapeSpec, "ledger": LandscapeSpec, "retention": LandscapeSpec, "blobs": LandscapeSpec}
+    wholes |= {"connections": ConnectionsSpec, **dict.fromkeys(LandscapeSpec.model_fields, LandscapeSpec)}
     if keys and keys[0] in wholes:
         return RouteTests if {"route", "cases"} <= set(keys) else wholes[keys[0]], text
     if keys and keys[0] not in ("from", "steps", *CATALOGUE.keys("format"), *CATALOGUE.keys("step")):
@@ -352,7 +351,8 @@ def declared() -> tuple[set[str], set[str]]:
         return {re.split(r"[\[<>=~!;]", line)[0].strip().lower() for line in lines} - {"girobus"}
 
     running = names(project["project"]["dependencies"])
-    return running, running | names(extras) | names(project["build-system"]["requires"])
+    peers = (ROOT / "bench" / "peers" / "requirements.txt").read_text("utf-8").split()
+    return running, running | names(extras) | names(peers) | names(project["build-system"]["requires"])
 
 
 def imported() -> set[str]:

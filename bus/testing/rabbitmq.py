@@ -166,7 +166,11 @@ class RabbitCluster:
             node.thaw()
             node.kill()
         environment = {"PATH": os.environ.get("PATH", ""), "ERL_EPMD_PORT": str(self.nodes[0]._names)}  # noqa: SLF001 - its own module
-        subprocess.run(["epmd", "-kill"], env=environment, capture_output=True, check=False)  # noqa: S607 - part of Erlang
+        for _ in range(30):  # the name server ends only when it has noticed that the nodes are gone
+            asked = subprocess.run(["epmd", "-kill"], env=environment, capture_output=True, check=False)  # noqa: S607 - part of Erlang
+            if b"not allowed" not in asked.stdout + asked.stderr:
+                break
+            sleep(0.1)
         shutil.rmtree(self.home, ignore_errors=True)
 
 
