@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1_000_000
 MOST_DEPTH = 64
+_TOO_DEEP = (f"nested deeper than {MOST_DEPTH} levels", "no route needs that: flatten it")
 MOST_PROBLEMS = 100
 """Problems reported of one file; a file with more is not what it claims to be."""
 
@@ -211,7 +212,7 @@ class _Reader:
         self._put(node)
         self._stack.append((node, []))
         if len(self._stack) > MOST_DEPTH:
-            self._say("CFG183", event, f"nested deeper than {MOST_DEPTH} levels", "no route needs that: flatten it")
+            self._say("CFG183", event, *_TOO_DEEP)
             self.stopped = True
 
     def _put(self, node: Node) -> None:
@@ -269,6 +270,8 @@ def _syntax(error: yaml.YAMLError, path: str, text: str) -> Problem:
         return Problem("CFG100", "error", path, 1, 1, "this is no YAML text")
     line, column, here = mark.line + 1, mark.column + 1, text[mark.index : mark.index + 1]
     what = getattr(error, "problem", "") or "not understood"
+    if "nesting depth" in what:  # the parser looks ahead and has a limit of its own
+        return Problem("CFG183", "error", path, line, column, *_TOO_DEEP)
     if "tag" in what:
         return Problem("CFG186", "error", path, line, column, "a tag (`!`) is not allowed here", "put quotes around it")
     if here == "\t":
