@@ -166,7 +166,7 @@ class RabbitCluster:
             node.thaw()
             node.kill()
         environment = {"PATH": os.environ.get("PATH", ""), "ERL_EPMD_PORT": str(self.nodes[0]._names)}  # noqa: SLF001 - its own module
-        for _ in range(30):  # the name server ends only when it has noticed that the nodes are gone
+        for _try in range(30):  # the name server ends only when it has noticed that the nodes are gone
             asked = subprocess.run(["epmd", "-kill"], env=environment, capture_output=True, check=False)  # noqa: S607 - part of Erlang
             if b"not allowed" not in asked.stdout + asked.stderr:
                 break
