@@ -33,9 +33,7 @@ class RequestSpec(StepSpec):
     """Remembers a message as a request until its answer came (EIP Request-Reply, Correlation Identifier).
 
     ```yaml
-    steps:
-      - request: {partner: rates, answer_within: 30s}
-    to: rates-requests
+    - request: {partner: rates, answer_within: 30s}
     ```
 
     The outlet sends the message's ``id`` as Correlation Identifier and its Return Address, for instance with
@@ -75,10 +73,7 @@ class ReplySpec(StepSpec):
     """Finds the request that a message answers (EIP Request-Reply, the other half).
 
     ```yaml
-    from:
-      amqp: {connection: rates-broker, queue: rates.answers}
-    steps:
-      - reply: {partner: rates}
+    - reply: {partner: rates}
     ```
 
     The message goes on with ``request`` in its properties: ``id`` of the request, ``number`` and ``correlation`` of the

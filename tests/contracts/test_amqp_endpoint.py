@@ -382,6 +382,7 @@ def test_a_broker_that_does_not_confirm_holds_no_thread(cluster: RabbitCluster, 
     foreign.close()
 
 
+@pytest.mark.timeout(300)
 def test_a_killed_broker_loses_nothing_either_way(tmp_path: Path, cluster: RabbitCluster) -> None:
     foreign = Foreign(cluster.url)
     there, back = foreign.queue("in"), foreign.queue("out")
@@ -394,7 +395,7 @@ def test_a_killed_broker_loses_nothing_either_way(tmp_path: Path, cluster: Rabbi
         town.turn(3)
         cluster.nodes[0].start()
         foreign = Foreign(cluster.url)
-        town.until(lambda: foreign.depth(there) == 0 and foreign.depth(back) >= 100, 60)
+        town.until(lambda: foreign.depth(there) == 0 and foreign.depth(back) >= 100, 150)
         town.turn(20)
         got = foreign.got(back, foreign.depth(back))
         assert {json.loads(body)["n"] for _, _, body in got} == set(range(100))

@@ -54,7 +54,7 @@ class Mailboxes:
         self._open.close()
 
     def _write(self) -> None:
-        shutil.copytree(ROUTES, self.landscape, ignore=shutil.ignore_patterns(".bus", "*.test.yaml", "samples"))
+        shutil.copytree(ROUTES, self.landscape, ignore=shutil.ignore_patterns(".bus", "*.test.yaml"))
         connections = {name: {"sftp": self._connection(name)} for name in self.servers}
         _dump(self.landscape / "connections.yaml", {"connections": connections})
         for path in self.landscape.rglob("*.route.yaml"):

@@ -113,18 +113,24 @@ class Link:
 
     def _once(self, host: str, port: int) -> None:
         """One connection from its beginning to its end."""
+        loop = IOLoop()
+        try:
+            self._serve(loop, host, port)
+        finally:
+            loop.close()
+
+    def _serve(self, loop: IOLoop, host: str, port: int) -> None:
         connection = BlockConnection(
             parameters(self.address, host, port, self.name),
             on_open_callback=self._open,
             on_open_error_callback=self._refused,
             on_close_callback=self._closed,
-            custom_ioloop=IOLoop(),
+            custom_ioloop=loop,
         )
         self.connection = connection
         if self._stopping.is_set():
             self._goodbye(connection)
-        connection.ioloop.start()
-        connection.ioloop.close()
+        loop.start()
 
     def _open(self, connection: Any) -> None:
         self.generation += 1
