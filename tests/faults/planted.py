@@ -66,7 +66,8 @@ BUGS = {
         "after a crash an output is published again without asking whether it is out already",
         "commit.requested",
         "bus/runtime/sender.py",
-        '                if state is not None and state[0] == "requested" and not getattr(self.outlet.sink, "keyed", False):\n',
+        '                if state is not None and state[0] == "requested" and not '
+        'getattr(self.outlet.sink, "keyed", False):\n',
         "                if state is None and flights:\n",
     ),
     "no-cursor": Bug(
