@@ -382,6 +382,7 @@ def test_a_broker_that_does_not_confirm_holds_no_thread(cluster: RabbitCluster, 
     foreign.close()
 
 
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_a_killed_broker_loses_nothing_either_way(tmp_path: Path, cluster: RabbitCluster) -> None:
     foreign = Foreign(cluster.url)
