@@ -13,7 +13,7 @@ help:
 	@echo "make check   format, lint, types, import contracts, docs"
 	@echo "make bench   measure, print a table, write build/bench.jsonl"
 	@echo "make bench-peers  measure the hop on RabbitMQ beside C and Camel; install the libraries that make bench compares"
-	@echo "make faults  kill -9 and crash suites (FULL=1 for the long run)"
+	@echo "make faults  break what the bus stands on, under load, and judge (FULL=1 for the long run; ONLY=, SEED=)"
 	@echo "make fuzz    a minute of broken input into everything that reads (SECONDS=, SEED=)"
 
 $(READY): pyproject.toml transforms/iso20022/generate.py
@@ -57,7 +57,7 @@ bench-peers: $(READY)
 
 faults: $(READY)
 	sh .ci/services
-	$(BIN)/python -m tests.faults.kill_runs $(if $(FULL),--full)
+	$(BIN)/python -m tests.faults $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))

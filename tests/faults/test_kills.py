@@ -44,8 +44,8 @@ def sshd() -> None:
 def test_a_killed_bus_loses_and_doubles_nothing(tmp_path: Path) -> None:
     found = run(Series(seed=20261124, effects=HIT, by_chance=1, lines=40), tmp_path)
 
-    assert found.clean, "\n".join(found.text())
-    assert len(found.deaths) >= len(HIT) + 1
+    assert found.clean, found.text()
+    assert found.kills >= len(HIT)
     assert found.verdict.statuses > 0
     assert found.verdict.entries > found.verdict.files > 0
 
@@ -57,7 +57,7 @@ def test_a_killed_bus_loses_and_doubles_nothing(tmp_path: Path) -> None:
 def test_kills_find_a_planted_bug(bug: str, tmp_path: Path) -> None:
     found = control(seed=5, folder=tmp_path, bug=bug)
 
-    assert found.verdict.lost, f"nobody noticed that {BUGS[bug].story}\n" + "\n".join(found.text())
+    assert found.verdict.lost, f"nobody noticed that {BUGS[bug].story}\n{found.text()}"
 
 
 # ---------------------------------------------------------------- the partners' servers

@@ -1,0 +1,1 @@
+"""Families of faults, one a file; see :mod:`tests.faults.frame`."""

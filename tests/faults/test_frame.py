@@ -1,0 +1,114 @@
+"""The frame of the fault runs: families are found, what breaks off is told, and what is not clean ends with 1."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bus.testing.judge import Judgement
+from tests.faults import __main__ as runner
+from tests.faults import frame
+from tests.faults.frame import Fault, Order, Result, faults, summary
+
+
+def family(name: str, *results: Result, breaks: bool = False, missing: str = "") -> Fault:
+    def work(order: Order) -> Iterator[Result]:
+        assert list(order.folder.iterdir()) == []
+        yield from results
+        if breaks:
+            raise RuntimeError("the broker did not come back")
+
+    return Fault(name, "made up", 1, work, lambda: missing)
+
+
+@pytest.fixture
+def only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Fault]:
+    """Families of a test's own, run in this process."""
+    known: dict[str, Fault] = {}
+    monkeypatch.setattr(runner, "faults", lambda: known)
+    monkeypatch.setattr(runner, "ROOT", tmp_path)
+    monkeypatch.setattr(
+        runner,
+        "play",
+        lambda chosen, seed, *, full, jobs: [r for one in chosen for r in runner.perform(one.name, seed, full=full)],  # noqa: ARG005 - as the original
+    )
+    return known
+
+
+def lost() -> Judgement:
+    return Judgement(lost=["E2E-1-1-1"])
+
+
+def test_every_file_of_the_folder_is_a_family() -> None:
+    found = faults()
+    files = {path.stem for path in Path(frame.families.__path__[0]).glob("[a-z]*.py")}
+    assert {one.work.__module__.rpartition(".")[2] for one in found.values()} == files
+    assert "kill" in found
+
+
+def test_a_clean_run_ends_with_0_and_leaves_a_line_for_each_row(only: dict[str, Fault], tmp_path: Path) -> None:
+    only["one"] = family(
+        "one", Result("cut", "gateway", 7, kills=3), Result("cut", "gateway", 7, planted="x", verdict=lost())
+    )
+    assert runner.main(["--only", "one", "--seed", "7"]) == 0
+    lines = [json.loads(line) for line in (tmp_path / "build" / "faults.jsonl").read_text().splitlines()]
+    assert [(line["fault"], line["lost"], line["good"], line["seed"]) for line in lines] == [
+        ("cut", 0, True, 7),
+        ("cut", 1, True, 7),
+    ]
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        Result("cut", "gateway", 7, verdict=lost()),
+        Result("cut", "gateway", 7, verdict=Judgement(left_over=["erp/.stage/x"])),
+        Result("cut", "gateway", 7, stuck="gave up"),
+        Result("cut", "gateway", 7, missed=["sink.rename"]),
+        Result("cut", "gateway", 7, planted="no-inbox"),
+        Result("cut", "gateway", 7, planted="no-inbox", missed=["sink.rename"]),
+    ],
+)
+def test_whatever_is_not_as_it_must_be_ends_with_1(only: dict[str, Fault], result: Result) -> None:
+    only["one"] = family("one", Result("cut", "gateway", 7), result)
+    assert runner.main(["--only", "one"]) == 1
+
+
+def test_a_family_that_breaks_off_is_told_and_its_results_count(
+    only: dict[str, Fault], capsys: pytest.CaptureFixture[str]
+) -> None:
+    only["one"] = family("one", Result("cut", "gateway", 7), breaks=True)
+    only["two"] = family("two", Result("freeze", "gateway", 7))
+    assert runner.main(["--only", "one", "two"]) == 1
+    table = capsys.readouterr().out
+    assert [line.split()[0] for line in table.splitlines() if line.endswith(("clean", "CLEAN"))] == [
+        "cut",
+        "one",
+        "freeze",
+    ]
+
+
+def test_a_missing_service_ends_with_5_before_anything_begins(only: dict[str, Fault]) -> None:
+    only["one"] = family("one", breaks=True, missing="no broker here")
+    assert runner.main(["--only", "one"]) == 5
+
+
+def test_a_whole_run_that_broke_too_little_ends_with_1(only: dict[str, Fault], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "LEAST", {"broker": 12})
+    only["one"] = family("one", Result("cut", "gateway", 7, counted="broker", kills=11))
+    assert runner.main([]) == 1
+    only["one"] = family("one", Result("cut", "gateway", 7, counted="broker", kills=12))
+    assert runner.main([]) == 0
+
+
+def test_the_table_says_of_a_planted_bug_whether_it_was_found() -> None:
+    rows = summary(
+        [
+            Result("kill", "gateway", 7, planted="no-inbox", verdict=lost()),
+            Result("kill", "gateway", 7, planted="no-sweep"),
+        ]
+    )
+    assert [line.split("  ")[-1].strip() for line in rows.splitlines()[2:]] == ["found", "NOT FOUND"]
