@@ -20,9 +20,12 @@ def of_settlement(settlement: Settlement) -> set[str]:
     names |= {_memory(wish.scope, wish.key) for wish in settlement.remembers}
     names |= {f"instruction {move.instruction % _BUCKETS}" for move in settlement.progress}
     names |= {_group(route, wish.step) for wish, _ in settlement.joins}
+    # A copy is not waited for: whether its batch is still to be completed must not change while it joins.
+    joining = {wish.message.headers.sequence for wish, rule in settlement.joins if rule.batch}
+    names |= {_batch(sequence.batch) for sequence in joining if sequence is not None}
     names |= {f"stream {channel}" for _, channel in settlement.resequences}
-    names |= {f"batch {batch}" for batch in settlement.reports}
-    names |= {f"batch {cursor.batch}" for cursor in (*settlement.open_batches, *settlement.discards)}
+    names |= {_batch(batch) for batch in settlement.reports}
+    names |= {_batch(cursor.batch) for cursor in (*settlement.open_batches, *settlement.discards)}
     return names
 
 
@@ -32,9 +35,10 @@ def of_case(note: CaseNote) -> str:
 
 
 def of_groups(tx: Any, groups: Iterable[int]) -> set[str]:
-    """Groups that are about to be released because their time has come."""
-    rows = [tx.execute("SELECT route, step FROM gathering WHERE id = ?", (group,)).fetchone() for group in groups]
-    return {_group(*row) for row in rows}
+    """Groups that are about to be released because their time has come; the end of their batch releases them too."""
+    sql = "SELECT route, step, abs(batch) FROM gathering WHERE id = ?"
+    rows = [tx.execute(sql, (group,)).fetchone() for group in groups]
+    return {_group(route, step) for route, step, _ in rows} | {_batch(batch) for _, _, batch in rows if batch}
 
 
 def of_streams(tx: Any, now: int) -> set[str]:
@@ -46,6 +50,10 @@ def of_streams(tx: Any, now: int) -> set[str]:
 def _memory(scope: str, key: str) -> str:
     """Not each key by itself: a transaction of many payments would need more locks than a database has."""
     return f"memory {crc32(f'{scope} {key}'.encode()) % _BUCKETS}"
+
+
+def _batch(batch: int) -> str:
+    return f"batch {batch}"
 
 
 def _group(route: str, step: str) -> str:

@@ -96,7 +96,7 @@ class Worker:
         segment = route.segments.get(channel) or Segment(channel, _no_segment)
         done = self._run_all(route, segment, deliveries, settlement)
         try:
-            self._broker.settle([] if settlement.line else done, settlement, "segment")
+            self._broker.settle(_taken(done, settlement), settlement, "segment")
         except Stalled:
             raise  # nothing can be settled, not even a failure
         except Exception as error:  # noqa: BLE001 - whatever one unit's commit raises must not stop the others
@@ -204,10 +204,10 @@ class Worker:
         """The commit of this one unit was refused: commit its failure instead."""
         if code_of(error) in STORE_REFUSES:
             raise error  # the store, not the unit: it stays where it is and is taken again
-        settlement = Settlement(channel, route.version)
+        settlement = self._unit(route, channel, delivery)
         begun = time.monotonic()
         self._fail(route, channel, delivery.message, error, "", settlement)
-        self._broker.settle([delivery], settlement, "failure")
+        self._broker.settle(_taken([delivery], settlement), settlement, "failure")
         self._meter.unit(Unit(channel, route.version, [delivery], begun), settlement)
 
     def _fail(
@@ -290,6 +290,11 @@ class Worker:
                 route.gatherings["on_reject"],
             )
         )
+
+
+def _taken(done: list[Delivery], settlement: Settlement) -> list[Delivery]:
+    """What the settlement takes off the channel; who stood at the head of a line is taken out of it instead."""
+    return [] if settlement.line else done
 
 
 def _of_one_version(deliveries: list[Delivery]) -> list[Delivery]:

@@ -19,7 +19,7 @@ from bus.ports import Chunk, Delivery, Gathering, Settlement
 from bus.testing.clock import ManualClock
 
 ROOT = "6ba7b8119dad11d180b400c04fd430c8"
-SHORT = 200
+SHORT = 1_000
 
 
 class Process:
@@ -106,7 +106,7 @@ def test_one_process_at_a_time_has_an_outlet_and_the_one_before_is_fenced_off(
     assert names(had) == ["1"]
     assert other.broker.take("bank", 9) == []
     frozen.settle([], place="bank")
-    time.sleep(0.6)
+    time.sleep(SHORT / 1000 + 0.1)
     assert names(other.broker.take("bank", 9)) == ["1"]
     for deliveries in ([], had):
         with pytest.raises(Retryable, match="SYS122"):
@@ -172,6 +172,72 @@ def test_processes_that_work_on_one_file_at_the_same_moment_lose_no_count(proces
     assert a.store.read("SELECT state, unreported FROM batch") == [("complete", 0)]
     assert a.store.read("SELECT state, count FROM gathering") == [("released", 2)]
     assert a.store.read("SELECT count FROM tally WHERE outcome = 'joined'") == [(2,)]
+
+
+def at_the_same_moment(
+    one: Process, first: Callable[[Any], list[tuple[str, Message]]], other: Callable[[], None]
+) -> None:
+    """``other`` is begun while the transaction of ``first`` is still open, and has to wait for it."""
+    applied, go_on = threading.Event(), threading.Event()
+
+    def slow(tx: Any) -> list[tuple[str, Message]]:
+        puts = first(tx)
+        applied.set()
+        assert go_on.wait(10)
+        return puts
+
+    threads = [threading.Thread(target=one.broker.transact, args=("test", slow)), threading.Thread(target=other)]
+    threads[0].start()
+    assert applied.wait(10)
+    threads[1].start()
+    threads[1].join(0.5)
+    assert threads[1].is_alive(), "it waits for the first"
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+
+
+def one_has_joined(a: Process, b: Process, rule: Gathering) -> tuple[list[Delivery], Settlement]:
+    """Of a file of two children one stands in a group; what the other does completes the file: it is filtered."""
+    split(a, 2)
+    first, second = (process.broker.take("in#next", 1) for process in (a, b))
+    settlement = Settlement("in#next")
+    settlement.joins.append((Join("file", (), first[0].message), rule))
+    settlement.report(first[0].message, "joined")
+    a.broker.settle(first, settlement, "segment")
+    last = Settlement("in#next")
+    last.report(second[0].message, "filtered")
+    return second, last
+
+
+def test_a_group_whose_time_comes_when_its_file_is_through_is_released_once(processes: Callable[..., Process]) -> None:
+    a, b = processes(), processes()
+    second, last = one_has_joined(a, b, Gathering("bank", batch=True, after=1_000))
+    a.ledger.clock.advance(2_000)  # type: ignore[attr-defined]  # a clock of tests
+    at_the_same_moment(a, lambda tx: a.ledger.collect_due(tx, 10), lambda: b.broker.settle(second, last, "segment"))
+    assert len(a.broker.take("bank", 9)) == 1
+    assert a.store.read("SELECT state, count FROM gathering") == [("released", 1)]
+
+
+def test_a_copy_that_joins_when_its_file_is_through_is_in_a_group_that_is_released(
+    processes: Callable[..., Process],
+) -> None:
+    a, b = processes(), processes()
+    rule = Gathering("bank", batch=True)
+    second, last = one_has_joined(a, b, rule)
+    sequence = second[0].message.headers.sequence
+    wish = Join("file", (), message("copy", copy=True, sequence=sequence, parent_id=second[0].message.headers.id))
+    copied = Settlement("in#next")
+    copied.joins.append((wish, rule))
+
+    def join(tx: Any) -> list[tuple[str, Message]]:
+        a.ledger.apply(tx, copied)
+        return []
+
+    at_the_same_moment(a, join, lambda: b.broker.settle(second, last, "segment"))
+    (released,) = a.broker.take("bank", 9)
+    assert released.message.body.count == 2
+    assert a.store.read("SELECT state, count FROM gathering") == [("released", 2)]
 
 
 def test_a_batch_that_another_process_opened_is_found_and_counted_once(processes: Callable[..., Process]) -> None:

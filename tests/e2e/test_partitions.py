@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from faulty import Partner, Troubles, catalogue
 
+from bus import key_text
 from bus.app import App, Surroundings
 from bus.errors import ConfigError, Rejected, Retryable
+from bus.ledger import instructions
+from bus.message import Remember
 from bus.testing.clock import ManualClock
 from bus.testing.endpoints import ScriptedArrival, ScriptedSource
 
@@ -242,4 +245,33 @@ def test_buses_that_reload_at_different_moments_finish_what_came_in_under_the_ol
     town.everything_in_order()
     late = town.bus()  # one that never saw the old version compiles it from the ledger
     assert late.bus.book.pinned("flow", min(old)).version in old
+    close(town)
+
+
+def test_what_stands_at_the_head_of_a_line_and_is_refused_by_its_commit_is_not_doubled(
+    tmp_path: Path, ledger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = ROUTE.replace("  - trouble:", "  - idempotent: {name: once, key: id}\n  - trouble:")
+    town = Town(tmp_path, ledger, monkeypatch, once)
+    app = town.bus()
+    town.send("one", 8)
+    town.troubles.by_id = {"one-1": Retryable("NET001", "away")}
+    spin(app)
+    assert len(app.store.read("SELECT 1 FROM deferred")) == 2, "it and the one behind it, of the same key"
+
+    def another_unit_is_faster() -> None:
+        """Between the look at what is remembered and the commit."""
+        town.troubles.by_id.clear()
+        wish = Remember("idempotent/flow/once", key_text("one-1"), "f" * 32)
+        app.ledger.commit("test", lambda tx: instructions.remember(tx, wish, town.clock.now()))
+
+    town.troubles.by_id = {"one-1": another_unit_is_faster}
+    for _ in range(6):
+        town.clock.advance(20_000)
+        spin(app)
+    assert app.store.read("SELECT 1 FROM deferred") == []
+    assert app.store.read("SELECT outcome, count FROM tally WHERE place LIKE '%~%' AND outcome = 'filtered'") == [
+        ("filtered", 1)
+    ], "the refused one runs again once, and finds its key known"
+    town.everything_in_order(besides=("one-1",))
     close(town)
