@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from bus.message import Onward as Onward
     from bus.message import OpenCase as OpenCase
     from bus.message import Progress as Progress
+    from bus.message import Refuse as Refuse
     from bus.message import Register as Register
     from bus.message import Remember as Remember
     from bus.message import Resequence as Resequence
@@ -114,7 +115,7 @@ if TYPE_CHECKING:
 _HOME = {
     "bus.errors": "BusError ConfigError Finding Held InDoubt Rejected Retryable Unavailable",
     "bus.message": "Blob Branch Converted Effect "
-    "Group Headers Hold Join Message Onward OpenCase Progress Register Remember Resequence "
+    "Group Headers Hold Join Message Onward OpenCase Progress Refuse Register Remember Resequence "
     "Send Sequence child_id get_field key_text with_field",
     "bus.money": "Money MoneyTotals minor_units",
     "bus.ports": "BlobStore BlobWriter Clock DescribedInbound Document EffectHook EncodedRecords Encoder "

@@ -81,6 +81,8 @@ class Rejected(BusError):  # noqa: N818
 
     ``reason`` is the ISO 20022 external status reason where one exists (``AC01``, ``AM12`` …): it goes into reject
     files. ``place`` says where in the source document. ``findings`` lists all that was found when it was more than one.
+    ``records`` is told by writers: which of the records that they were given are refused, by position from 0, each with
+    its own refusal; the others can be written without them. Empty: what was given is refused as a whole.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Rejected(BusError):  # noqa: N818
         self.reason = reason
         self.place = place
         self.findings = findings
+        self.records: tuple[tuple[int, Rejected], ...] = ()
 
 
 class Held(BusError):  # noqa: N818

@@ -231,6 +231,13 @@ class Resequence(msgspec.Struct, frozen=True):
     first: int = 1
 
 
+class Refuse(msgspec.Struct, frozen=True):
+    """A step's wish: refuse ``message``, a member of the group that it was given; the group goes on without it."""
+
+    message: Message
+    error: Rejected
+
+
 class Onward(msgspec.Struct, frozen=True):
     """A step's wish: go on in a channel of this route where messages of one key keep their order.
 
@@ -243,7 +250,9 @@ class Onward(msgspec.Struct, frozen=True):
     partitions: int
 
 
-Effect = Send | Branch | Hold | Join | Register | Progress | OpenCase | Remember | Resequence | Converted | Onward
+Effect = (
+    Send | Branch | Hold | Join | Register | Progress | OpenCase | Remember | Resequence | Converted | Onward | Refuse
+)
 
 
 def child_id(parent_id: str, route: str, step: str, index: int | str) -> str:

@@ -15,8 +15,10 @@ from bus import (
     BlobStore,
     Effect,
     FileConverter,
+    Format,
     Group,
     Message,
+    Refuse,
     Rejected,
     Step,
     StepResources,
@@ -25,7 +27,7 @@ from bus import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
 
 _MOST_FINDINGS = 100
 _INLINE = 65_536
@@ -53,7 +55,10 @@ class TranslatorSpec(StepSpec):
 
     Delivery: a mapping is a pure function. What ``to`` writes goes through a stream into the blob store, so the number
     of members does not matter for memory; identifiers in the document are made from the message's id, and a re-run
-    writes the same bytes. A document that would not be valid is rejected, nothing of it leaves. A template is rendered
+    writes the same bytes. A document that would not be valid is rejected, nothing of it leaves. Payments, direct debits
+    and cancellations of an aggregate that cannot be written are refused one by one, by the canonical shape, the profile
+    or the XML Schema; the others are written, with counts and sums of their own. What is wrong with the document (its
+    size, its number of payments, what all members share) refuses the whole group. A template is rendered
     in a process of its own: one that costs more than ``templates:`` in bus.yaml allows rejects its message alone.
     """
 
@@ -152,24 +157,55 @@ def _writing(to: Any, resources: StepResources) -> Step:
         if isinstance(body, bytes | Blob) and isinstance(form, FileConverter):
             return (_converted(message, form, blobs),)
         if isinstance(body, Group):
-            parts = _bodies(reader.members(body))
-        elif isinstance(body, list):
+            return _group_written(message, form, blobs, lambda: reader.members(body))
+        if isinstance(body, list):
             parts = body
         elif isinstance(body, dict):
             parts = (body,)
         else:
             raise Rejected("VAL504", "only plain data can be written as a format", hint="put `parse` before")
-        headers = message.headers
-        context = WriteContext(headers.id, headers.created_at, message.properties)
         if isinstance(body, dict):
             buffer = BytesIO()
-            form.write(parts, buffer, context)
+            form.write(parts, buffer, _context(message))
             return (message.with_body(_kept(buffer, blobs), content_type=form.content_type),)
-        with blobs.create() as target:
-            form.write(parts, target, context)  # type: ignore[arg-type]  # writers only ever call write()
-        return (message.with_body(target.blob, content_type=form.content_type),)
+        return (_written(message, form, blobs, parts),)
 
     return step
+
+
+def _context(message: Message) -> WriteContext:
+    return WriteContext(message.headers.id, message.headers.created_at, message.properties)
+
+
+def _written(message: Message, form: Format, blobs: BlobStore, parts: Iterable[Any]) -> Message:
+    with blobs.create() as target:
+        form.write(parts, target, _context(message))  # type: ignore[arg-type]  # writers only ever call write()
+    return message.with_body(target.blob, content_type=form.content_type)
+
+
+def _group_written(
+    message: Message, form: Format, blobs: BlobStore, members: Callable[[], Iterator[Message]]
+) -> Iterable[Message | Effect]:
+    """The file of a group's members; those that the writer cannot write are refused one by one, the others go on."""
+    refused: dict[int, Rejected] = {}
+    while True:
+        kept = [n for n in range(message.body.count) if n not in refused] if refused else None
+        if kept == []:
+            written: tuple[Message, ...] = ()  # nothing is left to write
+            break
+        try:
+            written = (_written(message, form, blobs, _bodies(_without(members(), refused))),)
+            break
+        except Rejected as error:
+            if not error.records:
+                raise
+            refused |= {n if kept is None else kept[n]: of_one for n, of_one in error.records}
+    refusals = (Refuse(member, refused[n]) for n, member in enumerate(members()) if n in refused)
+    return (*written, *refusals) if refused else written
+
+
+def _without(members: Iterator[Message], refused: Container[int]) -> Iterator[Message]:
+    return (member for n, member in enumerate(members) if n not in refused)
 
 
 def _templating(name: str, encoding: str, resources: StepResources) -> Step:

@@ -17,6 +17,7 @@ from bus.message import (
     Onward,
     OpenCase,
     Progress,
+    Refuse,
     Register,
     Remember,
     Resequence,
@@ -25,16 +26,8 @@ from bus.message import (
 )
 from bus.ports import CaseNote, Event, Settlement
 from bus.runtime.pipeline import CompiledRoute, End, Trace, partition
+from bus.runtime.refusing import case_note, refuse_member
 from bus.runtime.worth import still_worth, worth_of
-
-
-def case_note(route: CompiledRoute, message: Message, code: str, reason: str) -> CaseNote:
-    """One case per file and cause, not one per line."""
-    headers = message.headers
-    context = {"file": headers.name, "place": headers.place, "keys": dict(headers.keys), "message": headers.id}
-    correlation = headers.correlation_id
-    mark = f"{route.name}:{code}:{correlation}"
-    return CaseNote(code, reason, route.name, route.spec.owner, mark, headers.number, correlation, context)
 
 
 def book(route: CompiledRoute, message: Message, out: Trace, verdict: tuple[str, str], into: Settlement) -> None:
@@ -154,6 +147,7 @@ _ENTRY: dict[type, Callable[[CompiledRoute, str, Any, Settlement, Message], None
     Progress: lambda _r, _at, effect, into, _m: into.progress.append(effect),
     Remember: lambda _r, _at, effect, into, _m: into.remembers.append(effect),
     Converted: _converted,
+    Refuse: lambda route, at, effect, into, _m: refuse_member(route, effect.message, effect.error, at, into),
     End: lambda _r, _at, _effect, _into, _m: None,
 }
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from bus.errors import ConfigError, Rejected
-from bus.message import Branch, Hold, Join, Message, Onward, Resequence, Send
+from bus.message import Branch, Hold, Join, Message, Onward, Refuse, Resequence, Send
 from bus.ports import Gathering, Part, StepResources, WriteContext
 from bus.spec import Flow, RouteSpec, StepSpec
 
@@ -356,6 +356,8 @@ def primary(out: Trace, came: Message) -> tuple[str, str]:
             f"step `{found[1][1]}` made {len(found)} messages of one",
             hint="use split, recipients or tap for that",
         )
+    if not found and any(type(effect) is Refuse for _, effect in out):
+        return "rejected", out.at
     return found[0] if found else ("filtered", out.at)
 
 

@@ -6,13 +6,11 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Protocol
 
-import msgspec
-
-from bus.errors import Rejected
 from bus.message import Headers, Join, Message, Sequence, child_id, child_ids
 from bus.money import exact_sum
 from bus.ports import Broker, CaseNote, Chunk, Cursor, Event, MoneyTotalsByOutcome, Part, Settlement
 from bus.runtime.pipeline import CompiledRoute
+from bus.runtime.refusing import reject_record
 from bus.runtime.worth import worth_of
 
 CHUNK = 500
@@ -139,22 +137,3 @@ def derived(parent: Message, route: str, step: str, index: int | str) -> Message
         name=above.name,
     )
     return Message(headers)
-
-
-def reject_record(source: Any, error: Rejected, document: str = "") -> dict[str, Any]:
-    """What a reject file says of one refused record: its own columns, then ISO reason (or our code) and plain words."""
-    words = error.message if not document else f"file {document} refused as a whole: {error.message}"
-    reason = {"reason_code": error.reason or error.code, "reason_text": words}
-    if isinstance(source, dict):
-        return {**source, **reason}
-    if isinstance(source, bytes):
-        return {"raw": source.decode("utf-8", "replace").rstrip("\r\n"), **reason}
-    return reason
-
-
-def late(member: Message) -> Message:
-    """A record whose group was refused: its batch has counted it and may be complete, so it goes into a late group."""
-    sequence = member.headers.sequence
-    if sequence is None or sequence.reported:
-        return member
-    return member.with_headers(sequence=msgspec.structs.replace(sequence, reported=True))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-import msgspec
-
 from bus.errors import BusError, ConfigError, Held, Rejected, Stalled
 from bus.message import (
     NULL_ID,
@@ -19,9 +17,10 @@ from bus.message import (
 )
 from bus.ports import Broker, Delivery, Event, Reader, Settlement
 from bus.runtime import splitting
-from bus.runtime.booking import book, book_one, case_note, pinned
+from bus.runtime.booking import book, book_one, pinned
 from bus.runtime.meter import Unit
 from bus.runtime.pipeline import CompiledRoute, Segment, Split, Trace, primary
+from bus.runtime.refusing import bury, case_note, late, refuse, reject_record
 from bus.runtime.retry import SETTLED_ELSEWHERE, STORE_REFUSES, code_of, described, next_wait
 from bus.runtime.stores import Stores
 
@@ -262,7 +261,7 @@ class Worker:
                 return
             into.closed_groups.append(body.number)
             for member in members:
-                refuse(route, splitting.late(member), error, into)
+                refuse(route, late(member), error, into)
             into.cases.append(case_note(route, message, error.code, error.message))
             into.events.append(Event(message, "rejected", step, error.code, error.message))
             into.report(message, "rejected")
@@ -281,7 +280,7 @@ class Worker:
         reject = route.spec.on_reject
         if reject is None:
             return
-        notice = splitting.reject_record(None, error, document=message.headers.name)
+        notice = reject_record(None, error, document=message.headers.name)
         derived = splitting.derived(message, route.name, "on_reject", "document")
         with_body = Message(derived.headers, notice, message.properties).with_headers(copy=True)
         into.joins.append(
@@ -326,22 +325,3 @@ def _lines_up(route: CompiledRoute, message: Message, lines: dict[str, int], int
 
 def _no_segment(_message: Message, _out: Trace) -> None:
     raise Rejected("CFG167", "this version has no such segment any more", hint="bus cases retry moves it on")
-
-
-def refuse(route: CompiledRoute, message: Message, error: Rejected, into: Settlement) -> None:
-    """Make a record a member of its batch's reject file."""
-    source = message.properties.get("source", message.body)
-    record = splitting.reject_record(source, error)
-    member = Message(msgspec.structs.replace(message.headers, place=message.headers.place or error.place), record, {})
-    order = (message.headers.sequence.index,) if message.headers.sequence else ()
-    into.joins.append((Join("on_reject", (), member, order), route.gatherings["on_reject"]))
-
-
-def bury(
-    route: CompiledRoute, channel: str, message: Message, why: tuple[str, str], step: str, into: Settlement
-) -> None:
-    """Store a dead letter with its case; why = (code, reason)."""
-    code, reason = why
-    into.dead.append((channel, message.with_headers(attempt=0), case_note(route, message, code, reason)))
-    into.events.append(Event(message, "dead", step, code, reason))
-    into.report(message, "dead")

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import IO, Any, NamedTuple, Protocol, Self
 
 from bus import Rejected
+from transforms._faults import Faults
 from transforms.canonical import MODELS
 from transforms.canonical.checks import Flaw, refusal
 from transforms.iso20022.forms import Form, Pen, Write, known, writer
@@ -25,6 +26,9 @@ from transforms.iso20022.parties import placed
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _IN_MEMORY = 4 << 20
 _LINES_IN_MEMORY = 1_000
+OF_ALL = "VAL645"
+"""Code of what is wrong between bodies that share a message, not with one of them."""
+_STAND_ALONE = frozenset({"pain.001", "pain.007", "pain.008", "camt.055", "camt.056"})
 
 
 class Draft(NamedTuple):
@@ -128,6 +132,7 @@ class Composer:
         self._fields: dict[str, Any] = {}
         self._tally = Tally()
         self._index = 0
+        self.faults = Faults()
 
     def __enter__(self) -> Self:
         return self
@@ -137,7 +142,7 @@ class Composer:
         self._open.close()
 
     def add(self, body: Any) -> None:
-        """Append one body.
+        """Append one body; what is wrong with it alone is one of the ``faults``, where the others stand alone too.
 
         Raises:
             Rejected: the body is wrong or does not belong into this message; its number is told.
@@ -146,7 +151,10 @@ class Composer:
             self._check(body)
             self._append(self._layout.draft(body, self._index))
         except Rejected as error:
-            raise placed(error, _place(body, self._index)) from None
+            found = placed(error, _place(body, self._index))
+            if error.code == OF_ALL or not stands_alone(self._message):
+                raise found from None
+            self.faults.add(self._index, found)
         self._index += 1
 
     def _check(self, body: Any) -> None:
@@ -213,6 +221,11 @@ class Composer:
         document.write(f"{self._head[1](fields)}</{tag}></Document>\n".encode())
 
 
+def stands_alone(message: str) -> bool:
+    """Whether the records of a message say nothing of each other, so that one that is wrong can be left out."""
+    return message[:8] in _STAND_ALONE
+
+
 def _agree(there: dict[str, Any], more: dict[str, Any]) -> None:
     """Add fields; one that is told twice must be the same.
 
@@ -222,7 +235,7 @@ def _agree(there: dict[str, Any], more: dict[str, Any]) -> None:
     for name, value in more.items():
         if there.setdefault(name, value) != value:
             text = f"`{name}` differs from that of the bodies before, and all of them share it in one message"
-            raise Rejected("VAL645", text, reason="CH16", place=name, hint="group by it before writing")
+            raise Rejected(OF_ALL, text, reason="CH16", place=name, hint="group by it before writing")
 
 
 def _place(body: Any, index: int) -> str:
@@ -241,4 +254,5 @@ def compose(parts: Iterable[Any], document: IO[bytes], message: str, layout: Lay
     with Composer(layout, message, pen) as composer:
         for body in parts:
             composer.add(body)
+        composer.faults.prove()
         composer.finish(document)

@@ -9,16 +9,20 @@ from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact
 from typing import IO, Any, BinaryIO, Self
 
-from bus import Finding, Rejected, RuleBook, WriteContext, child_id, minor_units
+from bus import Rejected, RuleBook, WriteContext, child_id, minor_units
 from transforms._ahead import one_ahead
 from transforms._characters import converter
+from transforms._faults import Faults
 from transforms._plain_xml import Plain
-from transforms.canonical.checks import Flaw, refusal
+from transforms.canonical.checks import Flaw
 from transforms.canonical.checks import payment as payment_flaws
+from transforms.canonical.checks import refusal as refusal_of
 from transforms.iso20022 import schemas
+from transforms.iso20022.broken import refusal
+from transforms.iso20022.compose import OF_ALL
 from transforms.iso20022.elements import Elements
 from transforms.iso20022.identities import end_to_end_id, fits, instruction_id, moment, uetr
-from transforms.iso20022.names import FAMILIES, namespace
+from transforms.iso20022.names import namespace
 from transforms.iso20022.opening import opening
 from transforms.iso20022.parties import placed
 from transforms.iso20022.pen import TextPen
@@ -61,6 +65,7 @@ def write(parts: Iterable[Any], target: BinaryIO, context: WriteContext, options
             with _Writer(context, options, message) as writer:
                 for payment in parts:
                     writer.add(payment)
+                writer.faults.prove()
                 writer.finish(document)
         else:
             pen = TextPen(converter("sepa-latin" if options.latin else "any"), message, options.accepts_losses)
@@ -101,6 +106,7 @@ class _Writer:
         self._initiator = options.initiating_party
         self._party: dict[str, Any] | None = None
         self._steps: dict[str, Decimal] = {}
+        self.faults = Faults()
 
     def __enter__(self) -> Self:
         return self
@@ -115,7 +121,10 @@ class _Writer:
         try:
             self._append(self._checked(payment), index)
         except Rejected as error:
-            raise placed(error, _place(payment, index)) from None
+            found = placed(error, _place(payment, index))
+            if error.code == OF_ALL:
+                raise found from None
+            self.faults.add(index, found)
         self._count = index + 1
 
     def _checked(self, payment: Any) -> dict[str, Any]:
@@ -124,7 +133,7 @@ class _Writer:
         if not flaws and payment.get("service_level") == "SEPA":
             flaws = tuple(_sepa_flaws(payment))
         if flaws:
-            raise refusal(flaws)
+            raise refusal_of(flaws)
         book = self._options.profile
         prepared: dict[str, Any] = payment if book is None else book.prepare(payment, self._context.created_at)
         return prepared
@@ -168,7 +177,7 @@ class _Writer:
             return
         if self._party not in (None, party):
             text = "`initiating_party` differs from that of the payments before, and one message has one"
-            raise Rejected("VAL645", text, reason="CH16", place="initiating_party", hint="group by it before writing")
+            raise Rejected(OF_ALL, text, reason="CH16", place="initiating_party", hint="group by it before writing")
         self._party = party
 
     def _identification(self, payment: dict[str, Any], index: int) -> str:
@@ -265,21 +274,6 @@ def _validate(document: IO[bytes], message: str) -> None:
     """The finished file against its schema, piece by piece."""
     file = Plain(document, len(_DECLARATION), 2)  # type: ignore[arg-type]  # a temporary file has all of BinaryIO
     for segment in one_ahead(segments(file, opening(file))):
-        for found in schemas.violations(segment, message):
-            raise _broken(document, found, f"<{FAMILIES[message[:8]].record}>".encode())
-
-
-def _broken(document: IO[bytes], found: Finding, record: bytes) -> Rejected:
-    """The refusal of our own output, with the number of the record whose line it is."""
-    line = int(found.place.removeprefix("line "))
-    document.seek(0)
-    number = sum(text.startswith(record) for _, text in zip(range(line), document, strict=False))
-    what = "payment" if record == b"<CdtTrfTxInf>" else "record"
-    place = f"{what} {number}" if number else found.place
-    return Rejected(
-        "VAL452",
-        f"{place}: the written file would break its XML Schema: {found.message}",
-        reason="FF01",
-        place=place,
-        hint="correct the payment or its mapping",
-    )
+        broken = list(schemas.violations(segment, message))
+        if broken:
+            raise refusal(document, broken, message)

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 from bus import Rejected, WriteContext, child_id, minor_units
 from transforms._characters import converter
+from transforms._faults import Faults
 from transforms._statements import money, placed
 from transforms._swift import Field, framed
 from transforms._totals import EXACT
@@ -44,12 +45,13 @@ def write(parts: Iterable[Any], target: BinaryIO, context: WriteContext, output:
         Rejected: ``VAL431`` … ``VAL444`` (a payment is wrong or has a character that cannot be sent), ``VAL735``,
             ``VAL736`` (something of it has no place in an MT101), ``VAL451`` (no payment).
     """
-    writer = _Writer(target, context, output)
+    writer, faults = _Writer(target, context, output), Faults()
     for number, payment in enumerate(parts):
         try:
             writer.add(payment, number)
         except Rejected as error:
-            raise placed(error, f"payment {number + 1}") from None
+            faults.add(number, placed(error, f"payment {number + 1}"))
+    faults.prove()
     writer.finish()
 
 

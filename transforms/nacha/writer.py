@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, BinaryIO, NamedTuple
 
 from bus import Rejected, WriteContext
+from transforms._faults import Faults
 from transforms.nacha import records as r
 from transforms.nacha.foreign import Foreign, foreign_addenda
 from transforms.nacha.items import Item, ascii_text, item, refused
@@ -46,10 +47,16 @@ def write(parts: Iterable[Any], target: BinaryIO, context: WriteContext, options
     Raises:
         Rejected: ``VAL790`` to ``VAL792``: a payment cannot be written as it is; ``VAL334`` when there is none.
     """
-    file = _File(target, options)
+    file, faults = _File(target, options), Faults()
     file.begin(context)
-    for number, body in enumerate(parts, 1):
-        file.add(item(body, number, options.entry_class))
+    for number, body in enumerate(parts):
+        if number == _MOST_ENTRIES:
+            raise refused(number + 1, "", f"a file has at most {_MOST_ENTRIES} entries", "aggregate fewer")
+        try:
+            file.add(item(body, number + 1, options.entry_class))
+        except Rejected as error:
+            faults.add(number, error)
+    faults.prove()
     file.end()
 
 
@@ -105,8 +112,6 @@ class _File:
             self._close()
             self._open(key)
         self._entries += 1
-        if self._entries > _MOST_ENTRIES:
-            raise refused(payment.number, "", f"a file has at most {_MOST_ENTRIES} entries", "aggregate fewer")
         trace = f"{self._options.odfi}{self._entries:07}"
         entry = self._entry(payment, addenda) | {"trace_number": trace, "addenda_indicator": "1" if addenda else "0"}
         layout = {"CTX": r.CTX_ENTRY, "IAT": r.IAT_ENTRY}.get(payment.entry_class, r.ENTRY)
