@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Self
@@ -55,7 +56,14 @@ class Foreign:
 
     def close(self) -> None:
         if self._connection.is_open:
-            self._connection.close()
+            with suppress(pika.exceptions.AMQPError):  # the broker was killed: the socket is closed all the same
+                self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class Town:

@@ -465,6 +465,17 @@ class TestFaults:
         assert {0, 499} <= set(bodies(found))
         assert len(found) == len(set(bodies(found))), "a leg is handed out once, however many copies there are"
 
+    def test_a_broker_killed_as_soon_as_it_made_the_queues_keeps_what_it_confirmed(
+        self, cluster: RabbitCluster, alone: Books
+    ) -> None:
+        alone.broker.declare(["fresh"])
+        alone.put("fresh", *(message(n) for n in range(20)))
+        cluster.nodes[0].kill()
+        cluster.nodes[0].start()
+        eventually(lambda: alone.broker._publisher.link.wait_open(0.1) or None)
+        alone.put("fresh", message(20))
+        assert bodies(alone.take("fresh", 21)) == list(range(21))
+
 
 def _passed(books: Books) -> bool | None:
     """Whether the one message could be passed on; None while the broker recovers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import BytesIO
@@ -355,53 +356,53 @@ def cluster() -> Iterator[RabbitCluster]:
 @pytest.mark.parametrize("fault", ["freeze", "alarm"])
 def test_a_broker_that_does_not_confirm_holds_no_thread(cluster: RabbitCluster, fault: str, unknown: str) -> None:
     node = cluster.nodes[0]
-    foreign = Foreign(cluster.url)
-    back = foreign.queue("out")
-    sender = one_sink(cluster.url, routing_key=back, unknown=unknown)
-    sender.publish(prepared(sender, message(1)))
-    if fault == "freeze":
-        node.freeze()
-    else:
-        node.control("set_vm_memory_high_watermark", "absolute", "1MB")
-    receipts = [prepared(sender, message(n)) for n in (2, 3)]
-    begin = monotonic()
-    try:
-        with pytest.raises(Retryable if unknown == "resend" else InDoubt, match=r"NET245|NET258"):
-            sender.publish(receipts[0])
-        assert monotonic() - begin < 8, "the deadline is 3 s"
-    finally:
+    with Foreign(cluster.url) as foreign, ExitStack() as senders:
+        back = foreign.queue("out")
+        sender, fresh = (
+            senders.enter_context(closing(one_sink(cluster.url, routing_key=back, unknown=unknown))) for _ in range(2)
+        )
+        sender.publish(prepared(sender, message(1)))
         if fault == "freeze":
-            node.thaw()
+            node.freeze()
         else:
-            node.control("set_vm_memory_high_watermark", "0.4")
-    sender = one_sink(cluster.url, routing_key=back)
-    sender.publish(prepared(sender, message(2)))
-    sender.close()
-    got = foreign.got(back, foreign.depth(back))
-    assert {properties.message_id for _, properties, _ in got} >= {f"{n:032x}" for n in (1, 2)}
-    foreign.close()
-
-
-@pytest.mark.full
-@pytest.mark.timeout(300)
-def test_a_killed_broker_loses_nothing_either_way(tmp_path: Path, cluster: RabbitCluster) -> None:
-    foreign = Foreign(cluster.url)
-    there, back = foreign.queue("in"), foreign.queue("out")
-    with Town(tmp_path, cluster.url, {"a": source(there) + PARSED}, {"out": sink(back)}) as town:
-        for n in range(100):
-            foreign.send(there, {"n": n}, message_id=f"m-{n}")
-        town.until(lambda: foreign.depth(back) >= 20)
-        foreign.close()
-        cluster.nodes[0].kill()
-        town.turn(3)
-        cluster.nodes[0].start()
-        foreign = Foreign(cluster.url)
-        town.until(lambda: foreign.depth(there) == 0 and foreign.depth(back) >= 100, 150)
-        town.turn(20)
+            node.control("set_vm_memory_high_watermark", "absolute", "1MB")
+        receipts = [prepared(sender, message(n)) for n in (2, 3)]
+        begin = monotonic()
+        try:
+            with pytest.raises(Retryable if unknown == "resend" else InDoubt, match=r"NET245|NET258"):
+                sender.publish(receipts[0])
+            assert monotonic() - begin < 8, "the deadline is 3 s"
+        finally:
+            if fault == "freeze":
+                node.thaw()
+            else:
+                node.control("set_vm_memory_high_watermark", "0.4")
+        fresh.publish(prepared(fresh, message(2)))
         got = foreign.got(back, foreign.depth(back))
+    assert {properties.message_id for _, properties, _ in got} >= {f"{n:032x}" for n in (1, 2)}
+
+
+def test_a_killed_broker_loses_nothing_either_way(tmp_path: Path, cluster: RabbitCluster) -> None:
+    with Foreign(cluster.url) as foreign:
+        there, back = foreign.queue("in"), foreign.queue("out")
+        # RabbitMQ may forget a quorum queue with all that it confirmed when it is killed within a second of its making,
+        # and is safe from that once it has made another one. That is between the broker and those who own the queue.
+        foreign.queue("last")
+        routes, outlets = {"a": source(there) + PARSED}, {"out": sink(back)}
+        with Town(tmp_path, cluster.url, routes, outlets) as town:
+            for n in range(100):
+                foreign.send(there, {"n": n}, message_id=f"m-{n}")
+            town.until(lambda: foreign.depth(back) >= 20)
+            foreign.close()
+            cluster.nodes[0].kill()
+            town.turn(3)
+            cluster.nodes[0].start()
+            with Foreign(cluster.url) as again:
+                town.until(lambda: again.depth(there) == 0 and again.depth(back) >= 100, 60)
+                town.turn(20)
+                got = again.got(back, again.depth(back))
         assert {json.loads(body)["n"] for _, _, body in got} == set(range(100))
         assert len({properties.message_id for _, properties, _ in got}) == 100, "copies have one id"
-        foreign.close()
 
 
 def test_a_wrong_password_is_named_and_not_shown(

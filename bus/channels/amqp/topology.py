@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from secrets import token_hex
 from typing import Any, NamedTuple
 
 from pika import BlockingConnection
@@ -15,6 +16,8 @@ from bus.errors import ConfigError, Stalled
 
 _PRECONDITION = 406
 _NOT_FOUND = 404
+_EXPIRES = 30_000
+"""Milliseconds for which the empty queue behind new ones stays."""
 _ARGUMENT = re.compile(r"inequivalent arg '([\w-]+)'")
 
 
@@ -31,19 +34,37 @@ class Seen(NamedTuple):
 def declare(address: Address, channels: Iterable[str]) -> None:
     """Make the queues of channels exist. Idempotent; blocks; a connection of its own.
 
+    A node writes down where the log of a new quorum queue is up to a second later, or when the next one is made. One
+    that is killed before comes back with a queue that has lost what was confirmed and confirms nothing any more. So
+    behind new queues comes an empty one, which the broker takes away by itself.
+
     Raises:
         ConfigError: ``NET231`` a queue is there with other properties; nothing is changed about it.
         Stalled: ``NET221`` the broker is away.
     """
+    wanted = {address.undeliverable: _arguments(address, last=True)}
+    wanted |= {address.queue(name): _arguments(address) for name in channels}
     with _connected(address) as connection:
+        new = not all(_there(connection, queue) for queue in wanted)
         channel = connection.channel()
-        channel.queue_declare(address.undeliverable, durable=True, arguments=_arguments(address, last=True))
-        for name in channels:
-            queue = address.queue(name)
+        for queue, arguments in wanted.items():
             try:
-                channel.queue_declare(queue, durable=True, arguments=_arguments(address))
+                channel.queue_declare(queue, durable=True, arguments=arguments)
             except ChannelClosedByBroker as error:
                 raise _different(queue, error) from None
+        if new:
+            short = {"x-queue-type": "quorum", "x-expires": _EXPIRES}
+            channel.queue_declare(f"{address.prefix}~newest.{token_hex(4)}", durable=True, arguments=short)
+
+
+def _there(connection: BlockingConnection, queue: str) -> bool:
+    channel = connection.channel()
+    try:
+        channel.queue_declare(queue, passive=True)
+    except ChannelClosedByBroker as error:
+        return bool(error.reply_code != _NOT_FOUND)
+    channel.close()
+    return True
 
 
 def look(address: Address, channels: Iterable[str]) -> list[Seen]:
