@@ -20,15 +20,19 @@ class Arrival:
 
 
 def known_arrival(read: Any, endpoint: str, sha256: str, facts: tuple[str, int, int]) -> tuple[Arrival | None, int]:
-    """(the unfinished arrival that this is, how often the content is known); facts = (name, size, mtime)."""
+    """(the unfinished arrival that this is, how often the content came); facts = (name, size, mtime).
+
+    Earlier arrivals may have been forgotten. They are counted, or a newcomer would get the number of a later one.
+    """
     rows = read(
-        "SELECT id, n, state, outcome, name, size, mtime FROM arrival WHERE endpoint = ? AND sha256 = ?",
+        "SELECT id, n, state, outcome, name, size, mtime FROM arrival WHERE endpoint = ? AND sha256 = ? ORDER BY n",
         (endpoint, sha256),
     )
+    known = rows[-1][1] + 1 if rows else 0
     for row in rows:
         if row[2] == "stored" and tuple(row[4:7]) == facts:
-            return Arrival(*row[:4]), len(rows)
-    return None, len(rows)
+            return Arrival(*row[:4]), known
+    return None, known
 
 
 def arrive(tx: Any, row: tuple[Any, ...]) -> None:
@@ -82,5 +86,6 @@ def set_outbound(tx: Any, key: tuple[str, str, int], state: str, receipt: Receip
 
 def live_receipts(read: Any, sink: str) -> list[Receipt]:
     """Receipts of effects that may have happened: their stage files must stay. What is only staged is staged anew."""
-    rows = read("SELECT receipt FROM outbound WHERE sink = ? AND state IN ('requested', 'in_doubt')", (sink,))
+    live = "state <> 'delivered' AND state IN ('requested', 'in_doubt')"  # in the words of its index
+    rows = read(f"SELECT receipt FROM outbound WHERE sink = ? AND {live}", (sink,))  # noqa: S608 - no input
     return [json.loads(row[0]) for row in rows]

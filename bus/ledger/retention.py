@@ -23,6 +23,13 @@ _FOLLOWED = (
     "EXISTS (SELECT 1 FROM gathering AS g WHERE g.route = gathering.route AND g.step = gathering.step "
     "AND g.key = gathering.key AND g.batch = gathering.batch AND g.release > gathering.release)"
 )
+# An arrival that comes again after it was forgotten has the same id: nothing of the first one may be in its way.
+_NOTHING_LEFT = (
+    "NOT EXISTS (SELECT 1 FROM batch WHERE parent_id = arrival.id) "
+    "AND NOT EXISTS (SELECT 1 FROM dead WHERE dead.number = arrival.number) "
+    "AND NOT EXISTS (SELECT 1 FROM held WHERE held.number = arrival.number) "
+    "AND NOT EXISTS (SELECT 1 FROM deferred WHERE deferred.number = arrival.number)"
+)
 _BATCH_GONE = "(batch <> 0 AND NOT EXISTS (SELECT 1 FROM batch AS b WHERE b.id = abs(gathering.batch)))"
 
 
@@ -37,7 +44,7 @@ class Rule(NamedTuple):
 
 
 RULES = (
-    Rule("arrivals", "arrival", "id", "at < ? AND state = 'completed' AND outcome <> 'held'"),
+    Rule("arrivals", "arrival", "id", f"at < ? AND state = 'completed' AND {_NOTHING_LEFT}"),
     Rule("outbound", "outbound", "id, sink", "at < ? AND state = 'delivered'"),
     Rule("instructions", "instruction", "id", f"changed < ? AND {_FINAL}"),
     Rule("cases", "dead", "id", "at < ? AND EXISTS (SELECT 1 FROM cases WHERE cases.id = case_id AND state <> 'open')"),
@@ -57,9 +64,8 @@ def counted(read: Read, times: dict[str, int], spare: Iterable[str]) -> dict[str
         where, bindings = _where(rule, times, spare)
         ((count,),) = read(f"SELECT count(*) FROM {rule.table} WHERE {where}", bindings)  # noqa: S608 - rules of ours
         found[rule.table] = count
-    ((found["history"],),) = read(
-        "SELECT count(*) FROM history WHERE at < ? AND last < ?", (times["history"], _oldest_waiting(read))
-    )
+    limit = (times["history"], _oldest_waiting(read, times["history"]))
+    ((found["history"],),) = read("SELECT count(*) FROM history WHERE at < ? AND last < ?", limit)
     return found
 
 
@@ -83,13 +89,13 @@ def purge(store: Store, times: dict[str, int], spare: Iterable[str], most: int =
                 return len(tx.execute(sql, (*bindings, most)).fetchall())
 
             gone[rule.table] = gone.get(rule.table, 0) + store.commit("purge", work)
-    limit = (times["history"], _oldest_waiting(store.read))
+    limit = (times["history"], _oldest_waiting(store.read, times["history"]))
     if store.read(_HISTORY, (*limit, 1)):
         gone["history"] = store.commit("purge", lambda tx: _forget_history(tx, limit, most))
     return {table: count for table, count in gone.items() if count}
 
 
-_HISTORY = "SELECT id, at, version, place, packed FROM history WHERE at < ? AND last < ? ORDER BY id LIMIT ?"
+_HISTORY = "SELECT id, at, version, place, packed FROM history WHERE at < ? AND last < ? ORDER BY at LIMIT ?"
 
 
 def _where(rule: Rule, times: dict[str, int], spare: Iterable[str]) -> tuple[str, tuple[Any, ...]]:
@@ -98,14 +104,20 @@ def _where(rule: Rule, times: dict[str, int], spare: Iterable[str]) -> tuple[str
     return rule.old + beside, (times[rule.kind], *names)
 
 
-def _oldest_waiting(read: Read) -> int:
-    """Lowest number of a message that still waits for something: what happened from there on is kept."""
+def _oldest_waiting(read: Read, before: int) -> int:
+    """Lowest number of a message that still waits for something: what happened from there on is kept.
+
+    Of groups those are looked into that are older than what is forgotten: others have younger members.
+    """
     waiting = (
         "SELECT min(number) AS n FROM held UNION ALL SELECT min(number) FROM dead "
-        "UNION ALL SELECT min(number) FROM deferred "
-        "UNION ALL SELECT min(parent_number) FROM batch WHERE state <> 'complete'"
+        "UNION ALL SELECT min(number) FROM deferred UNION ALL SELECT min(number) FROM parked "
+        "UNION ALL SELECT min(parent_number) FROM batch WHERE state <> 'complete' "
+        "UNION ALL SELECT min(member.number) FROM gathering JOIN member "
+        "ON member.id >= gathering.id << 30 AND member.id < (gathering.id + 1) << 30 "
+        "WHERE gathering.opened < ? AND gathering.state IN ('open', 'released')"
     )
-    ((found,),) = read(f"SELECT min(n) FROM ({waiting}) AS waiting")  # noqa: S608 - from above
+    ((found,),) = read(f"SELECT min(n) FROM ({waiting}) AS waiting", (before,))  # noqa: S608 - from above
     return 1 << 62 if found is None else int(found)
 
 

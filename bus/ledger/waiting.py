@@ -157,11 +157,10 @@ def _release_run(tx: Any, stream: int, channel: str, expected: int, now: int) ->
             break
         gone.extend((channel, salvage(payload)) for _, payload in sorted(rows))
         expected += 1
-    (waiting,) = tx.execute("SELECT count(*) FROM parked WHERE stream = ?", (stream,)).fetchone()
     tx.execute(
-        "UPDATE resequencing SET expected = ?, "
-        "due = CASE WHEN ? = 0 THEN 0 WHEN due = 0 OR ? THEN ? + timeout ELSE due END WHERE id = ?",
-        (expected, waiting, bool(gone), now, stream),
+        "UPDATE resequencing SET expected = ?, due = CASE WHEN NOT EXISTS (SELECT 1 FROM parked WHERE stream = ?) "
+        "THEN 0 WHEN due = 0 OR ? THEN ? + timeout ELSE due END WHERE id = ?",
+        (expected, stream, bool(gone), now, stream),
     )
     return gone
 

@@ -12,7 +12,7 @@ import pytest
 from bus.channels.shared import SharedBroker
 from bus.channels.store import NULL_ID, StoreBroker
 from bus.errors import BusError, NotAllowed, Rejected, Retryable
-from bus.ledger import cases, instructions, waiting
+from bus.ledger import cases, history, instructions, retention, waiting
 from bus.ledger.decisions import Decisions
 from bus.ledger.ledger import Ledger
 from bus.ledger.postgres import PostgresStore
@@ -32,6 +32,7 @@ from bus.message import (
 )
 from bus.ports import CaseNote, Chunk, Cursor, Delivery, Event, Gathering, Settlement
 from bus.runtime.control import Control
+from bus.spec import RetentionSpec
 from bus.testing.clock import ManualClock
 
 ROOT = "6ba7b8119dad11d180b400c04fd430c8"
@@ -585,6 +586,43 @@ def test_an_arrival_is_known_again_by_content_and_unfinished_by_its_facts(books:
     assert books.ledger.known_arrival("ep", "sha", facts) == (None, 1)
     assert books.ledger.seen_name("ep", facts)
     assert books.ledger.last_arrival("ep") == books.clock.now()
+
+
+def test_the_number_of_an_arrival_is_not_used_again_when_earlier_ones_are_forgotten(books: Books) -> None:
+    facts = ("a.csv", 3, 100)
+    for n in range(2):
+        found, known = books.ledger.known_arrival("ep", "sha", facts)
+        assert (found, known) == (None, n)
+        row = ("ep", "sha", known, *facts, "accepted", "", "")
+        arrived = message(f"a{n}")
+        books.commit(lambda tx, a=arrived, row=row: books.ledger.admit(tx, a, row, "in", None))
+        books.commit(lambda tx, a=arrived: books.ledger.arrival_done(tx, a.headers.id))
+        books.clock.advance(1_000)
+    times = dict.fromkeys(RetentionSpec().model_dump(), books.clock.now() - 1_500)
+    assert retention.purge(books.store, times, ())["arrival"] == 1
+    assert books.ledger.known_arrival("ep", "sha", facts) == (None, 2)
+
+
+def test_what_waits_in_a_group_or_for_its_predecessor_keeps_its_history(books: Books) -> None:
+    def births() -> int:
+        rows = books.store.read("SELECT at, version, place, packed FROM history")
+        return sum(hop["outcome"] == "received" for row in rows for hop in history.expand(row))
+
+    for n in range(4):
+        row = ("ep", f"sha{n}", 0, f"{n}.csv", 3, 100, "accepted", "", "")
+        note = message(f"m{n}")
+        books.broker.transact("admit", lambda tx, m=note, row=row: [("in", books.ledger.admit(tx, m, row, "in", None))])
+    first, second, third, fourth = books.broker.take("in", 4)
+    books.settle([first])
+    books.settle([second], lambda s: s.resequences.append((Resequence("by", "k", 7, second.message, 9_000, 1), "out")))
+    books.settle([third])
+    books.settle([fourth], lambda s: s.joins.append((Join("by", (), fourth.message), Gathering("out", size=9))))
+    times = dict.fromkeys(RetentionSpec().model_dump(), books.clock.now() + 1)
+    retention.purge(books.store, times, ())
+    assert births() == 3, "all but the first: what is younger than one that waits is kept"
+    books.commit(lambda tx: tx.execute("DELETE FROM parked"))
+    retention.purge(books.store, times, ())
+    assert births() == 1
 
 
 def test_versions_states_and_owners_survive(books: Books) -> None:

@@ -320,20 +320,27 @@ def test_what_waits_is_kept_and_what_is_finished_is_forgotten(kept: Kept) -> Non
     totals = store.read("SELECT place, outcome, currency, count, amount FROM tally ORDER BY 1, 2, 3")
     assert upkeep(kept, store, 401).everything()["more"] is False
     kept_on = {table: n for table, n in counts(store).items() if n}
-    assert kept_on == {"audit": 1, "batch": 1, "gathering": 1}, "the newest batch, so that numbers go on"
+    newest = {"arrival": 1, "audit": 1, "batch": 1, "gathering": 1}
+    assert kept_on == newest, "the newest batch, so that numbers go on, and what it came from"
     assert store.read("SELECT place, outcome, currency, count, amount FROM tally ORDER BY 1, 2, 3") == totals
     store.close()
+    kept.send("one", "small", "big", "small")
+    kept.bus("run", "--until-idle")
+    assert kept.asked("cases", "list")[0]["code"] == "POL100", "it comes as if it had never been there"
+    assert kept.rows("SELECT count(*) FROM dead") == [(0,)]
 
 
 def test_sources_that_leave_their_files_keep_what_they_know(kept: Kept) -> None:
+    kept.send("two", "small")
+    kept.bus("run", "--until-idle")
     store = open_store(kept.place, effect=no_effect)
     work = upkeep(kept, store, 401)
     work.spare = ("flow",)
     work.everything()
-    assert counts(store)["arrival"] == 1
+    assert counts(store)["arrival"] == 2
     work.spare = ("other",)
     work.everything()
-    assert counts(store)["arrival"] == 0
+    assert counts(store)["arrival"] == 1, "that of the newest batch"
     store.close()
 
 
@@ -389,7 +396,7 @@ def test_a_document_that_is_stored_again_while_it_is_judged_stays(kept: Kept) ->
 
 
 def test_purge_tells_before_it_does(kept: Kept) -> None:
-    kept.change("UPDATE outbound SET at = 1", "UPDATE arrival SET at = 1")
+    kept.change("UPDATE outbound SET at = 1", "UPDATE arrival SET at = 1", "UPDATE batch SET parent_id = 'other'")
     told = kept.asked("db", "purge", "--dry-run")
     assert {table: n for table, n in told["rows"].items() if n} == {"outbound": 1, "arrival": 1}
     assert kept.asked("db", "purge")["rows"] == {"outbound": 1, "arrival": 1}
