@@ -1,8 +1,9 @@
 """What the field :86: tells of an entry, in the structures that banks of several countries put into it.
 
 Germany and others: a three-digit code, then sub-fields ``?20``, ``?32`` … (Poland: ``<20`` or ``^20``), with SEPA tags
-such as ``EREF+`` in the texts (agreement of the German banking industry, DFÜ-Abkommen, annex 3). The Netherlands and
-Swift's own usage guide: code words between slashes, ``/EREF/…/NAME/…``. Everything else is text, line by line.
+such as ``EREF+`` in the texts (agreement of the German banking industry, DFÜ-Abkommen, annex 3). The Netherlands,
+Switzerland and Swift's own usage guide: code words between slashes, ``/EREF/…/NAME/…``. What else Swiss banks write is
+read by :mod:`transforms.mt940.swiss`. Everything else is text, line by line.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from transforms._statements import account_of
+from transforms.mt940.swiss import rate, swiss, worth
 
 _SUB_FIELDS = re.compile(r"(\d{3})?([?<^~@|])(?=\d\d)", re.ASCII)
 _KEYS = {mark: re.compile(re.escape(mark) + r"(\d\d)", re.ASCII) for mark in "?<^~@|"}
@@ -37,11 +39,11 @@ _SEPA_TAGS = frozenset(
 )
 _WORDS = (
     "TRTP|IBAN|BIC|NAME|REMI|EREF|KREF|PREF|MARF|CSID|CNTP|ORDP|BENM|RTRN|PURP|TRCD|ULTD|ULTC|UDTR|UCRD|ADDR|ISDT|"
-    "CDTRREFTP|CDTRREF|SVCL|ID|TXT|BTCH"
+    "CDTRREFTP|CDTRREF|SVCL|ID|TXT|BTCH|IREF|CREF|ULTB|OCMT|EXCH|CHGS|NRTX"
 )
 _CODE_WORD = re.compile(rf"/({_WORDS})/")
 _REASON = re.compile(r"[A-Z]{2}[0-9]{2}")
-_CODE_LENGTH = 3
+_CODE = re.compile(r"[A-Z0-9]{3,4}", re.ASCII)
 _NOT_TOLD = ("", "NOTPROVIDED", "NONREF")
 
 
@@ -49,7 +51,7 @@ class Details:
     """What a :86: told.
 
     Attributes:
-        code: three-digit code of the kind of transaction (German GVC); empty without one.
+        code: the bank's code of the kind of transaction (German GVC: three digits); empty without one.
         additional: booking text of the bank.
         texts: remittance information, one item a text.
         told: further fields of the canonical transaction.
@@ -77,8 +79,8 @@ class Details:
         return found
 
 
-def details(lines: list[str]) -> Details:
-    """Read a :86:, given its lines."""
+def details(lines: list[str], supplement: str = "") -> Details:
+    """Read a :86:, given its lines and what stands on the second line of its :61:."""
     text = "".join(lines)
     begin = _SUB_FIELDS.match(text)
     if begin:
@@ -86,7 +88,8 @@ def details(lines: list[str]) -> Details:
     if text.startswith("/") and _CODE_WORD.match(text):
         return _code_words(text)
     found = Details()
-    found.texts = [line.strip() for line in lines if line.strip()]
+    if not (lines and swiss(lines, supplement, found)):
+        found.texts = [line.strip() for line in lines if line.strip()]
     return found
 
 
@@ -199,11 +202,18 @@ def _code_words(text: str) -> Details:
     return found
 
 
-_REFERENCES = {"EREF": "end_to_end_id", "KREF": "instruction_id", "PREF": "instruction_id", "MARF": "mandate_id"}
+_REFERENCES = {
+    "EREF": "end_to_end_id",
+    "KREF": "instruction_id",
+    "PREF": "instruction_id",
+    "IREF": "instruction_id",
+    "MARF": "mandate_id",
+}
 _SIDES = {
     "ULTD": "ultimate_debtor",
     "UDTR": "ultimate_debtor",
     "ULTC": "ultimate_creditor",
+    "ULTB": "ultimate_creditor",
     "UCRD": "ultimate_creditor",
 }
 
@@ -237,12 +247,27 @@ def _about_transaction(word: str, value: str, found: Details) -> None:
         found.put("return_reason", reason[0] if reason else value)
     elif word == "PURP":
         found.put("purpose", value.removeprefix("CD/"))
-    elif word == "TRCD" and len(value) == _CODE_LENGTH:
+    elif word == "TRCD" and _CODE.fullmatch(value):
         found.code = value
+    elif word in ("OCMT", "EXCH", "CHGS"):
+        _money(word, value, found)
     elif word == "CSID":
         found.references.append({"id": value, "scheme": "creditor-id"})
     elif word not in ("CDTRREFTP", "ADDR"):
         found.references.append({"id": value, "scheme": word})
+
+
+def _money(word: str, value: str, found: Details) -> None:
+    """Original amount, rate and charges; what is none of them is kept as it stands."""
+    amount, price = worth(value), rate(value)
+    if word == "OCMT" and amount:
+        found.told.setdefault("amounts", {}).setdefault("instructed", {})["amount"] = amount
+    elif word == "CHGS" and amount and "total_charges" not in found.told:
+        found.told["total_charges"] = amount
+    elif word == "EXCH" and price and "instructed" in found.told.get("amounts", {}):
+        found.told["amounts"]["instructed"]["exchange"] = {"rate": price}
+    else:
+        found.references.append({"id": value, "scheme": "exchange-rate" if price else word})
 
 
 def _counterparty(value: str, found: Details) -> None:

@@ -71,7 +71,7 @@ def read_entry(statement: Statement, line: Line, value: Decimal, information: Fi
     year, month, of_month, entry_month, entry_day = line.dates
     valued = day(year, month, of_month)
     booked = _entry_day(year, month, entry_month, entry_day) if entry_month and entry_day else ""
-    found = _details(information)
+    found = _details(information, line.supplement)
     told = found.told
     if line.reference not in _NO_REFERENCE and line.reference:
         told.setdefault("instruction_id", line.reference)
@@ -99,10 +99,10 @@ def read_entry(statement: Statement, line: Line, value: Decimal, information: Fi
     )
 
 
-def _details(information: Field | None) -> Details:
+def _details(information: Field | None, supplement: str) -> Details:
     if information is None:
         return Details()
-    return own_details(information.lines) if information.tag == "NS" else details(information.lines)
+    return own_details(information.lines) if information.tag == "NS" else details(information.lines, supplement)
 
 
 def _joined(booking_text: str, supplement: str) -> str:

@@ -21,7 +21,7 @@ from transforms.canonical.checks import statement as statement_flaws
 from transforms.mt940.information import information, short
 
 _IN_MEMORY = 1 << 20
-_TYPE = re.compile(r"([A-Z][A-Z0-9]{3})(?:\+([0-9]{3}))?")
+_TYPE = re.compile(r"([A-Z][A-Z0-9]{3})(?:\+([A-Z0-9]{3,4}))?", re.ASCII)
 _SUPPLEMENT = re.compile(r"[A-Za-z0-9?().,'+][A-Za-z0-9/\-?:().,'+ ]{0,33}")
 _LONGEST_AMOUNT = 15
 

@@ -169,6 +169,68 @@ def test_dutch_code_words() -> None:
     assert found["remittance"]["structured"] == [{"reference": "RF18539007547034", "type": "SCOR"}]
 
 
+def test_code_words_of_amounts_and_charges() -> None:
+    """Swift's own code words: ordered amount, rate, charges, who is behind the parties."""
+    text = "/IREF/I-1/ORDP/Muster AG/OCMT/EUR100,50/EXCH/0,9532/CHGS/CHF2,5/ULTB/Filiale/NRTX/3/REMI/Rechnung 7"
+    found = only(mt940(":61:2611241124C0,NTRFNONREF", f":86:{text[:65]}", text[65:]))
+    assert (found["instruction_id"], found["counterparty"]["name"]) == ("I-1", "Muster AG")
+    assert found["amounts"] == {
+        "instructed": {
+            "amount": {"value": Decimal("100.50"), "currency": "EUR"},
+            "exchange": {"rate": Decimal("0.9532")},
+        }
+    }
+    assert found["total_charges"] == {"value": Decimal("2.5"), "currency": "CHF"}
+    assert found["ultimate_creditor"] == {"name": "Filiale"}
+    assert found["own_references"] == [{"id": "3", "scheme": "NRTX"}]
+    assert found["remittance"]["unstructured"] == ["Rechnung 7"]
+    EntryTransaction.model_validate(found)
+    odd = only(mt940(":61:2611241124C0,NTRFNONREF", ":86:/EXCH/0,9/OCMT/100 EUR/CHGS/none"))
+    assert [(r["id"], r["scheme"]) for r in odd["own_references"]] == [
+        ("0,9", "exchange-rate"), ("100 EUR", "OCMT"), ("none", "CHGS"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("supplement", "lines", "code", "name", "texts", "references"),
+    [
+        ("Gutschrift", ["Z04?Muster AG Gutschrift"], "Z04", "", ["Muster AG Gutschrift"], []),
+        ("Zahlung", ["DE1?20 Franken? Baeckerei", "8001 Bern"], "DE1", "", ["20 Franken? Baeckerei", "8001 Bern"], []),
+        (
+            "eBanking: Muster AG, Allee des",
+            ["?ZKB:2214 Muster AG", "Allee des Hains 68", "Gemaess Ihrem Auftrag B-1", "?ZI:?3:1,132886?9:1"],
+            "2214",
+            "Muster AG",
+            ["Muster AG", "Allee des Hains 68", "Gemaess Ihrem Auftrag B-1"],
+            [{"id": "1,132886", "scheme": "exchange-rate"}],
+        ),
+        ("eBanking (4)", ["?ZKB:2214", "Gemaess Ihrem Auftrag", "?ZI:?9:4"], "2214", "", ["Gemaess Ihrem Auftrag"],
+         [{"id": "4", "scheme": "BTCH"}]),
+        ("Einkauf: Laden Nord", ["?ZKB:2218", "Laden Nordwest 1205"], "2218", "", ["Laden Nordwest 1205"], []),
+        ("", ["?ZKB:2196", "Zins", "?ZI:odd"], "2196", "", ["Zins"], [{"id": "odd", "scheme": "ZI"}]),
+    ],
+)  # fmt: skip
+def test_swiss_structures(
+    supplement: str, lines: list[str], code: str, name: str, texts: list[str], references: list[dict[str, str]]
+) -> None:
+    about = [":61:2611241124C0,NTRFNONREF//T1", supplement or "x", f":86:{lines[0]}", *lines[1:]]
+    (entry,) = bodies(mt940(*about))
+    found = entry["transactions"][0]
+    assert entry["bank_transaction_code"] == f"NTRF+{code}"
+    assert found["counterparty"]["name"] == name
+    assert found["remittance"]["unstructured"] == texts
+    assert found.get("own_references", []) == references
+    EntryTransaction.model_validate(found)
+
+
+def test_charges_of_a_swiss_entry_are_money() -> None:
+    for told, value in (("CHF0,", "0"), ("CHF1,5", "1.5")):
+        found = only(mt940(":61:2611241124C0,NTRFNONREF", ":86:?ZKB:2313", "Lohn", f"?ZI:?4:{told}?9:1"))
+        assert found["total_charges"] == {"value": Decimal(value), "currency": "CHF"}
+    found = only(mt940(":61:2611241124C0,NTRFNONREF", ":86:?ZKB:2313", "Lohn", "?ZI:?4:none"))
+    assert found["own_references"] == [{"id": "none", "scheme": "ZI4"}]
+
+
 def test_the_lines_of_a_free_text_stay_lines_and_every_byte_stays_in_the_raw_record() -> None:
     content = mt940(":61:2611241124C0,NTRFNONREF", ":86:first line", "  second", "", "third")
     (part,) = read(content)

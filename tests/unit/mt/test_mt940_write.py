@@ -105,6 +105,8 @@ def test_long_ids_codes_of_iso_and_batches() -> None:
     )
     assert b":86:/TRCD/PMNT/RCDT/ESCT" in text
     assert len(text.split(b"\r\n")[0]) == len(b":20:") + 16
+    coded = written(statement("12.50"), entry(bank_transaction_code="NTRF+Z04"))
+    assert next(iter(bodies(coded)))["bank_transaction_code"] == "NTRF+Z04"
     batch = entry(transactions=[{}, {}])
     assert not_written(statement("12.50"), batch).code == "VAL736"
     assert b"/BTCH/2" in written(statement("12.50"), batch, batches="sum")
