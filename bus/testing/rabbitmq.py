@@ -77,6 +77,17 @@ class RabbitNode:
 
     def control(self, *command: str, check: bool = True, tool: str = "rabbitmqctl") -> int:
         """Run a command of ``rabbitmqctl``; its exit code."""
+        return self._told(tool, *command, check=check).returncode
+
+    def ask(self, *command: str, tool: str = "rabbitmqctl") -> str:
+        """What a command of ``rabbitmqctl`` prints."""
+        return self._told(tool, *command, check=True).stdout.decode()
+
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def _told(self, tool: str, *command: str, check: bool) -> subprocess.CompletedProcess[bytes]:
         done = subprocess.run(  # noqa: S603 - the distribution's program
             [_PROGRAMS / tool, "-q", "-n", self.name, *command],
             env=self._environment(),
@@ -86,11 +97,11 @@ class RabbitNode:
             check=False,
         )
         if check and done.returncode:
-            raise RuntimeError(f"rabbitmqctl {command[0]}: {done.stderr.decode(errors='replace')[-500:]}")
-        return done.returncode
+            raise RuntimeError(f"{tool} {command[0]}: {done.stderr.decode(errors='replace')[-500:]}")
+        return done
 
     def _signal(self, number: int) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self.running():
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
 
@@ -138,6 +149,10 @@ class RabbitCluster:
     def url(self) -> str:
         """``amqp://127.0.0.1:port,…`` of all nodes."""
         return "amqp://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def ask(self, *command: str) -> str:
+        """What a command of ``rabbitmqctl`` prints at the first node that runs."""
+        return next(node for node in self.nodes if node.running()).ask(*command)
 
     def __enter__(self) -> Self:
         self.home = Path(tempfile.mkdtemp(prefix="girobus-rabbit-"))

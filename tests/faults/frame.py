@@ -31,7 +31,7 @@ class Result:
         fault: its name; a planted bug is named by ``planted`` besides.
         route: what ran meanwhile, on what.
         seed: repeats the choices.
-        counted: what kind of thing broke: a key of :data:`tests.faults.__main__.LEAST`, empty = not counted there.
+        counted: what kind of thing broke: a key of :data:`tests.faults.runner.LEAST`, empty = not counted there.
         units: payments, or messages, that were judged.
         kills: how often something broke with a unit in flight.
         verdict: of the judge.

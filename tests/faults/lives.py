@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,7 +23,7 @@ from bus.testing.landscape import ERP, schemas
 from bus.testing.payrun import PaymentRun
 from tests.faults.mailboxes import BIGGEST, Mailboxes
 from tests.faults.node import SIZE, Board, Plan
-from tests.faults.partners import DAY, Partners
+from tests.faults.partners import Partners, day
 
 EFFECTS = (
     "source.claim", "source.fetch", "source.done", "source.failed", "source.abandon", "blob.create",
@@ -165,18 +164,10 @@ class Lives:
 
     def _give_work(self) -> None:
         """The next payment run; now and then one that is sent twice or broken, and the statements of a day."""
-        erp, number = self.partners.town.erp, self._launched + 1
-        run = erp.payment_run(number, self._lines)
-        extra: dict[int, PaymentRun] = {
-            2: run.duplicate(run.name.replace(".csv", "_AGAIN.csv")),
-            5: erp.payment_run(90_000 + number, self._lines).truncated(),
-            8: erp.payment_run(90_000 + number, self._lines).wrong_sum(),
-        }
-        self.partners.drop(run)
-        if self._launched % 10 in extra:
-            self.partners.drop(extra[self._launched % 10])
+        number = self._launched + 1
+        self.partners.give(number, self._lines)
         if self._launched % 10 == 9:
-            self.partners.state_accounts(DAY + timedelta(days=number))
+            self.partners.state_accounts(day(number))
 
     def _start(self, label: str, hit: int) -> subprocess.Popen[bytes]:
         self._launched += 1
@@ -281,7 +272,7 @@ class Lives:
             self.partners.wait("the bus works", self._works, patience)
             self._send(process, {"do": "running", "route": _PAUSED})
             self.partners.wait("every payment has its end", lambda: self._at_rest(process), patience)
-            self.partners.state_accounts(DAY + timedelta(days=self._launched))
+            self.partners.state_accounts(day(self._launched))
             self.partners.wait("every entry is booked", lambda: self._at_rest(process), patience)
             process.communicate(timeout=60)
             if process.returncode:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,11 +20,38 @@ BIGGEST = 200_000
 """Bytes of the longest payment run that is taken."""
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a landscape stands on.
+
+    Attributes:
+        broker: as ``broker:`` in ``bus.yaml``; empty = channels in the ledger.
+        ledger: address of a PostgreSQL database; empty = SQLite.
+        attempts: of an outlet before it gives up.
+        connection: more words of every connection.
+        ports: partner -> port to be used instead of its server's.
+    """
+
+    broker: dict[str, Any] = field(default_factory=dict)
+    ledger: str = ""
+    attempts: int = 3
+    connection: dict[str, Any] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """For the column *route* of a table."""
+        return f"{'RabbitMQ, ' if self.broker else ''}{'PostgreSQL' if self.ledger else 'SQLite'}, SFTP"
+
+
+EMBEDDED = Site()
+
+
 class Mailboxes:
-    """``with Mailboxes(folder) as boxes:`` serves ``boxes.partners`` and writes ``boxes.landscape``.
+    """``with Mailboxes(folder, site) as boxes:`` serves ``boxes.partners`` and writes ``boxes.landscape``.
 
     The routes of the landscape are those that ship; only its connections are its own, sources are looked at more often,
-    a payment run may not be endless, and an outlet gives up soon.
+    a payment run may not be endless, and an outlet gives up after the site's attempts.
 
     Attributes:
         partners: folder with the partners' roots, as :class:`bus.testing.landscape.Town` takes it.
@@ -31,7 +59,8 @@ class Mailboxes:
         servers: partner -> its server.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, site: Site = EMBEDDED) -> None:
+        self.site = site
         self.partners = folder / "partners"
         self.landscape = folder / "landscape"
         self.servers = {name: OpenSshServer() for name in (ERP, *BANKS)}
@@ -66,17 +95,21 @@ class Mailboxes:
         )
         bus = yaml.safe_load((self.landscape / "bus.yaml").read_text("utf-8"))
         for outlet in bus["outlets"].values():
-            outlet["on_error"] = {"attempts": 3, "backoff": {"first": "200ms", "factor": 2, "most": "1s"}}
+            backoff = {"first": "200ms", "factor": 2, "most": "1s"}
+            outlet["on_error"] = {"attempts": self.site.attempts, "backoff": backoff}
+        bus |= {"broker": self.site.broker} if self.site.broker else {}
+        bus |= {"ledger": self.site.ledger} if self.site.ledger else {}
         _dump(self.landscape / "bus.yaml", bus)
 
     def _connection(self, name: str) -> dict[str, Any]:
         server = self.servers[name]
         return {
             "host": server.host,
-            "port": server.port,
+            "port": self.site.ports.get(name, server.port),
             "user": server.user,
             "key": f"${{file:{server.private_key}}}",
             "host_keys": [server.host_key],
+            **self.site.connection,
         }
 
     @staticmethod

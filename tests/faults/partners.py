@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +19,11 @@ DAY = date(2026, 11, 24)
 _PAUSE = 0.05
 _LOOK = 0.25
 _OPEN = "SELECT count(*) FROM instruction WHERE status NOT IN ('ACSC', 'RJCT')"
+
+
+def day(number: int) -> date:
+    """A day for the accounts, by number."""
+    return DAY + timedelta(days=number)
 
 
 class Partners:
@@ -59,6 +64,19 @@ class Partners:
         """The ERP drops a file."""
         self.runs.append(run)
         self.town.erp.drop(run)
+
+    def give(self, number: int, lines: int) -> None:
+        """The ERP drops payment run ``number``; now and then besides one sent twice, cut off, or wrong in its sum."""
+        erp = self.town.erp
+        run = erp.payment_run(number, lines)
+        extra: dict[int, PaymentRun] = {
+            3: run.duplicate(run.name.replace(".csv", "_AGAIN.csv")),
+            6: erp.payment_run(90_000 + number, lines).truncated(),
+            9: erp.payment_run(90_000 + number, lines).wrong_sum(),
+        }
+        self.drop(run)
+        if number % 10 in extra:
+            self.drop(extra[number % 10])
 
     def state_accounts(self, day: date = DAY) -> None:
         """The banks send the statements of a day."""

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from bus.testing.judge import Judgement
-from tests.faults import __main__ as runner
-from tests.faults import frame
+from tests.faults import frame, runner
 from tests.faults.frame import Fault, Order, Result, faults, summary
 
 

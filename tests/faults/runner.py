@@ -1,0 +1,106 @@
+"""Real faults under payment runs, judged by what the partners have.
+
+``python -m tests.faults [--full] [--only FAULT …] [--seed N]`` prints one table, appends a line for each row to
+``build/faults.jsonl``, and ends with 1 when anything is lost, doubled, wrong, under way or left over, a planted bug
+passed unnoticed, or less broke than a run promises; with 5 when this machine lacks a service.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import secrets
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from tests.faults.frame import Fault, Order, Result, faults, summary
+from tests.faults.planted import ROOT
+
+LEAST = {"bus": 60}
+"""What a run of all families must break at least, and how often."""
+_JOBS = 2
+
+
+def perform(name: str, seed: int, *, full: bool) -> list[Result]:
+    """All results of a family; one that breaks off is a result that is not clean."""
+    chosen = faults()[name]
+    begin = time.perf_counter()
+    found: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="girobus-faults-") as folder:
+        try:
+            found += chosen.work(Order(seed, full, Path(folder), name))
+        except Exception:  # noqa: BLE001 - the other families go on; this one is told
+            broken = Result(name, "", seed, seconds=time.perf_counter() - begin, stuck=traceback.format_exc())
+            found.append(broken)
+    return found
+
+
+def play(chosen: list[Fault], seed: int, *, full: bool, jobs: int) -> list[Result]:
+    """Families side by side, each in a process of its own; long ones begin first."""
+    found: dict[str, list[Result]] = {}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
+        waiting = {
+            pool.submit(perform, one.name, seed, full=full): one.name
+            for one in sorted(chosen, key=lambda one: -one.length)
+        }
+        for done in as_completed(waiting):
+            name = waiting[done]
+            found[name] = done.result()
+            for result in found[name]:
+                _tell(f"[{name}] {'as it must be' if result.good else 'NOT AS IT MUST BE'}\n{result.text()}")
+    return [result for name in sorted(found) for result in found[name]]
+
+
+def too_few(results: list[Result]) -> list[str]:
+    """What broke less often than a whole run promises."""
+    counts: Counter[str] = Counter()
+    for one in results:
+        if not one.planted:
+            counts[one.counted] += one.kills
+    return [f"{what}: {counts[what]} instead of {least}" for what, least in LEAST.items() if counts[what] < least]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command."""
+    known = faults()
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="the long versions")
+    parser.add_argument("--only", nargs="+", choices=list(known), metavar="FAULT", help=f"some of {', '.join(known)}")
+    parser.add_argument("--seed", type=int, default=0, help="repeat the choices of an earlier run")
+    parser.add_argument("--jobs", type=int, default=_JOBS, help="families side by side")
+    options = parser.parse_args(arguments)
+    chosen = [known[name] for name in options.only or known]
+    lacking = {why for why in (one.missing() for one in chosen) if why}
+    if lacking:
+        sys.stderr.write("\n".join(sorted(lacking)) + "\n")
+        return 5
+    seed = options.seed or secrets.randbelow(10**6) + 1
+    begin = time.perf_counter()
+    _tell(f"seed {seed}")
+    results = play(chosen, seed, full=options.full, jobs=options.jobs)
+    _append(results)
+    few = [] if options.only else too_few(results)
+    words = ["--full"] * options.full + (["--only", *options.only] if options.only else [])
+    command = " ".join(["python -m tests.faults", *words, f"--seed {seed}"])
+    _tell(f"\n{summary(results)}\n\n{command}: {time.perf_counter() - begin:.0f} s")
+    _tell("\n".join(f"too few: {one}" for one in few))
+    return 0 if all(one.good for one in results) and not few else 1
+
+
+def _tell(text: str) -> None:
+    sys.stdout.write(text + "\n" if text else "")
+    sys.stdout.flush()
+
+
+def _append(results: list[Result]) -> None:
+    path = ROOT / "build" / "faults.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(one.line()) + "\n" for one in results)
