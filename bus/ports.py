@@ -195,6 +195,9 @@ class Sink(Protocol):
 
     A sink with a true attribute ``keyed`` sends under an id by which its receiver knows a second copy: it is never
     asked by ``probe``, what is unknown is prepared and published again.
+
+    A sink that publishes all that is prepared together has a method ``begun(receipt) -> bool``: was this one sent along
+    with another, so that only ``probe`` can say what became of it?
     """
 
     def prepare(self, message: Message, content: BinaryIO) -> Receipt:

@@ -104,6 +104,10 @@ def restore(source: Path, place: Place, blobs: Path | None, who: tuple[str, str]
             raise NotAllowed(
                 "SYS145", "there is a ledger or there are documents already", hint="restore into an empty store"
             )
+        if isinstance(place, Path) and (log := place.with_name(place.name + "-wal")).exists():
+            # SQLite would take it for the log of the restored file and write its pages over it.
+            hint = f"it belongs to the {place.name} that was here: keep the two together, elsewhere"
+            raise NotAllowed("SYS145", f"there is still {log.name}, the log of another ledger", hint=hint)
         if blobs is not None:
             _restore_blobs(source / "blobs", blobs, tell)
         if isinstance(place, Path):

@@ -21,8 +21,8 @@ _LEFT_OVER = 86_400
 """Seconds after which nobody writes a blob any more."""
 
 
-class _Writer:
-    """A blob in the making."""
+class Writing:
+    """A blob in the making (a :class:`bus.ports.BlobWriter`) on a file that is there already."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -31,17 +31,18 @@ class _Writer:
         self.blob = Blob("", 0)
 
     def write(self, data: bytes, /) -> int:
+        """Append."""
         self._hash.update(data)
         self._size += len(data)
         return self._file.write(data)
 
     def writelines(self, lines: Iterable[bytes], /) -> None:
+        """Append all."""
         for line in lines:
             self.write(line)
 
     def finish(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """From now on ``blob`` tells what was written."""
         self.blob = Blob(self._hash.hexdigest(), self._size)
 
 
@@ -65,7 +66,7 @@ class FileBlobs:
                     leftover.unlink()
 
     @contextmanager
-    def create(self) -> Iterator[_Writer]:
+    def create(self) -> Iterator[Writing]:
         """A new blob; durable when the block ends without an error, else gone.
 
         Raises:
@@ -74,16 +75,16 @@ class FileBlobs:
         path = self._temporary / uuid.uuid4().hex
         try:
             with path.open("xb", buffering=1 << 18) as file:
-                writer = _Writer(file)
+                writer = Writing(file)
                 yield writer
                 self._effect("blob.create:before")
+                file.flush()
+                os.fsync(file.fileno())
                 writer.finish()
             self._settle(path, writer.blob)
             self._effect("blob.create:after")
         except OSError as error:
-            raise Retryable(
-                "SYS112", f"the blob store refused: {error.strerror}", hint="see free space and rights"
-            ) from error
+            raise _refused(error) from error
         finally:
             path.unlink(missing_ok=True)
 
@@ -101,14 +102,17 @@ class FileBlobs:
 
         Raises:
             Rejected: ``INT102`` when it is missing or of another size.
+            Retryable: ``SYS112`` when the disk refuses.
         """
         path = self._path(blob)
         try:
             file = path.open("rb")
-        except OSError:
+        except FileNotFoundError:
             raise Rejected(
                 "INT102", f"blob {blob.sha256[:12]} is missing", hint="restore the blob folder from backup"
             ) from None
+        except OSError as error:
+            raise _refused(error) from error
         if os.fstat(file.fileno()).st_size != blob.size:
             file.close()
             raise Rejected(
@@ -137,6 +141,10 @@ class FileBlobs:
                 path.unlink()
                 return found.st_size
         return 0
+
+
+def _refused(error: OSError) -> Retryable:
+    return Retryable("SYS112", f"the blob store refused: {error.strerror}", hint="see free space and rights")
 
 
 @contextmanager

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -13,6 +12,7 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import S3Store
 
 from bus.errors import Rejected, Retryable
+from bus.ledger.blobs import Writing
 from bus.ledger.store import no_effect
 from bus.message import Blob
 from bus.ports import EffectHook
@@ -23,29 +23,6 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 _IN_MEMORY = 4 << 20
 """Bytes of a document that are held in memory on their way; more goes through a temporary file."""
-
-
-class _Writer:
-    """A document in the making, at home until its checksum is known."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._hash = hashlib.sha256()
-        self._size = 0
-        self.blob = Blob("", 0)
-
-    def write(self, data: bytes, /) -> int:
-        self._hash.update(data)
-        self._size += len(data)
-        return self._file.write(data)
-
-    def writelines(self, lines: Iterable[bytes], /) -> None:
-        for line in lines:
-            self.write(line)
-
-    def finish(self) -> None:
-        self._file.seek(0)
-        self.blob = Blob(self._hash.hexdigest(), self._size)
 
 
 class BucketBlobs:
@@ -81,17 +58,18 @@ class BucketBlobs:
         )
 
     @contextmanager
-    def create(self) -> Iterator[_Writer]:
+    def create(self) -> Iterator[Writing]:
         """A new document; durable when the block ends without an error, else gone.
 
         Raises:
             Retryable: ``SYS112`` when the store does not take it.
         """
         with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
-            writer = _Writer(file)  # type: ignore[arg-type]  # a file in all that is used of one
+            writer = Writing(file)  # type: ignore[arg-type]  # a file in all that is used of one
             yield writer
             self._effect("blob.create:before")
             writer.finish()
+            file.seek(0)
             try:
                 with _answered():
                     obstore.put(self._store, _key(writer.blob.sha256), file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 
-from bus.errors import Finding, Rejected, Unavailable
+from bus.errors import Finding, Rejected, Retryable, Unavailable
 from bus.ledger import batches, references
 from bus.ledger.reading import Reading
 from bus.message import Blob
@@ -101,6 +101,8 @@ def _blob(blobs: BlobStore, blob: Blob) -> Finding | None:
         return Finding("SYS140", "error", place, missing.message)
     except OSError as error:
         return Finding("SYS140", "error", place, f"cannot be read: {error.strerror}")
+    except Retryable as away:
+        return Finding("SYS140", "error", place, f"cannot be read: {away.message}")
     if content.hexdigest() != blob.sha256:
         return Finding("SYS141", "error", place, "its content has changed since it was stored")
     return None

@@ -25,7 +25,7 @@ from bus.ports import (
     WriteContext,
 )
 from bus.runtime.meter import Unit
-from bus.runtime.retry import next_wait, resting
+from bus.runtime.retry import SETTLED_ELSEWHERE, next_wait, resting
 from bus.runtime.stores import Stores
 from bus.spec import ErrorPolicySpec
 
@@ -163,7 +163,7 @@ class Sender:
         if failed is not None and failed.error is not None:
             untouched = failed.receipt if failed.untouched else None
             self._settle_failure(failed.delivery, failed.error, untouched)
-            self._take_back([flight for flight in flights[len(done) + 1 :] if "happened" not in flight.receipt])
+            self._take_back(flights[len(done) + 1 :])
         return len(done) + (failed is not None)
 
     def _bring_out(self, flight: _Flight) -> None:
@@ -183,8 +183,10 @@ class Sender:
 
     def _take_back(self, flights: list[_Flight]) -> None:
         """What was requested and never tried, for the one before it failed, is only staged: nothing to doubt."""
-        if flights:
-            self._mark(flights, "staged")
+        begun: Callable[[Receipt], bool] = getattr(self.outlet.sink, "begun", lambda _receipt: False)
+        untried = [flight for flight in flights if "happened" not in flight.receipt and not begun(flight.receipt)]
+        if untried:
+            self._mark(untried, "staged")
 
     def _mark(self, flights: list[_Flight], state: str) -> None:
         settlement = Settlement(self.outlet.name)
@@ -193,7 +195,12 @@ class Sender:
             settlement.outbound.append(
                 (self.outlet.name, message.headers.id, message, {**flight.receipt, "state": state})
             )
-        self._broker.settle([], settlement, state)
+        try:
+            self._broker.settle([], settlement, state)
+        except Retryable as error:
+            if error.code == SETTLED_ELSEWHERE:
+                self.outlet.sink.close()  # what is prepared there is another process's to publish
+            raise
 
     def _settle_failure(self, delivery: Delivery, error: Exception, untouched: Receipt | None = None) -> None:
         """``untouched``: the receipt of an effect that was requested and certainly did not happen."""

@@ -101,13 +101,24 @@ class AmqpSink:
         if letter.error is not None:
             raise letter.error
 
+    def begun(self, receipt: Receipt) -> bool:
+        """Whether it was sent along with another of its batch."""
+        letter = self._letters.get(receipt["id"])
+        return letter is not None and (letter.confirmed or letter.tag > 0)
+
     def probe(self, receipt: Receipt) -> Verdict:
-        """A broker cannot be asked what it took."""
-        del receipt
-        return "unknown"
+        """What the broker has told of it already; it cannot be asked what it took."""
+        letter = self._letters.get(receipt["id"])
+        if letter is None or isinstance(letter.error, InDoubt):
+            return "unknown"
+        if letter.confirmed:
+            del self._letters[receipt["id"]]
+            return "done"
+        letter.error = None  # it was refused, given back, or not sent: the next attempt has a verdict of its own
+        return "not_done"
 
     def close(self) -> None:
-        """Disconnect."""
+        """Disconnect; nothing that was prepared is published any more."""
         self._letters.clear()
         self._link.hang_up(polite=True)
 

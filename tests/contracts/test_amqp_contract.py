@@ -423,6 +423,14 @@ def test_of_what_passes_at_least_once_nothing_is_remembered_but_its_count(books:
     assert bodies(books.take("out", 5)) == list(range(5))
     assert books.inbox() == 0
     assert books.store.read("SELECT count(*) FROM history WHERE place = 'in'") == [(0,)]
+
+    def refuse(label: str) -> None:
+        raise Retryable("SYS111", label)
+
+    books.store.effect = refuse
+    with pytest.raises(Retryable):
+        books.broker.sweep()
+    books.store.effect = lambda _label: None
     books.broker.sweep()
     assert books.store.read("SELECT outcome, count FROM tally WHERE place = 'in'") == [("sent", 5)]
     assert books.nothing("in")

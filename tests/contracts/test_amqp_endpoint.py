@@ -341,6 +341,29 @@ def test_after_a_crash_it_is_sent_again_under_the_same_id(
         assert town.cases() == []
 
 
+@pytest.mark.parametrize("dies", [False, True])
+def test_what_was_sent_along_with_a_refused_one_is_never_sent_twice_unasked(
+    tmp_path: Path, rabbit: str, foreign: Foreign, *, dies: bool
+) -> None:
+    there, back = foreign.queue("in"), foreign.queue("out")
+    outlet = sink("{body.to}", "unknown: case")
+    with Town(tmp_path, rabbit, {"a": source(there) + PARSED}, {"out": outlet}) as town:
+        town.app.bus.hold_outputs = True
+        for n in range(3):
+            foreign.send(there, {"n": n, "to": back if n else foreign.mark + "nowhere"}, message_id=f"m-{n}")
+        town.until(lambda: town.app.broker.depth("out") == 3)
+        town.app.bus.hold_outputs = False
+        town.app.bus.turn()
+        assert (town.cases(), foreign.depth(back)) == (["NET256"], 2), "all were sent at once"
+        assert town.app.broker.depth("out") == 2
+        if dies:
+            town.again()
+        town.turn(20)
+        assert foreign.depth(back) == 2
+        assert town.cases() == (["NET256", "NET901", "NET901"] if dies else ["NET256"])
+        assert town.app.broker.depth("out") == 0
+
+
 # ---------------------------------------------------------------- brokers that fail
 
 

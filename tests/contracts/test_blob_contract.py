@@ -99,6 +99,16 @@ def test_a_missing_document_and_one_of_another_size_are_refused(documents: Docum
         documents.open(Blob("0" * 64, 3))
 
 
+def test_a_folder_that_refuses_for_a_while_is_no_missing_document(tmp_path: Path) -> None:
+    documents = open_blobs(None, tmp_path, effect=no_effect, shared=True)
+    blob = store(documents, b"content")
+    path = tmp_path / blob.sha256[:2] / blob.sha256
+    path.unlink()
+    path.symlink_to(path)  # whoever opens it gets ELOOP, also root
+    with pytest.raises(Retryable, match="SYS112"):
+        documents.open(blob)
+
+
 def test_old_documents_are_forgotten_and_young_ones_are_not(documents: Documents) -> None:
     blob = store(documents, b"content")
     assert documents.old(now(-60)) == []

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 
 from bus.channels.shared import SharedBroker
 from bus.errors import Retryable
+from bus.ledger.blobs import FileBlobs
 from bus.ledger.ledger import Ledger
 from bus.ledger.postgres import PostgresStore
 from bus.message import Headers, Join, Message, Sequence, child_id
-from bus.ports import Chunk, Delivery, Gathering, Settlement
+from bus.ports import Chunk, Delivery, Gathering, Receipt, Settlement
+from bus.runtime.sender import Outlet, Sender
+from bus.runtime.stores import Stores
+from bus.spec import ErrorPolicySpec
 from bus.testing.clock import ManualClock
+from bus.testing.endpoints import RecordingSink
 
 ROOT = "6ba7b8119dad11d180b400c04fd430c8"
 SHORT = 1_000
@@ -37,6 +44,9 @@ class Process:
 
     def put(self, channel: str, *names: str) -> None:
         self.broker.transact("put", lambda _tx: [(channel, message(name)) for name in names])
+
+    def put_bytes(self, channel: str, body: bytes) -> None:
+        self.broker.transact("put", lambda _tx: [(channel, message(body.decode()).with_body(body))])
 
     def settle(self, deliveries: list[Delivery], *puts: str, place: str = "in") -> None:
         settlement = Settlement(place)
@@ -112,6 +122,58 @@ def test_one_process_at_a_time_has_an_outlet_and_the_one_before_is_fenced_off(
         with pytest.raises(Retryable, match="SYS122"):
             frozen.settle(deliveries, place="bank")
     other.settle(other.broker.take("bank", 9), place="bank")
+
+
+class Window(RecordingSink):
+    """A sink that sends all that is prepared at once, as one for a broker does."""
+
+    def __init__(self, sent: list[bytes], first: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self.sent = sent
+        self.first = first
+
+    def prepare(self, message: Message, content: BinaryIO) -> Receipt:
+        receipt = super().prepare(message, content)
+        self.first()
+        return receipt
+
+    def publish(self, receipt: Receipt) -> None:
+        del receipt
+        self.sent += self.staged.values()
+        self.staged.clear()
+
+    def close(self) -> None:
+        self.staged.clear()
+
+
+def test_what_a_frozen_process_prepared_is_not_published_when_it_gets_the_outlet_again(
+    processes: Callable[..., Process], tmp_path: Path
+) -> None:
+    frozen, other = processes(SHORT), processes()
+    sent: list[bytes] = []
+    sinks = {other: Window(sent)}
+
+    def sender(process: Process) -> Sender:
+        chance = random.Random(1)  # noqa: S311 - spreads retries, guards nothing
+        stores = Stores(process.broker, process.ledger, FileBlobs(tmp_path), process.ledger.clock, chance)
+        return Sender(Outlet("bank", sinks[process], None, 9, ErrorPolicySpec()), stores)
+
+    def freeze() -> None:
+        sinks[frozen].first = lambda: None
+        time.sleep(SHORT / 1000 + 0.6)
+        assert sender(other).send_once() == 1
+
+    sinks[frozen] = Window(sent, freeze)
+    woken = sender(frozen)
+    frozen.put_bytes("bank", b"1")
+    with pytest.raises(Retryable, match="SYS122"):
+        woken.send_once()
+    assert sent == [b"1"]
+    other.ledger.holdings.release()
+    frozen.put_bytes("bank", b"2")
+    time.sleep(0.6)
+    assert woken.send_once() == 1
+    assert sent == [b"1", b"2"]
 
 
 def test_messages_of_several_senders_keep_the_order_they_were_sent_in(processes: Callable[..., Process]) -> None:

@@ -250,6 +250,26 @@ def test_a_backup_or_restore_that_cannot_be_right_is_refused(kept: Kept, tmp_pat
     assert not list((kept.home / "blobs").glob("??/*"))
 
 
+def test_a_log_that_another_ledger_left_is_not_taken_for_that_of_the_restored_one(kept: Kept, tmp_path: Path) -> None:
+    if kept.address:
+        pytest.skip("a database has no files of ours")
+    store = open_store(kept.place, effect=no_effect)
+    kept.bus("db", "backup", str(tmp_path / "copy"))
+    for n in range(50):
+        store.commit("test", lambda tx, n=n: tx.execute("INSERT INTO remembered VALUES ('s', ?, ?, 0)", (f"{n}", "v")))
+    left = (kept.home / "bus.db-wal").read_bytes()
+    store.close()
+    kept.lose()
+    kept.home.mkdir()
+    (kept.home / "bus.db-wal").write_bytes(left)  # of a machine that died, whose bus.db was moved away
+    refused = kept.bus("db", "restore", str(tmp_path / "copy"), "--reason", "x", code=4)
+    assert "SYS145" in refused.stderr
+    assert "bus.db-wal" in refused.stderr
+    (kept.home / "bus.db-wal").unlink()
+    kept.bus("db", "restore", str(tmp_path / "copy"), "--reason", "x")
+    assert kept.rows("SELECT value FROM meta WHERE key = 'hold_outputs'") == [(1,)]
+
+
 def test_outputs_of_a_running_bus_are_let_go(kept: Kept) -> None:
     kept.change("INSERT INTO meta VALUES ('hold_outputs', 1)")
     with pytest.raises(Unavailable, match="SYS142"):

@@ -18,7 +18,6 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -28,11 +27,11 @@ from bus.channels.amqp.consumer import Received
 from bus.channels.amqp.frames import properties
 from bus.channels.amqp.overlap import Overlap
 from bus.channels.amqp.publisher import Job, Outgoing
+from bus.channels.amqp.tallies import Tallies
 from bus.channels.amqp.wire import Wire
 from bus.channels.store import StoreBroker
 from bus.errors import BusError, ConfigError, Retryable, Stalled
 from bus.message import NULL_ID, Message, encode, salvage
-from bus.money import exact_sum
 from bus.ports import (
     RELAY,
     CaseNote,
@@ -42,7 +41,6 @@ from bus.ports import (
     Delivery,
     EffectHook,
     Event,
-    MoneyTotalsByOutcome,
     Settlement,
     Store,
 )
@@ -97,7 +95,7 @@ class AmqpBroker:
         self._careful: dict[str, int] = {}
         """How many messages of a channel are settled one batch after the other, because settling one failed."""
         self._forgetful: frozenset[str] = frozenset()
-        self._counts: dict[str, MoneyTotalsByOutcome] = {}
+        self._tallies = Tallies()
         self._gone: set[str] = set()
         """Declared channels whose consuming the broker ended."""
         self._pending: set[str] = set()
@@ -283,7 +281,7 @@ class AmqpBroker:
                     ) from None
                 self.copies += 1  # somebody else took it while it was worked on here: it is done
         else:
-            self._count(settlement)
+            self._tallies.add(settlement)
         self._effect("amqp.acknowledge:before")
         self._consumer.settle(self.address.queue(deliveries[0].channel), received)
         self._effect("amqp.acknowledge:after")
@@ -320,14 +318,6 @@ class AmqpBroker:
             self._finish((deliveries, received), settlement, label, remember=settlement.remember)
 
         overlap.add(finish, failed)
-
-    def _count(self, settlement: Settlement) -> None:
-        """What is not remembered is counted all the same, and written down now and then."""
-        with self._lock:
-            book = self._counts.setdefault(settlement.place, {})
-            for key, (count, total) in settlement.tally.items():
-                n, amount = book.get(key, (0, Decimal(0)))
-                book[key] = (n + count, exact_sum(amount, total))
 
     def _passes_on(self, deliveries: list[Delivery], settlement: Settlement) -> bool:
         """Whether everything that comes out may be published before the commit: then the outbox is not needed.
@@ -426,18 +416,16 @@ class AmqpBroker:
         """Housekeeping: the outbox, queues that somebody deleted, and what the broker gave up to hand out."""
         if self._gone:
             self._restore()
-        with self._lock:
-            counts, self._counts = self._counts, {}
-        for place, tally in counts.items():
-            counted = Settlement(place)
-            counted.tally = tally
-            self._outbox.settle([], counted, "tally")
+        self._tallies.write(lambda counted: self._outbox.settle([], counted, "tally"))
         return self._outbox.sweep() + self._bury_undeliverable()
 
     def _restore(self) -> None:
         """Declare again what somebody deleted, and tell a person: what was in it is gone from the broker."""
         with self._lock:
-            gone, self._gone = self._gone & self._declared, set()
+            self._gone &= self._declared
+            gone = set(self._gone)
+        if not gone:
+            return
         self._wire.declare(gone)
         settlement = Settlement("")
         for channel in sorted(gone):
@@ -445,6 +433,8 @@ class AmqpBroker:
             route = channel.partition("#")[0]
             settlement.cases.append(CaseNote("NET225", text, route, "", f"{channel}:NET225"))
         self._outbox.settle([], settlement, "broker")
+        with self._lock:
+            self._gone -= gone
 
     def _bury_undeliverable(self) -> int:
         """Whatever was handed out too often without ever being settled is a dead letter with a case."""
