@@ -315,6 +315,14 @@ def test_inspection_counts_as_an_independent_count_does() -> None:
 
 
 STATS = {"E1STATS": "TABNAM:10 MANDT:3 DOCNUM:16 STATUS:2 STATXT:70"}
+PAYMENT_SEGMENTS = {
+    "E1IDKU1": "BGMTYP:3 BGMREF:35",
+    "E1IDKU5": "MOAQUAL:3 MOABETR:18 CUXWAERZ:3",
+    "E1IDPU5": "MOAQUAL:3 MOABETR:18 CUXWAERZ:3",
+    "E1IDB02": "FIIQUALI:3 FIIBKENN:11 FIIKONTO:35",
+    "E1IDPU1": "DOCNAME:3",
+}
+"""As a route declares those of its own release."""
 
 
 def written(bodies: list[Any], **options: Any) -> bytes:
@@ -343,6 +351,27 @@ def test_an_acknowledgement_is_written_in_both_forms() -> None:
     (body,) = (part.body for part in read(flat_data, segments=STATS))
     assert body["E1STATS"] == STATUS["E1STATS"]
     assert {k: v for k, v in body["control"].items() if v} == wanted["control"]
+
+
+def test_a_status_record_has_the_fields_that_sap_documents() -> None:
+    """SAP Library, E2STATS: where the text of a status begins, and that later fields are not taken for it."""
+    flat_data = written([STATUS], form="flat", names={"E1STATS": "E2STATS"}, line_end="none")
+    record = flat_data[524:][:1063].decode()
+    assert (record[63:73].strip(), record[76:92], record[106:108]) == ("EDI_DS", "0000000000814490", "16")
+    assert record[63 + 103 :].startswith("Bank took it & paid ")
+    assert [part.body["E1STATS"] for part in read(flat_data)] == [STATUS["E1STATS"]]
+
+
+def test_payments_in_flat_records_need_the_segments_of_their_release() -> None:
+    trees = [part.body for part in read(XML)]
+    flat_data = written(trees, form="flat", segments=PAYMENT_SEGMENTS)
+    wanted = [part.body for part in read(XML, "payments")]
+    assert [part.body for part in read(flat_data, "payments", segments=PAYMENT_SEGMENTS)] == wanted
+    for part in read(flat_data, "payments"):
+        assert part.error is not None
+        assert part.error.code == "VAL806"
+        assert "E1IDKU1" in part.error.hint
+        assert "WE60" in part.error.hint
 
 
 @pytest.mark.parametrize("data", [FLAT, XML], ids=["flat", "xml"])

@@ -36,9 +36,10 @@ class IdocSpec(FormatSpec):
 
     Records: ``payments`` (PEXR2002: canonical payments), ``documents`` (ORDERS05, INVOIC02 and their relatives: head,
     dates, references and partners by qualifier, items, sums, numbers exact) and ``idocs`` (any type: ``control`` and
-    lists of segments by name, fields as texts). Flat records are taken apart by the known layouts of ORDERS and INVOIC
-    and those in ``segments``; the data of other segments stays one text ``SDATA`` in its place. Written are trees of
-    the same shape as ``idocs``, for instance acknowledgements (SYSTAT01).
+    lists of segments by name, fields as texts). Flat records are taken apart by the known layouts of ORDERS, INVOIC and
+    SYSTAT and those in ``segments``; the data of other segments stays one text ``SDATA`` in its place. Payments in flat
+    records need the segments of their release declared (transaction WE60 prints them). Written are trees of the same
+    shape as ``idocs``, for instance acknowledgements (SYSTAT01).
     """
 
     key: ClassVar[str] = "idoc"

@@ -19,6 +19,8 @@ _DATES = ("017", "026", "015")
 _AMOUNTS = ("002", "006", "001")
 _INVOICES = ("009", "010")
 _RECEIVERS = ("BE", "RE", "LF")
+_OF_A_PAYMENT = {"E1IDKU1", "E1IDKU5", "E1IDPU5", "E1IDB02", "E1IDT01", "E1IDPU1"}
+"""Segments of a payment whose fields in flat records a route declares."""
 
 
 def is_payment(idoc: Segment) -> bool:
@@ -40,6 +42,10 @@ def payment(idoc: Segment) -> dict[str, Any]:
     head = next(iter(idoc.all("E1IDKU1")), None)
     if head is None:
         raise refused("VAL806", idoc.place, "the segment E1IDKU1 is missing")
+    unknown = sorted({s.name for s in (head, *head.segments, *idoc.segments) if "SDATA" in s.fields} & _OF_A_PAYMENT)
+    if unknown:
+        hint = f"declare the fields of {', '.join(unknown)} in `segments`, as transaction WE60 prints them"
+        raise refused("VAL806", head.place, f"the fields of {', '.join(unknown)} in flat records are not known", hint)
     # Banks and partners stand below the header or beside it, as the version of the type has it.
     around = [*head.segments, *idoc.segments]
     amount = _amount(around, head.place)

@@ -1,8 +1,8 @@
 """Layouts of flat IDoc records: the control record, the head of data records, and segments whose fields are known.
 
-Widths are those of SAP's documentation of the IDoc types ORDERS05 and INVOIC02 (segment releases up to 46C); later
-releases only add fields behind them. Segments that are not listed keep their data as one text, unless a route declares
-their fields.
+Widths are those of SAP's documentation of the IDoc types ORDERS05, INVOIC02 and SYSTAT01 (segment releases up to 46C);
+later releases only add fields behind them. Segments that are not listed keep their data as one text, unless a route
+declares their fields.
 """
 
 from __future__ import annotations
@@ -60,6 +60,10 @@ SEGMENTS = {
     "E1EDP03": layout("IDDAT:3 DATUM:8 UZEIT:6"),
     "E1EDP19": layout("QUALF:3 IDTNR:35 KTEXT:70"),
     "E1EDS01": layout("SUMID:3 SUMME:18 SUNIT:3 WAERQ:3"),
+    "E1STATS": layout(
+        "TABNAM:10 MANDT:3 DOCNUM:16 LOGDAT:8 LOGTIM:6 STATUS:2 UNAME:12 REPID:8 ROUTID:30 STACOD:8 STATXT:70 SEGNUM:6 "
+        "SEGFLD:10 STAPA1:20 STAPA2:20 STAPA3:20 STAPA4:20 REFINT:14 REFGRP:14 REFMES:14 ARCKEY:70 STATYP:1"
+    ),
     "E1EDKT2": layout("TDLINE:70 TDFORMAT:2"),
     "E1EDPT2": layout("TDLINE:70 TDFORMAT:2"),
 }
