@@ -61,7 +61,7 @@ RETURNS = file_of(
 )
 
 FOREIGN_ENTRIES = [
-    "6221210428820007             0000100000DE89370400440532013000                1121042880000001",
+    "6221210428820007             0000100000DE89370400440532013000                 1121042880000001",
     "710BUS000000000000100000                      MUSTER GMBH                              0000001",
     "711EXAMPLE MANUFACTURING              15 WEST PLACE STREET                             0000001",
     "712JACOBSTOWN*PA\\                     US*19305\\                                        0000001",
@@ -345,6 +345,87 @@ def test_international_entries_come_back() -> None:
         options = {"gateway": "121042882", "bank_name": "FIRST BANK"}
         assert unwritable(body, international=options).code == "VAL790"
     assert "bank_name" in unwritable(original, international={"gateway": "121042882"}).hint
+
+
+IAT_RETURN = file_of(
+    "101 121042882 2313801042611241200A094101FIRST BANK             EXAMPLE MANUFACTURING",
+    "5220                FF3               DE1231380104IATINVOICE   USDEUR261125   1121042880000001",
+    FOREIGN_ENTRIES[0].replace("622", "621", 1).replace("0007", "0008", 1),
+    *FOREIGN_ENTRIES[1:],
+    "799R84121042880000001      12104288" + "0000100000" + "NO SUCH GATEWAY".ljust(34) + "121042880000001",
+    f"8220{9:06}{12104288:010}{0:012}{100000:012}1231380104".ljust(79) + "121042880000001",
+    control(1, 2, 9, 12104288, 0, 100000),
+)
+TRADE = file_of(
+    "101 121042882 2313801042611241200A094101FIRST BANK             EXAMPLE MANUFACTURING",
+    "5220EXAMPLE MFG                         1231380104CTXINVOICES        261125   1121042880000001",
+    "622231380104744567899        0000250000EMP-0001       0002SUPPLIER INC      0 1121042880000001".replace(
+        "0 1", "  1"
+    ),
+    "705RMR*IV*INV-1**1500\\".ljust(83) + "00010000001",
+    "705RMR*IV*INV-2**1000\\".ljust(83) + "00020000001",
+    f"8220{3:06}{23138010:010}{0:012}{250000:012}1231380104".ljust(79) + "121042880000001",
+    control(1, 1, 3, 23138010, 0, 250000),
+)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [WHOLE, RETURNS, international(FOREIGN_ENTRIES), IAT_RETURN, TRADE],
+    ids=["ppd", "returns and changes", "iat", "return of iat", "ctx"],
+)
+def test_entries_of_every_kind_come_back_to_the_character(data: str) -> None:
+    parts = read(data, "entries")
+    assert [part.error for part in parts] == [None] * len(parts)
+    again = written([part.body for part in parts]).decode()
+    assert again.splitlines()[1:] == data.splitlines()[1:], "all but the header, which the route says"
+
+
+def raw(**changes: Any) -> dict[str, Any]:
+    return {**read(RETURNS, "entries")[0].body, **changes}
+
+
+def test_what_an_entry_does_not_tell_is_numbered_and_summed() -> None:
+    told = {
+        key: value for key, value in raw().items() if key not in ("trace_number", "check_digit", "addenda_indicator")
+    }
+    batch = {"entry_class": "PPD", "company_id": "1231380104", "company_name": "BANK", "originator_status": "1"}
+    addenda = [{"type": "99", "reason": "R03", "original_trace": "121042880000009", "original_rdfi": "23138010"}]
+    data = written([{**told, "batch": batch, "addenda": addenda}] * 2)
+    first, second = (part.body for part in read(data, "entries"))
+    assert (first["trace_number"], second["trace_number"]) == ("121042880000001", "121042880000002")
+    assert first["addenda"][0]["trace_number"] == "121042880000001"
+    assert (first["batch"]["batch_number"], first["batch"]["odfi"], first["batch"]["service_class"]) == (
+        1,
+        "12104288",
+        "200",
+    )
+    assert [part.body["reason"] for part in read(data, "statuses")] == ["AC01", "AC01"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "said"),
+    [
+        ({"transaction_code": "99"}, "VAL790", "transaction code"),
+        ({"transaction_code": "27"}, "VAL790", "a debit in a batch of service class 220"),
+        ({"check_digit": "9"}, "VAL792", "routing number"),
+        ({"rdfi": "1"}, "VAL790", "rdfi"),
+        ({"amount": Decimal("1.001")}, "VAL790", "amount"),
+        ({"amount": 12.5}, "VAL790", "amount"),
+        ({"name": "x" * 23}, "VAL790", "name"),
+        ({"nmae": "x"}, "VAL790", "nmae"),
+        ({"addenda": [7]}, "VAL790", "no mapping"),
+        ({"addenda": [{"type": "99", "reason": "R99"}]}, "VAL790", "code that Nacha does not define"),
+        ({"addenda": [{"type": "98", "reason": "C01"}]}, "VAL790", "what is right"),
+        ({"addenda": [{"type": "9"}]}, "VAL790", "two digits"),
+        ({"batch": {"entry_class": "PPD", "service_class": "999"}}, "VAL790", "service class"),
+        ({"batch": {"entry_class": "PPD", "effective_date": "2026-02-30"}}, "VAL790", "calendar"),
+    ],
+)
+def test_an_entry_that_cannot_be_written(changes: dict[str, Any], code: str, said: str) -> None:
+    error = unwritable(raw(**changes))
+    assert error.code == code
+    assert said in error.message
 
 
 WORDS = st.from_regex(r"[A-Z0-9]([A-Z0-9 ./'&-]{0,11}[A-Z0-9])?", fullmatch=True)

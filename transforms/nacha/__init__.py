@@ -75,6 +75,8 @@ class NachaSpec(FormatSpec):
     Written are PPD, CCD, CTX, IAT, WEB and TEL entries in batches of one company, class, direction and day. The
     payment's ``local_instrument`` chooses the class, its ``end_to_end_id`` (15 characters) identifies the entry; the
     receiver's bank is ``agent: {member_id: routing number}``, the account ``{other: number, kind: CACC or SVGS}``.
+    Bodies of the shape of ``entries`` are written as they say, so that returns, notifications of change and all other
+    classes can be made too; counts, hashes and sums are always those of what was written.
     """
 
     key: ClassVar[str] = "nacha"

@@ -236,7 +236,8 @@ class Reading:
         if said and entry.error is None:
             entry.error = Rejected("VAL782", said, reason="FF01", place=where)
         if kind == "99" and "iat_indicator" in entry.batch and layout is r.ADDENDA["99"]:
-            fields["information"] = fields["information"][10:].strip()
+            told = fields["information"]
+            fields["original_amount"], fields["information"] = told[:10], told[10:].strip()
         self._tally.count += 1
         if len(entry.addenda) < _MOST_ADDENDA:
             entry.lines.append(raw)

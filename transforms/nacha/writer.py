@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 from bus import Rejected, WriteContext
 from transforms._faults import Faults
 from transforms.nacha import records as r
+from transforms.nacha.entries import RawEntry, is_raw, raw_entry
 from transforms.nacha.foreign import Foreign, foreign_addenda
 from transforms.nacha.items import Item, ascii_text, item, refused
 from transforms.nacha.reader import Tally
@@ -53,7 +54,10 @@ def write(parts: Iterable[Any], target: BinaryIO, context: WriteContext, options
         if number == _MOST_ENTRIES:
             raise refused(number + 1, "", f"a file has at most {_MOST_ENTRIES} entries", "aggregate fewer")
         try:
-            file.add(item(body, number + 1, options.entry_class))
+            if is_raw(body):
+                file.add_raw(raw_entry(body, number + 1))
+            else:
+                file.add(item(body, number + 1, options.entry_class))
         except Rejected as error:
             faults.add(number, error)
     faults.prove()
@@ -112,7 +116,7 @@ class _File:
             self._close()
             self._open(key)
         self._entries += 1
-        trace = f"{self._options.odfi}{self._entries:07}"
+        trace = self._trace()
         entry = self._entry(payment, addenda) | {"trace_number": trace, "addenda_indicator": "1" if addenda else "0"}
         layout = {"CTX": r.CTX_ENTRY, "IAT": r.IAT_ENTRY}.get(payment.entry_class, r.ENTRY)
         self._put("6", layout, entry, payment.number)
@@ -121,6 +125,25 @@ class _File:
             self._put(f"7{kind}", layout, {**values, "entry": f"{self._entries:07}"}, payment.number)
         debit, credit = (payment.amount, Decimal(0)) if payment.debit else (Decimal(0), payment.amount)
         self._tally.add(Tally(1 + len(addenda), int(entry["rdfi"]), debit, credit))
+
+    def _trace(self) -> str:
+        return f"{self._options.odfi}{self._entries:07}"
+
+    def add_raw(self, entry: RawEntry) -> None:
+        """An entry that tells all fields itself, its batch too; what it does not tell is numbered."""
+        key = tuple(sorted(entry.batch.items()))
+        if key != self._key or self._tally.count + len(entry.addenda) >= _MOST_OF_A_BATCH:
+            self._close()
+            self._begin_batch(key, entry.batch_layout, entry.batch)
+        self._entries += 1
+        trace = entry.fields.get("trace_number") or self._trace()
+        self._put("6", entry.layout, {**entry.fields, "trace_number": trace}, entry.number)
+        for count, (kind, layout, values) in enumerate(entry.addenda, 1):
+            usual = {"entry": trace[-7:], "number": count, "trace_number": trace}
+            self._put(f"7{kind}", layout, {**usual, **values}, entry.number)
+        amount = entry.fields.get("amount", Decimal(0))
+        debit, credit = (amount, Decimal(0)) if entry.is_debit else (Decimal(0), amount)
+        self._tally.add(Tally(1 + len(entry.addenda), int(entry.fields["rdfi"]), debit, credit))
 
     def end(self) -> None:
         """The file control record and the fill of the last block."""
@@ -137,10 +160,7 @@ class _File:
     def _open(self, key: tuple[Any, ...]) -> None:
         company, entry_class, debit, day, places = key
         options = self._options
-        self._key = key
-        self._batches += 1
-        self._tally = Tally()
-        self._header = {
+        header = {
             "service_class": "225" if debit else "220",
             "company_name": company,
             "discretionary": options.discretionary,
@@ -150,12 +170,17 @@ class _File:
             "descriptive_date": options.descriptive_date,
             "effective_date": day,
             "originator_status": "1",
-            "odfi": options.odfi,
-            "batch_number": self._batches,
         }
         if entry_class == "IAT":
-            self._header |= options.foreign.header(places)
-        self._put("5", r.IAT_BATCH_HEADER if entry_class == "IAT" else r.BATCH_HEADER, self._header)
+            header |= options.foreign.header(places)
+        self._begin_batch(key, r.IAT_BATCH_HEADER if entry_class == "IAT" else r.BATCH_HEADER, header)
+
+    def _begin_batch(self, key: tuple[Any, ...], layout: tuple[r.Field, ...], header: dict[str, Any]) -> None:
+        self._key = key
+        self._batches += 1
+        self._tally = Tally()
+        self._header = {"odfi": self._options.odfi, "batch_number": self._batches, **header}
+        self._put("5", layout, self._header)
 
     def _close(self) -> None:
         if not self._key:
