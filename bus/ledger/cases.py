@@ -56,6 +56,16 @@ def close_case(tx: Any, case_id: int, state: str, by: tuple[str, str], now: int)
     )
 
 
+def close_emptied(tx: Any, case_ids: set[int | None], reason: str, now: int) -> None:
+    """Close those of the cases for which nothing waits any more: what they held went on by itself."""
+    tx.executemany(
+        "UPDATE cases SET state = 'released', closed = ?, closed_by = 'girobus', closing_reason = ? WHERE id = ? AND "
+        "state = 'open' AND NOT EXISTS (SELECT 1 FROM held WHERE case_id = cases.id) "
+        "AND NOT EXISTS (SELECT 1 FROM dead WHERE case_id = cases.id)",
+        [(now, reason, case_id) for case_id in case_ids if case_id is not None],
+    )
+
+
 def audit(tx: Any, now: int, who: str, what: str, target: str, reason: str) -> None:
     """Remember who did what to what, and why."""
     tx.execute(

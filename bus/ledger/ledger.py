@@ -328,9 +328,8 @@ class Ledger:
         return [(*row[:3], salvage(row[3])) for row in self.read(sql, (after, most))]
 
     def take_held(self, tx: Any, held: int) -> Puts:
-        """Remove one held message."""
-        rows = tx.execute("DELETE FROM held WHERE id = ? RETURNING channel, payload", (held,)).fetchall()
-        return [(channel, salvage(payload)) for channel, payload in rows]
+        """Remove one held message whose predicate lets it go."""
+        return waiting.take_held(tx, held, self.clock.now())
 
     def sweep(self, most: int = 2000) -> int:
         """Housekeeping in small commits; returns how many rows went."""

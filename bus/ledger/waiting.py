@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from bus.ledger import cases
 from bus.message import Hold, Message, Resequence, encode, salvage
 from bus.ports import CaseNote
 
@@ -99,10 +100,19 @@ def take_held_due(tx: Any, now: int, most: int) -> list[tuple[str, Message]]:
     """Remove held messages whose time has come and return them."""
     rows = tx.execute(
         "DELETE FROM held WHERE id IN (SELECT id FROM held WHERE until > 0 AND until <= ? ORDER BY until, id LIMIT ?) "
-        "RETURNING id, channel, payload",
+        "RETURNING id, channel, payload, case_id",
         (now, most),
     ).fetchall()
-    return [(channel, salvage(payload)) for _, channel, payload in sorted(rows)]
+    cases.close_emptied(tx, {row[3] for row in rows}, "its time came", now)
+    return [(channel, salvage(payload)) for _, channel, payload, _ in sorted(rows)]
+
+
+def take_held(tx: Any, held: int, now: int) -> list[tuple[str, Message]]:
+    """Remove one held message whose predicate lets it go and return it."""
+    sql = "DELETE FROM held WHERE id = ? RETURNING channel, payload, case_id"
+    rows = tx.execute(sql, (held,)).fetchall()
+    cases.close_emptied(tx, {row[2] for row in rows}, "its condition came true", now)
+    return [(channel, salvage(payload)) for channel, payload, _ in rows]
 
 
 def take_held_of_case(tx: Any, case_id: int) -> list[tuple[str, Message]]:

@@ -69,7 +69,8 @@ class HoldSpec(StepSpec):
     - hold: {release_when: "lookup('switches', 'payments') == 'open'"}
     ```
 
-    ``until: release`` opens a case for the route's owner; a hold until a time does so only where ``code`` is given.
+    ``until: release`` opens a case for the route's owner; a hold until a time does so only where ``code`` is given. A
+    case is closed when its message goes on by itself.
 
     Delivery: the unit of work ends here. The message is stored and counts as *held*; released, it goes on with the
     next step in the version of the route it came in with. ``bus cases release`` and ``bus cases discard`` ask for a

@@ -437,6 +437,21 @@ def test_held_messages_wait_for_their_time_or_for_a_person(books: Books) -> None
     ]
 
 
+def test_the_case_of_what_goes_on_by_itself_is_closed(books: Books) -> None:
+    until = books.clock.now() + 50
+    timed, asked = Hold(message("t"), "POL100", "why", until), Hold(message("p"), "POL100", "why", 0, "free")
+    both = [(timed, "in", note("POL100", "t")), (asked, "in", note("POL100", "p"))]
+    books.settle([], lambda s: s.holds.extend(both))
+    books.clock.advance(50)
+    assert [m.headers.id for _, m in books.due()] == _ids("t")
+    assert books.case_rows() == [("POL100", "released", 1), ("POL100", "open", 1)]
+    ((held, *_),) = books.ledger.held_with_predicate(0, 9)
+    books.broker.transact("due", lambda tx: books.ledger.take_held(tx, held))
+    assert books.ids("in") == _ids("t", "p")
+    closed = books.store.read("SELECT state, closed_by, closing_reason FROM cases ORDER BY id")
+    assert closed == [("released", "girobus", "its time came"), ("released", "girobus", "its condition came true")]
+
+
 def test_dead_letters_are_retried_or_discarded_with_a_reason(books: Books) -> None:
     books.settle([], lambda s: s.dead.extend([("in", message("a"), note("VAL1")), ("in", message("b"), note("VAL2"))]))
     control = Control(books.broker, Decisions(books.ledger))
