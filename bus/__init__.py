@@ -61,9 +61,11 @@ if TYPE_CHECKING:
     from bus.message import Resequence as Resequence
     from bus.message import Send as Send
     from bus.message import Sequence as Sequence
+    from bus.message import business_keys as business_keys
     from bus.message import child_id as child_id
     from bus.message import get_field as get_field
     from bus.message import key_text as key_text
+    from bus.message import moves_forward as moves_forward
     from bus.message import with_field as with_field
     from bus.money import Money as Money
     from bus.money import MoneyTotals as MoneyTotals
@@ -116,7 +118,7 @@ _HOME = {
     "bus.errors": "BusError ConfigError Finding Held InDoubt Rejected Retryable Unavailable",
     "bus.message": "Blob Branch Converted Effect "
     "Group Headers Hold Join Message Onward OpenCase Progress Refuse Register Remember Resequence "
-    "Send Sequence child_id get_field key_text with_field",
+    "Send Sequence business_keys child_id get_field key_text moves_forward with_field",
     "bus.money": "Money MoneyTotals minor_units",
     "bus.ports": "BlobStore BlobWriter Clock DescribedInbound Document EffectHook EncodedRecords Encoder "
     "EndpointResources FileConverter Format Inbound InspectedDocument InspectedTotal Inspection Part Reader "

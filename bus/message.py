@@ -9,13 +9,13 @@ no circles, so the garbage collector need not follow messages (``gc=False``).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from bus.errors import Rejected
+from bus.errors import BusError, Rejected
 
 ENVELOPE_VERSION = 1
 
@@ -183,6 +183,18 @@ class Progress(msgspec.Struct, frozen=True):
     """The status that the unit read; another one meanwhile is a conflict, and the unit runs again. None = not read."""
 
 
+# ISO 20022 external payment status codes in the order in which banks give them; PDNG says nothing new.
+_STATUSES = {"": 0, "RCVD": 1, "PDNG": 1, "ACTC": 2, "ACCP": 3, "ACWC": 4, "ACFC": 4, "ACSP": 5, "ACSC": 6, "ACCC": 6}
+_ENDS = ("RJCT", "CANC")
+
+
+def moves_forward(old: str, new: str) -> bool:
+    """Whether a payment status may follow another: it only moves up; RJCT and CANC end it from anywhere, and stay."""
+    if old in _ENDS:
+        return False
+    return new in _ENDS or _STATUSES.get(new, 0) > _STATUSES.get(old, 0)
+
+
 class Converted(msgspec.Struct, frozen=True):
     """A step's word that it changed money on purpose: both legs, as (currency, value), go into the history."""
 
@@ -297,6 +309,19 @@ def key_text(*values: Any) -> str:
     if len(text) <= _LONGEST_KEY:
         return text
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def business_keys(found_by: Iterable[tuple[str, Callable[[Any], Any]]], body: Any) -> tuple[tuple[str, str], ...]:
+    """(name, key) of a body; a key that cannot be told is left out, for a key must never stop a payment."""
+    keys = []
+    for name, expression in found_by:
+        try:
+            value = expression(body)
+        except BusError:
+            continue
+        if value not in (None, "", [], {}):
+            keys.append((name, key_text(value)))
+    return tuple(keys)
 
 
 def _one_key(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Literal
 
@@ -27,9 +28,14 @@ class Findings:
 
     def add(self, code: str, severity: Severity, place: str, message: str) -> None:
         """Tell one thing."""
-        self._counts[code] += 1
-        if self._counts[code] <= _MOST_OF_A_CODE:
-            self._told.append(Finding(code, severity, place, message))
+        self.extend((Finding(code, severity, place, message),))
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        """Take findings that others made."""
+        for finding in findings:
+            self._counts[finding.code] += 1
+            if self._counts[finding.code] <= _MOST_OF_A_CODE:
+                self._told.append(finding)
 
     def refused(self, error: Rejected, place: str = "") -> None:
         """A refusal as a finding."""
@@ -51,13 +57,14 @@ class Sums:
         self._signed = signed
         self._rows: dict[str, list[Decimal]] = {}
 
-    def add(self, currency: str, value: Decimal) -> None:
-        """Count a record; below zero is a debit."""
+    def add(self, currency: str, value: Decimal, *, sided: bool = True) -> None:
+        """Count a record; below zero is a debit. ``sided``: it says at all which of the two it is."""
         row = self._rows.setdefault(currency, [Decimal(0)] * 4)
         row[0] += 1
         row[1] = EXACT.add(row[1], abs(value))
-        side = 3 if value.is_signed() else 2
-        row[side] = EXACT.add(row[side], abs(value))
+        if sided:
+            side = 3 if value.is_signed() else 2
+            row[side] = EXACT.add(row[side], abs(value))
 
     def totals(self) -> tuple[InspectedTotal, ...]:
         """One row a currency, sorted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bus.errors import Retryable
-from bus.message import Progress, Register, Remember
+from bus.message import Progress, Register, Remember, moves_forward
 
 _COLUMNS = (
     "id, partner, message_id, payment_information_id, end_to_end_id, amount, currency, status, reason, number, "
@@ -13,10 +13,6 @@ _COLUMNS = (
 )
 _FIELDS = tuple(_COLUMNS.split(", "))
 _MOST = 100_000
-
-LADDER = {"": 0, "RCVD": 1, "PDNG": 1, "ACTC": 2, "ACCP": 3, "ACWC": 4, "ACFC": 4, "ACSP": 5, "ACSC": 6, "ACCC": 7}
-"""Order of payment statuses (ISO external codes): a status may only move up, except that RJCT and CANC end it."""
-_FINAL = ("RJCT", "CANC")
 
 
 def register(tx: Any, wish: Register, message: tuple[int, str, str], now: int) -> None:
@@ -59,9 +55,7 @@ def progress(tx: Any, wish: Progress, now: int) -> None:
     (status,) = tx.execute("SELECT status FROM instruction WHERE id = ?", (wish.instruction,)).fetchone()
     if wish.seen not in (None, status):
         raise Retryable("SYS121", "another unit moved the same payment first", hint="it runs again by itself")
-    if status in _FINAL:
-        return
-    if wish.status in _FINAL or LADDER.get(wish.status, 0) > LADDER.get(status, 0):
+    if moves_forward(status, wish.status):
         tx.execute(
             "UPDATE instruction SET status = ?, reason = ?, changed = ? WHERE id = ?",
             (wish.status, wish.reason, now, wish.instruction),

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from bus import (
-    BusError,
     Clock,
     Duration,
     ExpressionText,
@@ -21,7 +20,7 @@ from bus import (
     Rejected,
     StepResources,
     StepSpec,
-    key_text,
+    business_keys,
 )
 
 if TYPE_CHECKING:
@@ -113,16 +112,8 @@ class Correlation:
             yield Part({**_inherited(status, row), "instruction": {**row, "amount": Decimal(row["amount"])}}, place)
 
     def child_keys(self, body: Any) -> tuple[tuple[str, str], ...]:
-        """Business keys of a part; a key that cannot be told is left out."""
-        found = []
-        for name, expression in self.keys:
-            try:
-                value = expression(body)
-            except BusError:
-                continue
-            if value not in (None, "", [], {}):
-                found.append((name, key_text(value)))
-        return tuple(found)
+        """Business keys of a part."""
+        return business_keys(self.keys, body)
 
     def _found(self, status: dict[str, Any]) -> list[dict[str, Any]]:
         def of(name: str) -> str:

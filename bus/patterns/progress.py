@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bus import Effect, Message, Progress, Reader, Rejected, Step, StepResources, StepSpec
+from bus import Effect, Message, Progress, Reader, Rejected, Step, StepResources, StepSpec, moves_forward
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# ISO 20022 external payment status codes in the order in which banks give them; PDNG says nothing new.
-_LADDER = {"": 0, "RCVD": 1, "PDNG": 1, "ACTC": 2, "ACCP": 3, "ACWC": 4, "ACFC": 4, "ACSP": 5, "ACSC": 6, "ACCC": 6}
-_FINAL = ("RJCT", "CANC")
 _IDENTITY = ("message_id", "payment_information_id", "end_to_end_id")
 
 
@@ -51,7 +48,7 @@ class ProgressSpec(StepSpec):
             progress = Progress(instruction["id"], new, str(body.get("reason") or ""), seen=old)
             if new == "PDNG":
                 return (progress,)
-            if old in _FINAL or (new not in _FINAL and _LADDER.get(new, 0) <= _LADDER.get(old, 0)):
+            if not moves_forward(old, new):
                 return ()
             if instruction.get("status") == old:
                 return (progress, message)

@@ -11,7 +11,6 @@ from pydantic import Field
 from bus import (
     Blob,
     BlobStore,
-    BusError,
     ExpressionText,
     Format,
     FormatSpec,
@@ -21,7 +20,7 @@ from bus import (
     Rejected,
     StepResources,
     StepSpec,
-    key_text,
+    business_keys,
 )
 
 if TYPE_CHECKING:
@@ -105,13 +104,5 @@ class Split:
             yield Part(item, f"{self.each}[{index}]")
 
     def child_keys(self, body: Any) -> Keys:
-        """Business keys of a part; a key that cannot be told is left out, for a key must never stop a payment."""
-        found = []
-        for name, expression in self.keys:
-            try:
-                value = expression(body)
-            except BusError:
-                continue
-            if value not in (None, "", [], {}):
-                found.append((name, key_text(value)))
-        return tuple(found)
+        """Business keys of a part."""
+        return business_keys(self.keys, body)

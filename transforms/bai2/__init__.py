@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any, BinaryIO, ClassVar, Literal
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
-from bus import Format, FormatSpec, Inspection, StepResources
-from transforms._lines import Encoding
+from transforms._statement_spec import StatementSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from transforms._statements import Reader
 
 _HEADER = re.compile(rb"\s*01,[^,\r\n]{0,40},[^,\r\n]{0,40},[0-9]{6},")
 
 
-class Bai2Spec(FormatSpec):
+class Bai2Spec(StatementSpec):
     """Cash management balance reporting of the BAI, version 2: balances and transactions of accounts.
 
     .. code-block:: yaml
@@ -27,12 +31,6 @@ class Bai2Spec(FormatSpec):
     """
 
     key: ClassVar[str] = "bai2"
-    each_default: ClassVar[str] = "entries"
-
-    encoding: Encoding = "utf-8"
-    """Text encoding."""
-    balances: Literal["check", "ignore"] = "check"
-    """Whether a file whose balances or control totals are wrong is refused."""
 
     @classmethod
     def detect(cls, head: bytes, name: str) -> float:
@@ -43,25 +41,8 @@ class Bai2Spec(FormatSpec):
         return 0.7 if re.match(rb"\s*0[0123],[^,\r\n]{0,40},.{0,200}/\s*$", head, re.MULTILINE) else 0.0
 
     @classmethod
-    def inspect(cls, source: BinaryIO) -> Inspection:
-        """See :func:`transforms._statements.inspect`."""
-        from transforms._statements import inspect  # noqa: PLC0415 - only reading needs it
-        from transforms.bai2.reader import Bai2Reader  # noqa: PLC0415 - as above
+    def reader(cls) -> Callable[[BinaryIO, str], Reader]:
+        """What opens a file in an encoding."""
+        from transforms.bai2.reader import Bai2Reader  # noqa: PLC0415 - only reading needs it
 
-        return inspect(source, cls.key, Bai2Reader)
-
-    @classmethod
-    def guessed(cls, source: BinaryIO) -> dict[str, Any]:
-        """The encoding that fits all bytes."""
-        from transforms._statements import guessed_encoding  # noqa: PLC0415 - only `bus inspect` needs it
-
-        return {"encoding": guessed_encoding(source)}
-
-    def build(self, resources: StepResources | None = None) -> Format:
-        """The reader."""
-        from transforms._statements import StatementFormat  # noqa: PLC0415 - keeps the spec light
-        from transforms.bai2.reader import Bai2Reader  # noqa: PLC0415 - as above
-
-        del resources
-        prove = self.balances == "check"
-        return StatementFormat(self.key, lambda file: Bai2Reader(file, self.encoding), prove=prove)
+        return Bai2Reader

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any, BinaryIO, ClassVar, Literal
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
-from bus import Format, FormatSpec, Inspection, StepResources
-from transforms._lines import Encoding
+from transforms._statement_spec import StatementSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from transforms._statements import Reader
 
 _FIRST = re.compile(rb"\s*0[1457][0-9 ]{5}.{9}[A-Z]{3}[0-9 ]", re.DOTALL)
 
 
-class Cfonb120Spec(FormatSpec):
+class Cfonb120Spec(StatementSpec):
     """Account statements of French banks (CFONB, *relevé de compte sur support informatique*, 120 characters).
 
     .. code-block:: yaml
@@ -24,12 +28,6 @@ class Cfonb120Spec(FormatSpec):
     """
 
     key: ClassVar[str] = "cfonb120"
-    each_default: ClassVar[str] = "entries"
-
-    encoding: Encoding = "utf-8"
-    """Text encoding; banks also send ``iso-8859-1``."""
-    balances: Literal["check", "ignore"] = "check"
-    """Whether a file whose balances do not agree with its entries is refused."""
 
     @classmethod
     def detect(cls, head: bytes, name: str) -> float:
@@ -38,25 +36,8 @@ class Cfonb120Spec(FormatSpec):
         return 0.95 if _FIRST.match(head) else 0.0
 
     @classmethod
-    def inspect(cls, source: BinaryIO) -> Inspection:
-        """See :func:`transforms._statements.inspect`."""
-        from transforms._statements import inspect  # noqa: PLC0415 - only reading needs it
-        from transforms.cfonb120.reader import CfonbReader  # noqa: PLC0415 - as above
+    def reader(cls) -> Callable[[BinaryIO, str], Reader]:
+        """What opens a file in an encoding."""
+        from transforms.cfonb120.reader import CfonbReader  # noqa: PLC0415 - only reading needs it
 
-        return inspect(source, cls.key, CfonbReader)
-
-    @classmethod
-    def guessed(cls, source: BinaryIO) -> dict[str, Any]:
-        """The encoding that fits all bytes."""
-        from transforms._statements import guessed_encoding  # noqa: PLC0415 - only `bus inspect` needs it
-
-        return {"encoding": guessed_encoding(source)}
-
-    def build(self, resources: StepResources | None = None) -> Format:
-        """The reader."""
-        from transforms._statements import StatementFormat  # noqa: PLC0415 - keeps the spec light
-        from transforms.cfonb120.reader import CfonbReader  # noqa: PLC0415 - as above
-
-        del resources
-        prove = self.balances == "check"
-        return StatementFormat(self.key, lambda file: CfonbReader(file, self.encoding), prove=prove)
+        return CfonbReader

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, BinaryIO
 
 from bus import BusError, InspectedDocument, Inspection, Rejected
+from transforms._inspection import Findings, Severity, Sums
 from transforms._plain_xml import plain
 from transforms.canonical.accounts import iban_problem
 from transforms.iso20022 import schemas
@@ -21,7 +22,6 @@ from transforms.iso20022.shapes import Node
 from transforms.iso20022.statements import Statement
 from transforms.iso20022.statuses import Report
 from transforms.iso20022.stream import Event, Record, Segment, events
-from transforms.iso20022.tallies import Findings, Severity, Sums
 from transforms.iso20022.transactions import details_differ
 from transforms.iso20022.values import amount, day, number
 
@@ -215,7 +215,8 @@ class _Entries(_Looker):
             except Rejected as error:
                 self.findings.refused(error, record.place())
         self.numbers(record, ibans)
-        self._sums.add(currency, value or Decimal(0), sign)
+        signed = -value if value and sign == "DBIT" else value or Decimal(0)
+        self._sums.add(currency, signed, sided=sign in ("CRDT", "DBIT"))
         if value is not None and (wrong := details_differ(record, value, currency, sign)):
             self.findings.extend((wrong,))
         if self._statement is not None:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from bus import InspectedDocument, Rejected
+from transforms._inspection import Findings, Sums
 from transforms.iso20022.document import READERS
 from transforms.iso20022.opening import Opening
 from transforms.iso20022.stream import Event
-from transforms.iso20022.tallies import Findings, Sums
 
 
 def by_records(begun: Opening, stream: Iterator[Event], findings: Findings) -> list[InspectedDocument]:
