@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from operator import itemgetter
 
 from bus import Rejected
 
@@ -21,9 +22,10 @@ class Faults:
         return len(self._found)
 
     def refusal(self) -> Rejected:
-        """The first that was found, which tells all of them as its ``records``."""
-        first = copy.copy(self._found[0][1])
-        first.records = tuple(self._found)
+        """That of the first record, which tells all of them as its ``records``."""
+        found = sorted(self._found, key=itemgetter(0))
+        first = copy.copy(found[0][1])
+        first.records = tuple(found)
         return first
 
     def prove(self) -> None:

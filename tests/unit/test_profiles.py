@@ -320,6 +320,14 @@ def test_each_kind_is_allowed_warned_of_or_rejected(kind: str) -> None:
             assert found == (expected if other == kind else []), (kind, verdict, other)
 
 
+def test_a_party_that_was_seen_before_gets_the_same_findings_again() -> None:
+    book = with_rules(address={"none": "warn"}, characters="sepa-latin")
+    body = payment(debtor={"name": "A", "account": {"iban": IBAN}, "address": WHOLE})
+    assert [told(book, body) for _ in range(2)] == [[("VAL684", "warning", "creditor.address", "BE04")]] * 2
+    other = body | creditor(address=WHOLE)
+    assert [told(book, one) for one in (other, body)] == [[], told(book, body)]
+
+
 def test_an_address_is_whole_not_repeated_and_not_too_long() -> None:
     book = with_rules(address={"half": "reject", "repeated": "warn", "hybrid_lines": 2, "lines": 3})
 

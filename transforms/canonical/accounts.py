@@ -26,7 +26,6 @@ _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 _TO_DIGITS = {ord(letter): str(number) for number, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 10)}
 
 
-@lru_cache(maxsize=16_384)
 @lru_cache(maxsize=32_768)  # the same accounts are paid again and again
 def iban_problem(text: str) -> str:
     """What is wrong with an IBAN in its electronic form; empty for a right one."""

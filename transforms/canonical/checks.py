@@ -40,6 +40,7 @@ _USUAL_ADDRESS = {*_ADDRESS, "country", "lines"}
 _OF_A_REFERENCE = {"reference", "type", "issuer", "date", "continues"}
 _MOST_DIGITS = 18
 _LONGEST_NAME = 140
+_MOST_RIGHT = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +78,22 @@ class Flaws:
         self.found.append(Flaw(code, "error", place, message, reason, hint))
 
 
-def payment(body: Any, known_debtor: Any = None) -> tuple[Flaw, ...]:
+Right = dict[tuple[str, str], Any]
+"""Parties that were found right, by role and name."""
+
+
+def payment(body: Any, right: Right | None = None) -> tuple[Flaw, ...]:
     """Everything that is wrong with a canonical payment, in the order of its fields.
 
-    ``known_debtor`` is one that was found right before: payments of a run share it, so it is not looked at again.
+    ``right`` is kept by who looks at many payments: one party found right is not looked at again.
     """
     flaws = Flaws()
     if not is_a("payment", body, flaws):
         return tuple(flaws.found)
     end_to_end_id(body, flaws)
-    debtor = body.get("debtor")
-    if known_debtor is None or (debtor is not known_debtor and debtor != known_debtor):
-        party(debtor, DEBTOR, flaws)
-    party(body.get("creditor"), CREDITOR, flaws)
+    known = {} if right is None else right
+    _once(body.get("debtor"), DEBTOR, flaws, known)
+    _once(body.get("creditor"), CREDITOR, flaws, known)
     worth(body.get("amount"), "amount", flaws)
     if not is_day(body.get("execution_date")):
         flaws.add(
@@ -195,6 +199,21 @@ def is_a(model: str, body: Any, flaws: Flaws) -> bool:
     return not flaws.found
 
 
+def _once(given: Any, role: _Role, flaws: Flaws, right: Right) -> None:
+    """As :func:`party`, unless the same was found right before."""
+    name = given.get("name") if isinstance(given, dict) else None
+    key = role.name, name if isinstance(name, str) else ""
+    known = right.get(key)
+    if known is not None and (known is given or known == given):
+        return
+    before = len(flaws.found)
+    party(given, role, flaws)
+    if len(flaws.found) == before:
+        if len(right) >= _MOST_RIGHT:
+            right.clear()
+        right[key] = given
+
+
 def party(given: Any, role: _Role, flaws: Flaws) -> None:
     """Name, account, bank and address of a debtor or creditor."""
     if not isinstance(given, dict):
@@ -261,9 +280,9 @@ def _address(address: Any, role: _Role, flaws: Flaws) -> None:
 def worth(amount: Any, place: str, flaws: Flaws, *, signed: bool = False, zero: bool = False) -> None:
     """An amount: above zero in payments, zero or more in entries, any where ``signed``."""
     value = amount.get("value") if isinstance(amount, dict) else None
-    if type(value) is not Decimal and (not isinstance(value, (Decimal, int)) or isinstance(value, bool)):
-        value = None
-    if value is None or not Decimal(value).is_finite():
+    if type(value) is not Decimal:
+        value = Decimal(value) if isinstance(value, Decimal | int) and not isinstance(value, bool) else None
+    if value is None or not value.is_finite():
         flaws.add(
             "VAL433", place, "the amount is missing or no exact number", "AM12", "an object with value and currency"
         )
@@ -276,14 +295,15 @@ def worth(amount: Any, place: str, flaws: Flaws, *, signed: bool = False, zero: 
     if digits < 0:
         flaws.add("VAL434", f"{place}.currency", "the currency is missing or not of ISO 4217", "AM03")
         return
-    number = Decimal(value)
-    size, exponent = number.adjusted() + 1, int(number.as_tuple().exponent)
-    if size > _MOST_DIGITS - digits or (-exponent > digits and number % _step(digits)):
+    step = _step(digits)
+    if value.adjusted() + 1 > _MOST_DIGITS - digits or (
+        not value.same_quantum(step) and -int(value.as_tuple().exponent) > digits and value % step
+    ):
         text = f"the amount has more decimals than {currency} or too many digits"
         flaws.add("VAL433", place, text, "AM12", f"{currency} has {digits} decimals")
-    elif number < 0 and not signed:
+    elif value < 0 and not signed:
         flaws.add("VAL433", place, "the amount is negative", "AM12", "the direction is told by who pays")
-    elif number == 0 and not signed and not zero:
+    elif value == 0 and not signed and not zero:
         flaws.add("VAL433", place, "the amount is zero", "AM01")
 
 

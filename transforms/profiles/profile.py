@@ -42,7 +42,7 @@ class Edition:
         rules = dated.rules
         self.valid_from = dated.valid_from
         self._of_parties, self._others = compile_rules(rules)
-        self._clean: dict[str, dict[str, Any]] = {role: {} for role in self._of_parties}
+        self._known: dict[str, dict[str, tuple[dict[str, Any], list[Flaw]]]] = {role: {} for role in self._of_parties}
         self.days = ExecutionDays(rules.execution, DAY_FIELDS[model])
         self.looks_at_days = self.days.needed()
         self.zone = zone(rules.execution.zone)
@@ -55,24 +55,27 @@ class Edition:
     def flaws(self, payment: dict[str, Any]) -> list[Flaw]:
         """What a payment breaks, but for its execution date."""
         found: list[Flaw] = []
-        for role, clean in self._clean.items():
+        for role, known in self._known.items():
             party = payment.get(role)
-            # Payments of a run share their debtor and many a creditor: one that was right is looked at once.
-            if isinstance(party, dict) and clean.get(str(party.get("name"))) != party:
-                self._look_at(role, payment, found)
+            if isinstance(party, dict):
+                name = str(party.get("name"))
+                seen = known.get(name)
+                # Payments of a run share their debtor and many a creditor: who was seen before is not looked at again.
+                found += seen[1] if seen is not None and seen[0] == party else self._look_at(role, payment, name)
         for check in self._others:
             check(payment, found)
         return found
 
-    def _look_at(self, role: str, payment: dict[str, Any], found: list[Flaw]) -> None:
-        before = len(found)
+    def _look_at(self, role: str, payment: dict[str, Any], name: str) -> list[Flaw]:
+        """What a party breaks; rules about one look at nothing else of its payment."""
+        flaws: list[Flaw] = []
         for check in self._of_parties[role]:
-            check(payment, found)
-        if len(found) == before:
-            clean = self._clean[role]
-            if len(clean) >= _MOST_PARTIES:
-                clean.clear()
-            clean[str(payment[role].get("name"))] = payment[role]
+            check(payment, flaws)
+        known = self._known[role]
+        if len(known) >= _MOST_PARTIES:
+            known.clear()
+        known[name] = payment[role], flaws
+        return flaws
 
     def group(self, payment: dict[str, Any]) -> tuple[Any, ...]:
         """What payments of one block have in common beside what a block shares anyway."""

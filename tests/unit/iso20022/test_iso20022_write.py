@@ -240,6 +240,23 @@ def test_nothing_is_cut_off_to_fit(name: str) -> None:
     assert error.code in ("VAL436", "VAL452")
 
 
+def test_the_first_wrong_payment_is_told_whatever_is_wrong_with_it() -> None:
+    rows = [payment() for _ in range(5)]
+    rows[3] = payment(uetr="A" * 36)  # found when it is written …
+    rows[4] = payment(end_to_end_id="/x")  # … and this one before, when it is checked
+    error = refusal(*rows)
+    assert (error.code, error.place) == ("VAL445", "payment 4 (E2E-1)")
+    assert [(place, one.code) for place, one in error.records] == [(3, "VAL445"), (4, "VAL437")]
+    assert refusal(*rows[:3], rows[4]).place == "payment 4"
+
+
+def test_a_party_of_a_known_name_is_looked_at_when_anything_of_it_is_new() -> None:
+    wrong = payment()
+    wrong["creditor"] = wrong["creditor"] | {"account": {"iban": "DE89370400440532013001"}}
+    error = refusal(payment(), payment(), wrong)
+    assert (error.code, error.place) == ("VAL431", "payment 3 (E2E-1)")
+
+
 def test_the_result_is_checked_against_the_schema_and_the_payment_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("transforms.iso20022.stream._BLOCK", 2_000)
     bad = payment(creditor={"name": "Supplier", "account": {"iban": OTHER_IBAN}, "address": {"town": "ß" * 35}})
