@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from decimal import Decimal
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,13 @@ def command(*, runs: int, lines: int, work: Path, patience: int, as_json: bool, 
 
     An ERP drops payment runs on its SFTP server; the bus splits, checks and routes them, writes ISO 20022 files into
     the inboxes of two banks, which answer with pain.002 and camt.053. All of it is on loopback, in one folder.
+
+    Without a landscape here the one that comes with the program is played.
     """
     from bus.app import calm_collector  # noqa: PLC0415 - the engine is only loaded when it is wanted
     from bus.testing.play import Play  # noqa: PLC0415
 
-    play = Play(config, work, note)
+    play = Play(_landscape(config), work, note)
     calm_collector()
     try:
         played = play.perform(runs, lines, float(patience))
@@ -51,6 +54,13 @@ def command(*, runs: int, lines: int, work: Path, patience: int, as_json: bool, 
         _print_story(story, work)
     if story["unaccounted"]:
         leave(Exit.FINDINGS)
+
+
+def _landscape(config: Path) -> Path:
+    """The folder that was named or found; where nobody named one and none is here, the one of an installed package."""
+    shipped = Path(str(files("bus.testing"))) / "gateway"
+    nothing_here = config == Path() and not Path("bus.yaml").is_file()
+    return shipped if nothing_here and shipped.is_dir() else config
 
 
 # ---------------------------------------------------------------- what happened

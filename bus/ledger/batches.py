@@ -11,15 +11,6 @@ from bus.money import exact_sum
 from bus.ports import Cursor, MoneyTotalsByOutcome
 
 
-def find(tx: Any, parent_id: str, step: str) -> Cursor | None:
-    """The unfinished batch of a parent, after a crash."""
-    row = tx.execute(
-        "SELECT id, lane, next_index FROM batch WHERE parent_id = ? AND step = ? AND state = 'loading'",
-        (parent_id, step),
-    ).fetchone()
-    return Cursor(*row) if row else None
-
-
 def unfinished(tx: Any, parent_id: str) -> list[Cursor]:
     """All splits of a message that were begun and not opened."""
     sql = "SELECT id, lane, next_index FROM batch WHERE parent_id = ? AND state = 'loading'"
@@ -36,7 +27,7 @@ def begin(tx: Any, cursor: Cursor, parent: tuple[str, int], about: tuple[str, in
     )
 
 
-def advance(tx: Any, cursor: Cursor, count: int, money: MoneyTotalsByOutcome, rejected: MoneyTotalsByOutcome) -> Cursor:
+def advance(tx: Any, cursor: Cursor, count: int, money: MoneyTotalsByOutcome, rejected: MoneyTotalsByOutcome) -> None:
     """``count`` more children are stored; ``money`` is their worth, ``rejected`` those the splitter refused."""
     row = tx.execute("SELECT money, outcomes FROM batch WHERE id = ?", (cursor.batch,)).fetchone()
     refused = sum(n for n, _ in rejected.values())
@@ -45,7 +36,6 @@ def advance(tx: Any, cursor: Cursor, count: int, money: MoneyTotalsByOutcome, re
         "WHERE id = ?",
         (count, count - refused, _added(row[0], money), _added(row[1], rejected), cursor.batch),
     )
-    return Cursor(cursor.batch, cursor.lane, cursor.next_index + count)
 
 
 def discard(tx: Any, cursor: Cursor) -> MoneyTotalsByOutcome:

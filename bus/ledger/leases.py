@@ -59,12 +59,6 @@ def guard(store: Store, tx: Any, name: str, token: int) -> None:
         raise Retryable("SYS122", f"another process has taken over `{name}`", hint="nothing: it goes on there")
 
 
-def holders(store: Store, tx: Any, prefix: str) -> dict[str, str]:
-    """Lease -> owner of all leases with that beginning that are held now."""
-    sql = "SELECT name, owner FROM lease WHERE name >= ? AND name < ? AND until > ?"
-    return dict(tx.execute(sql, (prefix, prefix + "\U0010ffff", store.time(tx))).fetchall())
-
-
 def _name(name: str) -> str:
     return f"lease {name}"
 

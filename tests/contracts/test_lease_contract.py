@@ -86,13 +86,6 @@ def test_renewing_keeps_it_and_fails_for_who_lost_it(store: Store) -> None:
     assert not store.commit("test", lambda tx: leases.renew(store, tx, "timer", token, SHORT))
 
 
-def test_who_holds_what_can_be_told(store: Store) -> None:
-    take(store, "a")
-    store.commit("test", lambda tx: leases.acquire(store, tx, "timer 2", "b", 1))
-    time.sleep(0.05)
-    assert store.commit("test", lambda tx: leases.holders(store, tx, "timer")) == {"timer": "a"}
-
-
 def test_nobody_takes_over_between_the_guard_and_the_end_of_its_transaction(postgres_url: str) -> None:
     """The takeover waits for the write that it would have fenced off, however long that takes."""
     store = open_store(postgres_url, effect=no_effect)
