@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _UNKNOWN = ("", "NOTPROVIDED")
+_EXCEPTED = ("excepted_payments", "excepted_blocks")
 
 
 class CorrelatorSpec(StepSpec):
@@ -47,8 +48,9 @@ class CorrelatorSpec(StepSpec):
     ```
 
     A status of a single payment gives one message, one of a payment information block or of the whole file gives one
-    for each payment in it: payments inherit what is said above them. The body is the status with the registered payment
-    as ``instruction`` (id, partner, message_id, payment_information_id, end_to_end_id, amount, currency, status,
+    for each payment in it: payments inherit what is said above them, but not those of which the same report says
+    something else (``excepted_payments``, ``excepted_blocks``). The body is the status with the registered payment as
+    ``instruction`` (id, partner, message_id, payment_information_id, end_to_end_id, amount, currency, status,
     number of the message that went out). Where none fits, the status comes with ``unmatched: true`` and
     ``unmatched_since``; ``waiting`` is true while that is no longer ago than ``wait``. Where more than one fits a
     single payment's status, it is unmatched with ``ambiguous: true``: nothing is guessed.
@@ -108,7 +110,10 @@ class Correlation:
             yield Part(self._unmatched(status, message, ambiguous=bool(found)), place)
             return
         status.pop("unmatched_since", None)
+        payments, blocks = (frozenset(status.pop(name, ())) for name in _EXCEPTED)
         for row in found:
+            if row["end_to_end_id"] in payments or row["payment_information_id"] in blocks:
+                continue
             yield Part({**_inherited(status, row), "instruction": {**row, "amount": Decimal(row["amount"])}}, place)
 
     def child_keys(self, body: Any) -> tuple[tuple[str, str], ...]:

@@ -236,7 +236,10 @@ def _whole_files(scene: Scene, received: ErpReceived, verdict: Judgement) -> Non
     held += [row[0] for row in scene.read("SELECT name FROM arrival WHERE outcome = 'discarded'")]
     dead = [str(decode(row[0]).headers.name) for row in scene.read("SELECT payload FROM dead")]
     told = [name for name in _notices(received) if name]
-    verdict.compare("held duplicate", duplicates, Counter(held))
+    # Which of two files with the same content is the second one is decided by who arrives first.
+    twins = _twins(scene.runs)
+    both = (Counter(twins.get(name, name) for name in names) for names in (duplicates.elements(), held))
+    verdict.compare("held duplicate", *both)
     verdict.compare("dead letter of", broken, Counter(dead))
     verdict.compare("refusal of", broken, Counter(told))
     verdict.duplicates, verdict.refused = len(held), len(dead)
@@ -252,6 +255,12 @@ def _whole_files(scene: Scene, received: ErpReceived, verdict: Judgement) -> Non
 def _named(contents: Counter[bytes], runs: list[PaymentRun]) -> Counter[str]:
     names = {run.content: run.name for run in reversed(runs)}
     return Counter({names.get(content, "of nobody"): count for content, count in contents.items()})
+
+
+def _twins(runs: list[PaymentRun]) -> dict[str, str]:
+    """Name of a file -> name of the first file with the same content."""
+    first = {run.content: run.name for run in reversed(runs)}
+    return {run.name: first[run.content] for run in runs}
 
 
 def _notices(received: ErpReceived) -> Iterable[str]:

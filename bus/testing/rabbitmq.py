@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
@@ -149,6 +150,16 @@ class RabbitCluster:
     def url(self) -> str:
         """``amqp://127.0.0.1:port,…`` of all nodes."""
         return "amqp://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def start(self) -> None:
+        """Start all nodes that do not run, at the same time: some may have to wait for the last that stopped."""
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            list(pool.map(RabbitNode.start, [node for node in self.nodes if not node.running()]))
+
+    def kill(self) -> None:
+        """SIGKILL to all nodes."""
+        for node in self.nodes:
+            node.kill()
 
     def ask(self, *command: str) -> str:
         """What a command of ``rabbitmqctl`` prints at the first node that runs."""

@@ -10,12 +10,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol, Self
 
-from bus.errors import BusError
-from bus.ledger.place import open_reading
-from bus.ledger.reading import Reading
 from bus.testing.judge import Judgement, Scene, judge, under_way
 from bus.testing.landscape import schemas
 from bus.testing.rabbitmq import RabbitCluster
+from tests.faults.books import Books
 from tests.faults.frame import Order, Result
 from tests.faults.mailboxes import Mailboxes, Site
 from tests.faults.partners import Partners, day
@@ -25,7 +23,6 @@ _PROGRESS = (
     "+ (SELECT count(*) FROM outbound WHERE state = 'delivered')"
 )
 _LOOK = 0.2
-_PATIENCE = 60.0
 _WAITING = 4
 """Files at the ERP that nobody took yet: then there is work enough."""
 
@@ -34,55 +31,13 @@ class Processes(Protocol):
     """What runs the bus."""
 
     def start(self) -> None:
-        """Begin."""
+        """Begin, unless they run."""
 
     def stop(self) -> str:
         """End in good order; what was wrong with that, empty = nothing."""
 
     def close(self) -> None:
         """End whatever is left, at once."""
-
-
-class Books:
-    """The committed rows of a ledger whose database may be away for a while. For one thread.
-
-    Args:
-        place: file, or address of a database.
-    """
-
-    def __init__(self, place: Path | str) -> None:
-        self._place = place
-        self._reading: Reading | None = None
-
-    def look(self, sql: str) -> list[tuple[Any, ...]] | None:
-        """The rows, None when nobody can tell now."""
-        try:
-            if self._reading is None:
-                self._reading = open_reading(self._place, patience=3.0)
-            return self._reading.rows(sql)
-        except BusError:
-            self.close()
-            return None
-
-    def read(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows.
-
-        Raises:
-            TimeoutError: the ledger does not come back.
-        """
-        end = time.monotonic() + _PATIENCE
-        while (rows := self.look(sql)) is None:
-            if time.monotonic() > end:
-                raise TimeoutError("the ledger cannot be read")
-            time.sleep(_LOOK)
-        return rows
-
-    def close(self) -> None:
-        """Disconnect."""
-        if self._reading is not None:
-            with suppress(Exception):
-                self._reading.close()
-        self._reading = None
 
 
 class Pulse:
@@ -186,8 +141,8 @@ class Gateway:
         found = [self.books.look("SELECT 1")]
         return found[0] is not None and bool(under_way(self.books.read))
 
-    def strike(self, what: str, act: Callable[[], object], *, spread: float = 1.0) -> None:
-        """Break something at a moment by chance, while payments are under way."""
+    def strike(self, what: str, act: Callable[[], object], *, spread: float = 1.0, weight: int = 1) -> None:
+        """Break something (``weight`` things at once) at a moment by chance, while payments are under way."""
         self.give_work()
         with suppress(TimeoutError):
             self.partners.wait("something is under way", self.busy, 20.0, look=0.02)
@@ -198,9 +153,19 @@ class Gateway:
                 self.partners.wait("something is under way", self.busy, 20.0, look=0.02)
         doing = under_way(self.books.read)
         act()
+        self.count(f"{what}; {', '.join(doing) or 'nothing under way'}", in_flight=bool(doing), weight=weight)
+
+    def count(self, what: str, *, in_flight: bool, weight: int = 1) -> None:
+        """Something broke."""
         self.strikes += 1
-        self.kills += bool(doing)
-        self._order.tell(f"{self.strikes:4} {what}; {', '.join(doing) or 'nothing under way'}")
+        self.kills += weight * in_flight
+        self._order.tell(f"{self.strikes:4} {what}{'' if in_flight else '; not counted'}")
+
+    def breathe(self, patience: float = 15.0) -> None:
+        """Let something move before the next break, or all of it were one long one."""
+        with suppress(TimeoutError):
+            before = self.books.read(_PROGRESS)
+            self.partners.wait("something moves", lambda: self.books.look(_PROGRESS) not in (None, before), patience)
 
     # ------------------------------------------------------------ the end
 
@@ -208,9 +173,9 @@ class Gateway:
         """Let everything come to rest, stop the bus, judge."""
         found = Result(fault, f"bank-gateway, {self._site.name}", self._order.seed, counted)
         try:
-            self.partners.wait("every payment has its end", self._quiet, patience)
+            self.partners.wait("every payment has its end", lambda: self._quiet(processes), patience)
             self.partners.state_accounts(day(self._number + 1))
-            self.partners.wait("every entry is booked", self._quiet, patience)
+            self.partners.wait("every entry is booked", lambda: self._quiet(processes), patience)
         except TimeoutError as error:
             found.stuck = f"{error}: {', '.join(under_way(self.books.read))}"
         found.stuck = found.stuck or processes.stop()
@@ -222,7 +187,8 @@ class Gateway:
         found.seconds = time.perf_counter() - self._begin
         return found
 
-    def _quiet(self) -> bool:
+    def _quiet(self, processes: Processes) -> bool:
+        processes.start()
         return self.partners.quiet(self.books.read) and not self.waiting()
 
     def waiting(self) -> list[str]:

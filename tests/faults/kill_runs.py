@@ -15,12 +15,11 @@ from random import Random
 
 from tests.faults.frame import Result
 from tests.faults.lives import EFFECTS, Death, Lives
-from tests.faults.mailboxes import Mailboxes
+from tests.faults.mailboxes import EMBEDDED, Mailboxes, Site
 from tests.faults.partners import Partners, table
 from tests.faults.planted import BUGS, ROOT, plant
 
 BUG = "ack-before-commit"
-ROUTE = "bank-gateway, SQLite, SFTP"
 _TRIES = 4
 
 
@@ -34,6 +33,7 @@ class Series:
         lines: of each payment run; there is one for every life.
         patience: seconds in which everything must come to rest at the end.
         source: the tree that the bus is run from.
+        site: what the landscape stands on.
     """
 
     seed: int
@@ -42,6 +42,7 @@ class Series:
     lines: int = 200
     patience: float = 120
     source: Path = ROOT
+    site: Site = EMBEDDED
 
 
 def missed(series: Series, deaths: list[Death]) -> list[str]:
@@ -62,11 +63,11 @@ def story(deaths: list[Death]) -> str:
 def run(series: Series, folder: Path, tell: Callable[[str], None] = lambda _text: None) -> Result:
     """Kill, let it come to rest, and judge."""
     begin = time.perf_counter()
-    result = Result("kill -9 of the bus", ROUTE, series.seed, counted="bus")
+    result = Result("kill -9 at an effect", f"bank-gateway, {series.site.name}", series.seed, counted="bus")
     chance = Random(series.seed)  # noqa: S311 - repeatable
     targets = [(effect, 1) for effect in series.effects] + [("", _TRIES)] * series.by_chance
     chance.shuffle(targets)
-    with Mailboxes(folder) as boxes, Partners(boxes.partners, series.seed) as partners:
+    with Mailboxes(folder, series.site) as boxes, Partners(boxes.partners, series.seed) as partners:
         lives = Lives(boxes, partners, chance, lines=series.lines, source=series.source)
         while targets:
             effect, tries = targets.pop(0)
@@ -88,10 +89,10 @@ def run(series: Series, folder: Path, tell: Callable[[str], None] = lambda _text
     return result
 
 
-def control(seed: int, folder: Path, bug: str = BUG, kills: int = 3) -> Result:
+def control(seed: int, folder: Path, bug: str = BUG, kills: int = 3, site: Site = EMBEDDED) -> Result:
     """The same with a planted bug: it must not stay clean. Its window is open after every odd commit of a segment."""
     source = plant(bug, folder / "source")
-    effects = (BUGS[bug].shows_at,) * kills
-    found = run(Series(seed, effects, by_chance=0, lines=40, patience=10, source=source), folder / "run")
+    effects = (BUGS[bug].killed_at or BUGS[bug].shows_at,) * kills
+    found = run(Series(seed, effects, by_chance=0, lines=40, patience=10, source=source, site=site), folder / "run")
     found.planted = bug
     return found

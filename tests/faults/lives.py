@@ -14,13 +14,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import apsw
 import msgspec
 
-from bus.ledger.store import open_reader
 from bus.testing.judge import Judgement, Scene, judge, under_way
 from bus.testing.landscape import ERP, schemas
 from bus.testing.payrun import PaymentRun
+from tests.faults.books import Books
 from tests.faults.mailboxes import BIGGEST, Mailboxes
 from tests.faults.node import SIZE, Board, Plan
 from tests.faults.partners import Partners, day
@@ -34,16 +33,19 @@ EFFECTS = (
     "commit.retry", "commit.control",
 )  # fmt: skip
 """Every labelled effect of the bus."""
-_STARTING = {"commit.epoch", "commit.version", "commit.declare", "commit.told", "commit.sweep"}
+_STARTING = {"commit.epoch", "commit.version", "commit.declare", "commit.told", "commit.sweep", "commit.lease"}
 _OFTEN = {
     "source.claim", "source.fetch", "source.done", "blob.create", "sink.stage", "sink.rename", "commit.admit",
-    "commit.completed", "commit.segment", "commit.staged", "commit.requested", "commit.delivered",
+    "commit.completed", "commit.segment", "commit.staged", "commit.requested", "commit.delivered", "commit.relay",
+    "amqp.publish", "amqp.acknowledge",
 }  # fmt: skip
 _PAUSED = "bank-north-status"
 _PATIENCE = 15.0
 _LONGEST = 2.0
 """Seconds that a bus may work at most before it is killed by chance."""
 _TICK = 0.005
+_LEASE = 1_500
+"""Milliseconds that the leases of a bus last here, where one follows the other at once."""
 _CASES = {
     "commit.release": "code = 'POL100' AND summary LIKE 'above%'",
     "commit.discard": "code = 'DUP101'",
@@ -111,20 +113,14 @@ class Lives:
         self._launched = 0
         self._refused: list[str] = []
         self._decided: dict[str, dict[int, dict[str, Any]]] = {order: {} for order in _CASES}
-        self._reader: apsw.Connection | None = None
+        self._books = Books(boxes.site.ledger or self._home / "bus.db")
 
     # ------------------------------------------------------------ the ledger, from outside
 
     def read(self, sql: str) -> list[tuple[Any, ...]]:
         """Committed rows; a count of nothing as long as there is no ledger."""
-        if self._reader is None:
-            if not (self._home / "bus.db").exists():
-                return [(0,)] if "count(*)" in sql else []
-            self._reader = open_reader(self._home / "bus.db")
-        try:
-            return self._reader.execute(sql).fetchall()
-        except apsw.SQLError:  # killed before the tables were made
-            return [(0,)] if "count(*)" in sql else []
+        rows = self._books.look(sql)
+        return ([(0,)] if "count(*)" in sql else []) if rows is None else rows
 
     def _open_cases(self, order: str) -> dict[int, dict[str, Any]]:
         rows = self.read(f"SELECT id, context FROM cases WHERE state = 'open' AND {_CASES[order]} ORDER BY id")  # noqa: S608 - ours
@@ -172,7 +168,7 @@ class Lives:
     def _start(self, label: str, hit: int) -> subprocess.Popen[bytes]:
         self._launched += 1
         self._board.clear()
-        plan = Plan(str(self._boxes.landscape), str(self._boxes.landscape.with_name("board")), label, hit)
+        plan = Plan(str(self._boxes.landscape), str(self._boxes.landscape.with_name("board")), label, hit, _LEASE)
         self._plan.write_bytes(msgspec.json.encode(plan))
         command = [sys.executable, "-m", "tests.faults.node", str(self._plan)]
         log = self._plan.with_suffix(".log").open("ab")
@@ -306,8 +302,7 @@ class Lives:
     def close(self) -> None:
         """Let files go."""
         self._board.close()
-        if self._reader is not None:
-            self._reader.close()
+        self._books.close()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

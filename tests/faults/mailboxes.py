@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,14 +30,14 @@ class Site:
         ledger: address of a PostgreSQL database; empty = SQLite.
         attempts: of an outlet before it gives up.
         connection: more words of every connection.
-        ports: partner -> port to be used instead of its server's.
+        reached: the port to connect to, given a partner and its server's own port.
     """
 
     broker: dict[str, Any] = field(default_factory=dict)
     ledger: str = ""
     attempts: int = 3
     connection: dict[str, Any] = field(default_factory=dict)
-    ports: dict[str, int] = field(default_factory=dict)
+    reached: Callable[[str, int], int] = lambda _name, port: port
 
     @property
     def name(self) -> str:
@@ -105,7 +106,7 @@ class Mailboxes:
         server = self.servers[name]
         return {
             "host": server.host,
-            "port": self.site.ports.get(name, server.port),
+            "port": self.site.reached(name, server.port),
             "user": server.user,
             "key": f"${{file:{server.private_key}}}",
             "host_keys": [server.host_key],

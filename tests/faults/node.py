@@ -32,12 +32,16 @@ class Plan(msgspec.Struct):
         board: file of :data:`SIZE` bytes.
         label: effect to die at, as ``sink.rename:before``; empty = at none.
         hit: at which time that the effect is reached, from 1.
+        lease: milliseconds that its leases last; 0 = as long as ever.
+        number: of the signal to die by; SIGSTOP only stops it.
     """
 
     landscape: str
     board: str
     label: str = ""
     hit: int = 1
+    lease: int = 0
+    number: int = signal.SIGKILL
 
 
 class Board:
@@ -85,6 +89,7 @@ class Trigger:
         self._board = Board(Path(plan.board))
         self._label = plan.label
         self._left = plan.hit
+        self._number = plan.number
         self._gate = threading.Lock()
 
     def __call__(self, label: str) -> None:
@@ -94,7 +99,7 @@ class Trigger:
             with self._gate:
                 self._left -= 1
                 if not self._left:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                    os.kill(os.getpid(), self._number)
 
 
 def obey(app: App, order: dict[str, Any]) -> None:
@@ -117,6 +122,7 @@ def main(path: str) -> int:
     """Run until standard input ends."""
     plan = msgspec.json.decode(Path(path).read_bytes(), type=Plan)
     app = App(Path(plan.landscape), Surroundings(effect=Trigger(plan)))
+    app.ledger.holdings.term = plan.lease or app.ledger.holdings.term
     app.bus.start()
     for line in sys.stdin:
         obey(app, json.loads(line))

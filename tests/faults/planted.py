@@ -18,6 +18,7 @@ class Bug:
         story: what is wrong with the program that has it.
         shows_at: label of the effects where a crash shows it soonest.
         how: further options of the simulation that shows it.
+        killed_at: label of the effect where a real kill shows it best; empty = the same.
     """
 
     story: str
@@ -26,6 +27,7 @@ class Bug:
     old: str
     new: str
     how: tuple[str, ...] = ()
+    killed_at: str = ""
 
 
 _RABBIT = ("--backbone", "rabbitmq")

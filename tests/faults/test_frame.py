@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bus.testing.judge import Judgement
-from tests.faults import frame, runner
+from tests.faults import families, runner
 from tests.faults.frame import Fault, Order, Result, faults, summary
 
 
@@ -43,7 +43,7 @@ def lost() -> Judgement:
 
 def test_every_file_of_the_folder_is_a_family() -> None:
     found = faults()
-    files = {path.stem for path in Path(frame.families.__path__[0]).glob("[a-z]*.py")}
+    files = {path.stem for path in Path(families.__path__[0]).glob("[a-z]*.py")}
     assert {one.work.__module__.rpartition(".")[2] for one in found.values()} == files
     assert "kill" in found
 

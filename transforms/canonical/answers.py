@@ -32,6 +32,10 @@ class PaymentStatus(Shape):
     """Further reason codes and texts."""
     report_id: str = ""
     """MsgId of the report."""
+    excepted_payments: tuple[str, ...] = ()
+    """Of a block or message: EndToEndIds of the payments of which the same report says something else."""
+    excepted_blocks: tuple[str, ...] = ()
+    """Of a message: PmtInfIds of the blocks of which the same report says something else."""
     status_id: str = ""
     """The bank's id of this status."""
     original_message_id: str = ""

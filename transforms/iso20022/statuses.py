@@ -79,33 +79,72 @@ class Report:
 def statuses(events: Iterable[Event]) -> Iterator[Part]:
     """All statuses of a message from the bottom up: the transactions of a block, the block, at last the group.
 
-    A payment inherits what is said above it only where nothing is said of itself. Who applies the statuses in this
-    order and lets nothing follow a rejection never tells that a payment is settled with its block and refused
-    afterwards.
+    A payment inherits what is said above it only where nothing is said of itself. So a block and the group name whom
+    the same report tells something else: in whatever order its statuses are applied, several workers share them, nobody
+    hears that a payment is settled with its block and refused besides.
     """
-    report: Report | None = None
-    group: Part | None = None
-    above: Part | None = None
-    block = inherited = ""
+    levels: _Levels | None = None
     for event in events:
         if event.kind == "message":
-            yield from (part for part in (above, group) if part is not None)
-            report = Report(event.records[0].element)
-            block, inherited = "", report.status
-            above, group = None, report.group()
-        elif report is not None and event.kind == "container":
-            if above is not None:
-                yield above
-            head = event.records[0]
-            block, status = (v.strip() for v in head.node.columns("OrgnlPmtInfId", "PmtInfSts")(head.values))
-            inherited = status or report.status
-            body = report.body("payment-information", status, _reasons(head.node)(head.values), block=block)
-            counts = reader(_COUNTS, head.node)
-            above = Part(body | (counts(head.values) if counts is not None else {}), head.place()) if status else None
-        elif report is not None and event.kind == "records":
+            if levels is not None:
+                yield from levels.end()
+            levels = _Levels(event.records[0].element)
+        elif levels is not None and event.kind == "container":
+            yield from levels.begin_block(event.records[0])
+        elif levels is not None and event.kind == "records":
             for record in event.records:
-                yield _transaction(record, report, block, inherited)
-    yield from (part for part in (above, group) if part is not None)
+                yield levels.transaction(record)
+    if levels is not None:
+        yield from levels.end()
+
+
+class _Levels:
+    """A report that is being read, and what it says of its group and present block, which comes after what is below."""
+
+    def __init__(self, message: etree._Element) -> None:
+        self._report = Report(message)
+        self._group = self._report.group()
+        self._block: Part | None = None
+        self._name, self._inherited = "", self._report.status
+
+    def begin_block(self, head: Record) -> Iterator[Part]:
+        """The next block; gives the status of the one before."""
+        yield from self._end_block()
+        report = self._report
+        self._name, status = (v.strip() for v in head.node.columns("OrgnlPmtInfId", "PmtInfSts")(head.values))
+        self._inherited = status or report.status
+        if status:
+            body = report.body("payment-information", status, _reasons(head.node)(head.values), block=self._name)
+            counts = reader(_COUNTS, head.node)
+            self._block = Part(body | (counts(head.values) if counts is not None else {}), head.place())
+
+    def transaction(self, record: Record) -> Part:
+        """The status of one payment."""
+        part = _transaction(record, self._report, self._name, self._inherited)
+        if part.body is not None:
+            for higher in (self._block, self._group):
+                _except(higher, "excepted_payments", part.body["original_end_to_end_id"], part)
+        return part
+
+    def end(self) -> Iterator[Part]:
+        """The statuses of the last block and of the group."""
+        yield from self._end_block()
+        if self._group is not None:
+            yield self._group
+
+    def _end_block(self) -> Iterator[Part]:
+        block, self._block = self._block, None
+        if block is not None:
+            _except(self._group, "excepted_blocks", self._name, block)
+            yield block
+
+
+def _except(higher: Part | None, kind: str, identity: str, lower: Part) -> None:
+    """Have a status leave out what is told another one; `PART`, partly accepted, is nobody's own."""
+    if higher is None or not identity or higher.body["status"] == "PART":
+        return
+    if any(higher.body[name] != lower.body[name] for name in ("status", "reason")):
+        higher.body.setdefault(kind, []).append(identity)
 
 
 def _transaction(record: Record, report: Report, block: str, inherited: str) -> Part:

@@ -31,6 +31,7 @@ def fleet(order: Order) -> Iterator[Result]:
                         gateway.strike("kill -9 of the supervisor", processes.kill_supervisor)
                     else:
                         gateway.strike("kill -9 of a worker", lambda: processes.kill_one(gateway.chance))
+                    gateway.breathe()
                 yield gateway.result("kill -9 of workers and supervisor", "bus", processes)
             finally:
                 processes.close()

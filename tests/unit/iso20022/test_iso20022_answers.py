@@ -245,3 +245,40 @@ def test_inspection_counts_what_is_asked_for_by_original_message() -> None:
     wrong = Iso20022Spec.inspect(io.BytesIO(returns(count="2")))
     assert [f.code for f in wrong.findings if f.severity == "error"][-1:] == ["VAL422"]
     assert [t.amount for d in wrong.documents for t in d.totals] == [Decimal(10)]
+
+
+def _told(end_to_end: str, status: str, reason: str = "") -> str:
+    why = f"<StsRsnInf><Rsn><Cd>{reason}</Cd></Rsn></StsRsnInf>" if reason else ""
+    return f"<TxInfAndSts><OrgnlEndToEndId>{end_to_end}</OrgnlEndToEndId><TxSts>{status}</TxSts>{why}</TxInfAndSts>"
+
+
+def _block(name: str, status: str, *transactions: str) -> str:
+    told = f"<PmtInfSts>{status}</PmtInfSts>" if status else ""
+    return f"<OrgnlPmtInfAndSts><OrgnlPmtInfId>{name}</OrgnlPmtInfId>{told}{''.join(transactions)}</OrgnlPmtInfAndSts>"
+
+
+def test_a_status_from_above_names_whom_the_report_tells_something_else() -> None:
+    group = f"<OrgnlGrpInfAndSts>{WHOLE}<GrpSts>ACSC</GrpSts></OrgnlGrpInfAndSts>"
+    blocks = (
+        _block("P1", "ACSC", _told("E1", "RJCT", "AC04"), _told("E2", "ACSC"), _told("", "PDNG")),
+        _block("P2", "RJCT", _told("E3", "RJCT"), _told("E4", "RJCT", "AM04")),
+        _block("P3", "", _told("E5", "PDNG")),
+    )
+    head = "<GrpHdr><MsgId>R1</MsgId><CreDtTm>2026-11-20T18:00:00</CreDtTm></GrpHdr>"
+    found = bodies(document("pain.002.001.10", "CstmrPmtStsRpt", f"{head}{group}{''.join(blocks)}"))
+
+    above = [body for body in found if body["level"] != "transaction"]
+    assert [pick(body, "level", "excepted_payments", "excepted_blocks") for body in above] == [
+        ("payment-information", ["E1"], None),
+        ("payment-information", ["E4"], None),
+        ("group", ["E1", "E3", "E4", "E5"], ["P2"]),
+    ]
+
+
+def test_a_report_that_is_partly_this_partly_that_excepts_nobody() -> None:
+    group = f"<OrgnlGrpInfAndSts>{WHOLE}<GrpSts>PART</GrpSts></OrgnlGrpInfAndSts>"
+    head = "<GrpHdr><MsgId>R1</MsgId><CreDtTm>2026-11-20T18:00:00</CreDtTm></GrpHdr>"
+    block = _block("P1", "PART", _told("E1", "RJCT", "AC04"))
+    found = bodies(document("pain.002.001.10", "CstmrPmtStsRpt", f"{head}{group}{block}"))
+
+    assert not {"excepted_payments", "excepted_blocks"} & {name for body in found for name in body}

@@ -213,7 +213,7 @@ def test_statuses_of_all_levels(version: str) -> None:
     @given(statuses(new=version >= "10"))
     def run(bodies: list[dict[str, Any]]) -> None:
         found = round_trip(bodies, f"pain.002.001.{version}")
-        assert [without(b, "report_id") for b in found] == bodies
+        assert [without(b, "report_id", "excepted_payments", "excepted_blocks") for b in found] == bodies
 
     run()
 

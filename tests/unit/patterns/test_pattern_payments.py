@@ -312,6 +312,22 @@ def test_a_status_finds_its_payments_on_every_level(sent: StepBench, body: dict[
 
 
 @pytest.mark.parametrize(
+    ("body", "ids"),
+    [
+        (status("group", "M-1", excepted_payments=["E-1"]), [2]),
+        (status("group", "M-1", excepted_blocks=["P-2"]), [1]),
+        (status("payment-information", "M-1", "P-2", excepted_payments=["E-1"]), [2]),
+        (status("group", "M-1", excepted_payments=["E-1"], excepted_blocks=["P-2"]), []),
+    ],
+)
+def test_nobody_inherits_who_is_told_something_else(sent: StepBench, body: dict[str, Any], ids: list[int]) -> None:
+    parts = found(sent, body, partner="north")
+
+    assert [part["instruction"]["id"] for part in parts] == ids
+    assert not {"excepted_payments", "excepted_blocks"} & {name for part in parts for name in part}
+
+
+@pytest.mark.parametrize(
     "body",
     [
         status("transaction", "M-1", "P-1", "E-7"),
