@@ -65,6 +65,17 @@ def violations(segment: Segment, message: str) -> Iterator[Finding]:
                 yield Finding("VAL405", "error", f"line {line}", without_values(entry.message))
 
 
+def is_valid(document: bytes, message: str) -> bool:
+    """Whether a whole document keeps the schema of a message; :func:`violations` tell why not."""
+    rules, guard = schema(message), _guards.setdefault(message, Lock())
+    try:
+        root = etree.fromstring(document, parser())
+    except etree.XMLSyntaxError:
+        return False
+    with guard:
+        return rules.validate(root)
+
+
 def without_values(text: str) -> str:
     """The words of libxml2 without the content of the document that it quotes."""
     text = _NAMESPACE.sub("", text)

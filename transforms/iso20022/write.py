@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -27,12 +28,16 @@ from transforms.iso20022.names import namespace
 from transforms.iso20022.opening import opening
 from transforms.iso20022.parties import placed
 from transforms.iso20022.pen import TextPen
+from transforms.iso20022.proving import Proof
 from transforms.iso20022.stream import segments
 from transforms.iso20022.writers import writable, write_by_layout
 
-_DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
+_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
+_BLOCK_END = "</PmtInf>\n"
+_END = "</CstmrCdtTrfInitn></Document>\n"
 _IN_MEMORY = 4 << 20
-_LINES_IN_MEMORY = 1_000
+_LINES_IN_MEMORY = 400
+_PIECE = 200_000
 _AT_ONCE = 100
 _EXACT = Context(prec=60, traps=[Inexact])
 _OF_A_BLOCK = ("method", "batch_booking", "charges_account", "charges_agent")
@@ -69,11 +74,12 @@ def write(parts: Iterable[Any], target: BinaryIO, context: WriteContext, options
                 while payments := list(islice(coming, _AT_ONCE)):
                     writer.add(payments)
                 writer.faults.prove()
-                writer.finish(document)
+                is_valid = writer.finish(document)
         else:
             pen = TextPen(converter("sepa-latin" if options.latin else "any"), message, options.accepts_losses)
             write_by_layout(parts, document, context, pen, options.initiating_party)
-        if options.validate:
+            is_valid = False
+        if options.validate and not is_valid:
             _validate(document, message)
         document.seek(0)
         shutil.copyfileobj(document, target, 1 << 20)
@@ -89,6 +95,10 @@ class _Block:
     count: int = 0
     total: Decimal = Decimal(0)
 
+    def begin(self) -> str:
+        """What stands before its payments, of which these are all."""
+        return f"{self.head}<NbOfTxs>{self.count}</NbOfTxs><CtrlSum>{self.total:f}</CtrlSum>{self.tail}"
+
 
 class _Writer:
     """Collects blocks in temporary files, because counts and sums stand before what they count."""
@@ -102,6 +112,8 @@ class _Writer:
         self._blocks: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - see __exit__
         self._lines: list[str] = []
         self._overflow: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - as above
+        self._proof = Proof(message) if options.validate else None
+        self._unproved = io.StringIO()
         self._block: _Block | None = None
         self._count = 0
         self._number_of_blocks = 0
@@ -118,6 +130,8 @@ class _Writer:
     def __exit__(self, *_error: object) -> None:
         self._blocks.close()
         self._overflow.close()
+        if self._proof is not None:
+            self._proof.close()
 
     def add(self, payments: list[Any]) -> None:
         """Append payments: all are checked, then all are written, which the processor's caches like."""
@@ -175,10 +189,9 @@ class _Writer:
         ids = self._identification(payment, index)
         write = self._elements
         line = write.transaction(payment, ids, f"{value:f}") if plain else write.whole_transaction(payment, ids)
-        self._lines.append(line)
         if len(self._lines) >= _LINES_IN_MEMORY:
-            self._overflow.write("".join(self._lines).encode())
-            self._lines.clear()
+            self._spill(block)
+        self._lines.append(line)
         block.count += 1
         block.total = _EXACT.add(block.total, value)
 
@@ -220,50 +233,74 @@ class _Writer:
         self._block = _Block(key, head, tail)
         return self._block
 
+    def _spill(self, block: _Block) -> None:
+        """Move the lines of the open block out of memory; the block goes on."""
+        lines = "".join(self._lines)
+        self._lines.clear()
+        self._overflow.write(lines.encode())
+        if self._proof is not None:
+            self._unproved.write(f"{block.begin()}{lines}{_BLOCK_END}")
+            self._prove(self._proof)
+
+    def _prove(self, proof: Proof) -> None:
+        """Have what was written since the last time looked at, under a header with the totals so far."""
+        proof.add(f"{self._header()}{self._unproved.getvalue()}{_END}".encode())
+        self._unproved.seek(0)
+        self._unproved.truncate()
+
     def _end_block(self) -> None:
         block = self._block
         if block is None:
             return
-        totals = f"<NbOfTxs>{block.count}</NbOfTxs><CtrlSum>{block.total:f}</CtrlSum>"
-        self._blocks.write(f"{block.head}{totals}{block.tail}".encode())
+        begin, lines = block.begin(), "".join(self._lines)
+        self._blocks.write(begin.encode())
         if self._overflow.tell():
             self._overflow.seek(0)
             shutil.copyfileobj(self._overflow, self._blocks, 1 << 20)
             self._overflow.seek(0)
             self._overflow.truncate()
-        self._blocks.write(f"{''.join(self._lines)}</PmtInf>\n".encode())
+        self._blocks.write(f"{lines}{_BLOCK_END}".encode())
         self._lines.clear()
         self._total = _EXACT.add(self._total, block.total)
         self._block = None
+        if self._proof is not None:
+            if self._unproved.tell() > _PIECE:
+                self._prove(self._proof)
+            self._unproved.write(f"{begin}{lines}{_BLOCK_END}")
 
-    def finish(self, document: IO[bytes]) -> None:
-        """Write the whole message.
+    def _header(self) -> str:
+        """What stands before the blocks."""
+        context, party = self._context, self._party or {"name": self._initiator}
+        return (
+            f'{_DECLARATION}<Document xmlns="{namespace(self._message)}"><CstmrCdtTrfInitn>\n'
+            f"<GrpHdr><MsgId>{context.id}</MsgId><CreDtTm>{moment(context.created_at)}</CreDtTm>"
+            f"<NbOfTxs>{self._count}</NbOfTxs><CtrlSum>{self._total:f}</CtrlSum>"
+            f"{self._elements.party('InitgPty', party)}</GrpHdr>\n"
+        )
+
+    def finish(self, document: IO[bytes]) -> bool:
+        """Write the whole message; whether it was proved to be valid.
 
         Raises:
-            Rejected: ``VAL451`` when there was no payment.
+            Rejected: ``VAL451`` when there was no payment, ``VAL700``, ``VAL701``: more than the profile takes.
         """
         self._end_block()
         if not self._count:
             raise Rejected("VAL451", "there is no payment to write", hint="do not send empty groups on")
-        context = self._context
         most = self._rules.most_payments if self._rules is not None else None
         if most is not None and self._count > most:
             text = f"the file has {self._count} payments, the profile takes at most {most}"
             raise Rejected("VAL700", text, reason="AM18", hint="make the groups smaller: `size` of `aggregate`")
-        head = (
-            f'<Document xmlns="{namespace(self._message)}"><CstmrCdtTrfInitn>\n<GrpHdr><MsgId>{context.id}</MsgId>'
-            f"<CreDtTm>{moment(context.created_at)}</CreDtTm><NbOfTxs>{self._count}</NbOfTxs>"
-            f"<CtrlSum>{self._total:f}</CtrlSum>"
-            f"{self._elements.party('InitgPty', self._party or {'name': self._initiator})}</GrpHdr>\n"
-        )
-        document.write(_DECLARATION + head.encode())
+        header = self._header()
+        document.write(header.encode())
         self._blocks.seek(0)
         shutil.copyfileobj(self._blocks, document, 1 << 20)
-        document.write(b"</CstmrCdtTrfInitn></Document>\n")
+        document.write(_END.encode())
         allowed = self._rules.most_bytes if self._rules is not None else None
         if allowed is not None and document.tell() > allowed:
             text = f"the file has {document.tell()} bytes, the profile takes at most {allowed}"
             raise Rejected("VAL701", text, hint="make the groups smaller: `size` of `aggregate`")
+        return self._proof is not None and self._proof.end(f"{header}{self._unproved.getvalue()}{_END}".encode())
 
 
 def _sepa_flaws(payment: dict[str, Any]) -> tuple[Flaw, ...]:

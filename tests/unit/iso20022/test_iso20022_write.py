@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import threading
 import tracemalloc
 from decimal import Decimal
 from typing import Any
@@ -266,6 +267,31 @@ def test_the_result_is_checked_against_the_schema_and_the_payment_named(monkeypa
     assert "TwnNm" in error.message
     assert "ssss" not in error.message
     assert written(payments, validate="off")
+
+
+@pytest.mark.parametrize("spilled", [1, 3, 400])
+@pytest.mark.parametrize("piece", [0, 2_000, 200_000])
+def test_whatever_breaks_the_schema_is_found_in_every_piece(
+    monkeypatch: pytest.MonkeyPatch, spilled: int, piece: int
+) -> None:
+    monkeypatch.setattr("transforms.iso20022.write._LINES_IN_MEMORY", spilled)
+    monkeypatch.setattr("transforms.iso20022.write._PIECE", piece)
+    town = {"town": "ß" * 35}
+    bad = payment(creditor={"name": "Supplier", "account": {"iban": OTHER_IBAN}, "address": town})
+    right = [*[payment()] * 7, *[payment(debtor=DEBTOR_2)] * 4, payment(), *[payment(debtor=DEBTOR_2)] * 2]
+    assert written(right) == written(right, validate="off")
+    for number in range(len(right)):
+        error = refusal(*right[:number], bad | {"debtor": right[number]["debtor"]}, *right[number + 1 :])
+        assert (error.code, error.place) == ("VAL452", f"payment {number + 1}")
+    shared = refusal(*right, payment(debtor=DEBTOR_2 | {"name": "Other", "address": town}))
+    assert [position for position, _ in shared.records] == [len(right)]
+    assert not [one for one in threading.enumerate() if one.name.startswith("validation")]
+
+
+def test_what_is_proved_piece_by_piece_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transforms.iso20022.write._LINES_IN_MEMORY", 2)
+    monkeypatch.setattr("transforms.iso20022.write._validate", lambda *_: pytest.fail("the whole was read again"))
+    assert written([payment()] * 9)
 
 
 def test_nothing_reaches_the_target_when_a_payment_is_refused() -> None:
