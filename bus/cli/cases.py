@@ -25,6 +25,7 @@ from bus.cli.output import (
 from bus.cli.site import Site, now, reason_for
 from bus.cli.telling import Circumstances, sentence
 from bus.cli.trace import as_data, circumstances, print_headline
+from bus.codes import codes
 from bus.errors import BusError, NotAllowed
 from bus.ledger.reading_cases import CaseFile, CaseRow, Stuck, Wanted, list_cases, read_case
 from bus.ledger.reading_trace import Trace, Tracer
@@ -148,6 +149,8 @@ def _print(found: CaseFile, trace: Trace | None, around: Circumstances) -> None:
             click.echo(f"Answer    {clean(other.file)}: {sentence(other.where, around)}")
     if found.choices:
         click.echo()
+        if case.code in codes():
+            click.echo(f"To do     {codes()[case.code].do}")
         click.echo(f"Explain   bus explain {case.code}")
         click.echo("Decide    " + " · ".join(_decision(choice, case.number) for choice in found.choices))
 
@@ -216,7 +219,7 @@ def release(*, numbers: tuple[range, ...], reason: str, config: Path, as_json: b
 @config_option
 @json_option
 def discard(*, numbers: tuple[range, ...], reason: str, config: Path, as_json: bool) -> None:
-    """Throw away what cases hold or have buried, or just close them; the history keeps what it was."""
+    """Throw away what cases hold or have buried. Cases that hold nothing are closed; the history keeps it all."""
     request = Request("discard", reason=reason_for("a discard", reason))
     _decide_all(config, request, numbers, "discarded", as_json=as_json)
 

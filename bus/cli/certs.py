@@ -111,7 +111,7 @@ def _shown(value: Any) -> Any:
 @_dir_option
 @json_option
 def list_(folder: Path, *, as_json: bool) -> None:
-    """Show all keys and certificates of a folder, the soonest to end first."""
+    """Show all keys and certificates of a folder. The soonest to end comes first."""
     items = _items(folder)
     if as_json:
         print_json(items)
@@ -127,7 +127,7 @@ def list_(folder: Path, *, as_json: bool) -> None:
 @_dir_option
 @json_option
 def expiry(folder: Path, within: float, *, as_json: bool) -> None:
-    """Name the certificates that end soon; exit 1 when there are any, for a monitor or a cron job."""
+    """Name the certificates that end soon. Exit 1 when there are any, for a monitor or a cron job."""
     now = datetime.now(UTC)
     items = [item for item in _items(folder) if item.not_after is not None or item.kind == "unreadable"]
     if not items:

@@ -29,7 +29,7 @@ def command() -> None:
 @config_option
 @json_option
 def upgrade(*, config: Path, as_json: bool) -> None:
-    """Bring the ledger's schema forward to this program's; makes an empty ledger where none is.
+    """Bring the ledger's schema forward to this program's. Makes an empty ledger where none is.
 
     `bus run` does it too. Do it by hand before several processes start, and stop those of an older version first.
     """
@@ -52,7 +52,9 @@ def upgrade(*, config: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def check(*, config: Path, as_json: bool) -> None:
-    """Check the database, counts and money of every batch, and every document that is referred to.
+    """Check the database, counts, money and documents.
+
+    Counts and money are those of every batch, documents all that are referred to.
 
     Safe while the bus runs. Exit 1 when something is wrong.
     """
@@ -77,7 +79,7 @@ def check(*, config: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def backup(*, target: Path, config: Path, as_json: bool) -> None:
-    """Copy ledger and documents to the new folder TARGET, as of one moment; the bus may run.
+    """Copy ledger and documents to the new folder TARGET. It is a copy as of one moment; the bus may run.
 
     Keep connections.yaml, routes and keys in a backup of their own. Read a backup back from time to time.
     """
@@ -125,7 +127,7 @@ def restore(*, source: Path, reason: str, config: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def release_outputs(*, reason: str, config: Path, as_json: bool) -> None:
-    """Let outputs go again after a restore, also of the bus that is running."""
+    """Let outputs go again after a restore. A bus that is running hears of it."""
     site = Site.of(config)
     answer = site.carry_out(Request("release-outputs", reason=reason_for("letting outputs go", reason)))
     if as_json:
@@ -139,7 +141,7 @@ def release_outputs(*, reason: str, config: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def purge(*, dry_run: bool, config: Path, as_json: bool) -> None:
-    """Forget now what is older than `retention:` says; a running bus does it by itself, bit by bit.
+    """Forget now what is older than `retention:` says. A running bus does it by itself, bit by bit.
 
     Nothing that still waits for something is forgotten, however old. Exit 6 when there is more to do.
     """

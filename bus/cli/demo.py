@@ -39,15 +39,17 @@ def command(*, runs: int, lines: int, work: Path, patience: int, as_json: bool, 
     Without a landscape here the one that comes with the program is played.
     """
     from bus.app import calm_collector  # noqa: PLC0415 - the engine is only loaded when it is wanted
+    from bus.operating.logs import quiet_unless_asked  # noqa: PLC0415
     from bus.testing.play import Play  # noqa: PLC0415
 
-    play = Play(_landscape(config), work, note)
-    calm_collector()
-    try:
-        played = play.perform(runs, lines, float(patience))
-        story = _story(play.app.store.read, played)
-    finally:
-        play.close()
+    with quiet_unless_asked():
+        play = Play(_landscape(config), work, note)
+        calm_collector()
+        try:
+            played = play.perform(runs, lines, float(patience))
+            story = _story(play.app.store.read, played)
+        finally:
+            play.close()
     if as_json:
         print_json(story)
     else:

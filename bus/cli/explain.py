@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def command(
     *, what: str, name: str | None, body: Path | None, message: str | None, config: Path, as_json: bool
 ) -> None:
-    r"""Explain an error code, a route or a configuration field.
+    """Explain an error code, a route or a configuration field.
 
     \b
         bus explain CFG101
@@ -39,7 +39,7 @@ def command(
         bus explain route supplier-payments-out --message INV-2026-00417
         bus explain route supplier-payments-out --body payment.json
         bus explain field split.each
-    """
+    """  # noqa: D301 - the mark by which click keeps lines as they are
     if (body or message) and what != "route":
         raise click.UsageError("--body and --message go with `bus explain route NAME`.")
     if body and message:
@@ -49,7 +49,7 @@ def command(
     elif what == "route":
         _route(_needed(name, "route NAME"), body, config, as_json=as_json)
     elif what == "field":
-        _field(_needed(name, "field PATH, such as split.each"), as_json=as_json)
+        _field(_needed(name, "field split.each"), as_json=as_json)
     elif name is not None:
         raise click.UsageError(f"Write `bus explain {what}`, `bus explain route {name}` or `bus explain field {name}`.")
     else:
@@ -58,7 +58,7 @@ def command(
 
 def _needed(name: str | None, form: str) -> str:
     if name is None:
-        raise click.UsageError(f"Write `bus explain {form}`.")
+        raise click.UsageError(f"Say which one: `bus explain {form}`.")
     return name
 
 
@@ -122,7 +122,7 @@ def _message(name: str, key: str, folder: Path, *, as_json: bool) -> None:
         code = f"  {hop.code} {hop.reason}" if hop.code else ""
         click.echo(f"{clock(hop.at)}  {clean(hop.step):<{width}}  {clean(hop.outcome)}{clean(code)}")
     if not found.rests:
-        note("The message is not kept any more: its conditions can be shown for a --body only.")
+        note("The content of the message is not kept any more; --body FILE shows the conditions for another one.")
         return
     state = {"held": "is held", "deferred": "waits for its next attempt", "dead": "is dead"}[found.rests]
     stands = f"It {state} in front of {clean(found.channel)}, in version {found.version}."

@@ -68,7 +68,7 @@ class Question:
 @config_option
 @json_option
 def command(*, config: Path, as_json: bool, **asked: Any) -> None:
-    r"""Find messages by business key, file name, end-to-end id or message id; a KEY may end in `*`.
+    """Find messages by business key, file name, end-to-end id or message id; a KEY may end in `*`.
 
     \b
         bus find INV-2026-00417
@@ -77,7 +77,7 @@ def command(*, config: Path, as_json: bool, **asked: Any) -> None:
         bus find --state dead --since 2d
 
     Without a key, the states held, deferred and dead can be listed, or open for all three of them.
-    """
+    """  # noqa: D301 - the mark by which click keeps lines as they are
     question = Question(**asked)
     if question.key is None and question.named is None and question.state not in (*_STUCK, "open"):
         raise click.UsageError("Give a KEY or --key NAME=VALUE; without one, --state held, deferred, dead or open.")

@@ -65,7 +65,7 @@ def list_(*, config: Path, as_json: bool) -> None:
 @json_option
 @config_option
 def show(*, name: str, config: Path, as_json: bool) -> None:
-    """Every field that a mapping makes, with what it inherits and includes, and what it reads for it."""
+    """Show every field that a mapping makes, and from what. Inherited and included ones are there too."""
     landscape = _landscape(config)
     row = _row(landscape, _known(landscape, name))
     found = _assignments(landscape, name)
@@ -153,10 +153,10 @@ def _known(landscape: Landscape, name: str) -> str:
 @json_option
 @config_option
 def reverse(*, name: str, config: Path, as_json: bool) -> None:
-    """Print the mapping from target back to source, and what it cannot carry back.
+    """Print the mapping from target back to source.
 
-    The mapping goes to stdout as YAML, ready to be kept; what is lost goes to stderr. Exit 1 when something is lost
-    that the mapping does not declare with `one_way`.
+    The mapping goes to stdout as YAML, ready to be kept; what it cannot carry back goes to stderr. Exit 1
+    when something is lost that the mapping does not declare with `one_way`.
     """
     from bus.registry import mapping_support  # noqa: PLC0415 - loads pydantic
 
@@ -218,7 +218,7 @@ def _tables(landscape: Landscape) -> dict[str, Any]:
 @json_option
 @config_option
 def run(*, name: str, file: Path, expected: Path | None, config: Path, as_json: bool, **how: Any) -> None:
-    """Run a mapping on the records of a file and print what comes out, one JSON object a line.
+    """Run a mapping on the records of a file. Prints what comes out, one JSON object a line.
 
     FILE is JSON, JSON Lines, CSV or any format that `bus inspect` knows; where a route reads it for this mapping, it is
     read as there. Exit 1 when a record is refused or differs from what --diff expects.

@@ -22,6 +22,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from bus.cli.tables import draw
 from bus.errors import BusError, ConfigError, Held, InDoubt, NotAllowed, Rejected, Retryable, Unavailable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -135,24 +136,16 @@ def print_table(
         for line in [columns, *cells]:
             click.echo("\t".join("" if cell is None else clean(cell) for cell in line))
         return
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - 60 ms that `--help` and pipes need not pay
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    kept: Sequence[int] = range(len(columns))
-    if always is not None:
-        kept = [n for n in kept if n < always or any(row[n] not in (None, 0, "", "0") for row in cells)]
-        cells = [[row[n] for n in kept] for row in cells]
-        if not kept:
-            return
-    for index, column in enumerate(columns[n] for n in kept):
-        numeric = bool(cells) and all(isinstance(row[index], int | Decimal | None) for row in cells)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in cells:
-        table.add_row(*(Text(_cell(cell)) for cell in row))
-    Console(no_color=True if os.environ.get("NO_COLOR") else None).print(table)
+    kept = [
+        index for index in range(len(columns))
+        if always is None or index < always or any(row[index] not in (None, 0, "", "0") for row in cells)
+    ]  # fmt: skip
+    if kept:
+        shown = [[cells_of[index] for index in kept] for cells_of in cells]
+        numeric = {
+            n for n in range(len(kept)) if shown and all(isinstance(row[n], int | Decimal | None) for row in shown)
+        }
+        draw([columns[index] for index in kept], [[*map(_cell, row)] for row in shown], title=title, numeric=numeric)
 
 
 def _cell(value: Any) -> str:

@@ -61,7 +61,7 @@ _date_option: Callable[..., Any] = click.option(
 @config_option
 @json_option
 def show(name: str, day: date, config: Path, *, as_json: bool) -> None:
-    """Show what a profile demands on a day, with all that it extends merged in."""
+    """Show what a profile demands on a day. All that it extends is merged in."""
     from bus.registry import profile_support  # noqa: PLC0415 - loads the profiles
 
     every = profiles(config)

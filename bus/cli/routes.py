@@ -156,7 +156,7 @@ _reason = click.option("--reason", default="", metavar="TEXT", help="Why; kept i
 @config_option
 @json_option
 def pause(*, route: str, reason: str, config: Path, as_json: bool) -> None:
-    """Stop a route: nothing is taken in and nothing inside moves on, until `resume`. Survives a restart."""
+    """Stop a route. Nothing is taken in and nothing inside moves on, until `resume`. Survives a restart."""
     _change(config, Request("pause", route=route, reason=reason), as_json=as_json)
 
 

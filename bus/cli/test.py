@@ -32,6 +32,8 @@ def command(
 
     SELECT are names of routes or parts of paths; default: all. Exit 0: all passed, 1: some failed, 2: none matched.
     """
+    from bus.operating.logs import quiet_unless_asked  # noqa: PLC0415 - structlog takes a while
+
     begin = time.perf_counter()
     with paths_from(config):
         landscape = load_landscape(config).require()
@@ -42,9 +44,10 @@ def command(
     if workers > 1 and not ledger:
         raise click.UsageError("--workers needs --ledger: an SQLite ledger has one writing process.")
     runner = Runner(landscape, Backbone(BrokerSpec(url=broker) if broker else None, ledger, workers))
-    for verdict, report in runner.run(tests):  # noqa: B007 - the last report is the whole one
-        if not as_json:
-            _print_verdict(verdict)
+    with quiet_unless_asked():
+        for verdict, report in runner.run(tests):  # noqa: B007 - the last report is the whole one
+            if not as_json:
+                _print_verdict(verdict)
     failed = [verdict for verdict in report.verdicts if verdict.problems]
     if as_json:
         print_json(_as_json(report))

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _FILES: dict[str, type[BaseModel]] = {"route": RouteSpec, "bus": LandscapeSpec, "connections": ConnectionsSpec}
 _KINDS: tuple[Kind, ...] = get_args(Kind)
+_AROUND = ("from", "to", "as", "endpoint", "format")
+"""Keys of files in which a plug-in stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Entry:
 def look_up(path: str, catalogue: Catalogue) -> list[Entry]:
     """Everything that a path may mean: ``step.split.each``, short ``split.each``, ``route.on_error``, ``sftp``.
 
+    A plug-in may be named with what stands around it in a route: ``parse.csv.encoding``, ``from.sftp.ready``.
+
     Raises:
         ConfigError: ``CFG194`` when it means nothing.
     """
@@ -68,6 +72,11 @@ def look_up(path: str, catalogue: Catalogue) -> list[Entry]:
     found = [entry for name, kind, rest in starts if (entry := _descend(name, kind, rest, catalogue))]
     if found:
         return found
+    if len(parts) > 1 and (parts[0] in _AROUND or parts[0] in catalogue.keys("step")):
+        try:
+            return look_up(".".join(parts[1:]), catalogue)
+        except ConfigError:
+            pass  # said of the whole path below
     words = [(parts[0], [*_FILES, *(key for kind in _KINDS for key in catalogue.keys(kind))])] if parts else []
     words += [
         (rest[0], list(fields(model))) for _, kind, rest in starts if rest and (model := _model(kind)) is not None

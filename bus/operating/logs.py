@@ -7,6 +7,7 @@ level. Here, at the end of the line, structlog's processors make text of it.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import traceback
 from collections.abc import Iterator, MutableMapping
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import structlog
+
+from bus.settings import load_settings
 
 LOGGER = "girobus"
 _LONGEST = 500
@@ -51,6 +54,29 @@ def logging_to_stderr(level: str, form: Literal["console", "json"]) -> Iterator[
     finally:
         ours.setLevel(before)
         root.removeHandler(handler)
+
+
+@contextmanager
+def quiet_unless_asked() -> Iterator[None]:
+    """For verbs that tell a story of their own: what became of messages is a part of it, so the log has errors only.
+
+    Whoever sets ``GIROBUS_LOG_LEVEL`` gets the whole log.
+    """
+    if "GIROBUS_LOG_LEVEL" in os.environ:
+        settings = load_settings()
+        with logging_to_stderr(settings.log_level, settings.log_format):
+            yield
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter("console"))
+    handler.setLevel(logging.ERROR)
+    handler.addFilter(lambda record: record.msg != "messages %s")
+    ours = logging.getLogger(LOGGER)
+    ours.addHandler(handler)
+    try:
+        yield
+    finally:
+        ours.removeHandler(handler)
 
 
 # ---------------------------------------------------------------- processors

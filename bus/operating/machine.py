@@ -116,7 +116,8 @@ def configuration(landscape: Landscape) -> Iterator[Found]:
         where = f"{problem.path}:{problem.line}"
         yield Found("configuration", where, "error", problem.message, problem.code, problem.hint or "see: bus check")
     if not errors:
-        count = f"{len(landscape.routes)} routes, {len(landscape.spec.outlets)} outlets"
+        routes, outlets = len(landscape.routes), len(landscape.spec.outlets)
+        count = f"{routes} {'route' if routes == 1 else 'routes'}, {outlets} {'outlet' if outlets == 1 else 'outlets'}"
         yield Found("configuration", "files", "ok", count)
 
 

@@ -160,20 +160,23 @@ def folders(landscape: Landscape, connection: str, *, writing: bool) -> Iterator
         spec = loaded.spec.from_
         if not isinstance(spec, ChannelSource) and getattr(spec, "connection", "") == connection:
             source = spec.source(_Resources(loaded.name, landscape.folder, landscape.connections))
-            yield from _folder(f"route {loaded.name}", source, spec, writing=False)
+            yield from _folder(f"route {loaded.name}", source, spec, writing=False, makes=False)
     for name, outlet in landscape.spec.outlets.items():
         if getattr(outlet.endpoint, "connection", "") == connection:
             sink = outlet.endpoint.sink(_Resources(name, landscape.folder, landscape.connections))
-            yield from _folder(f"outlet {name}", sink, outlet.endpoint, writing=writing)
+            yield from _folder(f"outlet {name}", sink, outlet.endpoint, writing=writing, makes=not connection)
 
 
-def _folder(what: str, end: Any, spec: EndpointSpec, *, writing: bool) -> Iterator[Found]:
+def _folder(what: str, end: Any, spec: EndpointSpec, *, writing: bool, makes: bool) -> Iterator[Found]:
+    """One folder; ``makes`` = whoever uses it makes it, so that it need not be there."""
     path, folder = getattr(spec, "path", ""), getattr(end, "folder", None)
     try:
         if not path or folder is None:
             return
+        if writing and makes:
+            folder.make_folder(path)
         count = len(folder.list(path))
-        said = f"{path}: {count} entries"
+        said = f"{path}: {count} {'entry' if count == 1 else 'entries'}"
         if writing:
             stage = getattr(spec, "stage", "")
             _try_writing(folder, path, stage)
@@ -182,8 +185,11 @@ def _folder(what: str, end: Any, spec: EndpointSpec, *, writing: bool) -> Iterat
     except BusError as error:
         yield failed("partner", what, error)
     except OSError as error:
-        said = f"{path}: {error.strerror or type(error).__name__}"
         missing = isinstance(error, FileNotFoundError)
+        if missing and makes:
+            yield Found("partner", what, "info", f"{path}: is not there yet; the first file makes it")
+            return
+        said = f"{path}: {error.strerror or type(error).__name__}"
         do = "make it, or mend `path`" if missing else "ask the partner for the right"
         yield Found("partner", what, "error", said, "SYS193", do)
     finally:

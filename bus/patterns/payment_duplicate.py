@@ -45,7 +45,7 @@ class PaymentDuplicateSpec(StepSpec):
     expressions in the place of this rule; then all of them have to agree.
 
     Delivery: a payment is remembered in the commit of its own unit. A second one, from another arrival, is held with a
-    case (DUP111) that names both arrivals; released, it goes on with the next step. Repeats inside one file pass: they
+    case (DUP111) that names both files; released, it goes on with the next step. Repeats inside one file pass: they
     are the sender's business and part of the control totals. The memory is shared by all routes.
     """
 
@@ -65,17 +65,25 @@ class PaymentDuplicateSpec(StepSpec):
 
         def step(message: Message) -> Iterable[Message | Effect]:
             arrival = message.headers.correlation_id
+            whence = f"{arrival} {message.headers.name}"
             until = clock.now() + within if within else 0
             effects: list[Message | Effect] = [message]
             for key in keys(message.body):
                 known = reader.recall(_SCOPE, key)
-                if known is not None and known != arrival:
-                    reason = f"the same payment came with arrival {known}, this one comes with {arrival}"
-                    return (Hold(message, "DUP111", reason),)
-                effects.append(Remember(_SCOPE, key, arrival, until))
+                if known is not None and known.partition(" ")[0] != arrival:
+                    return (Hold(message, "DUP111", _reason(known, message.headers.name)),)
+                effects.append(Remember(_SCOPE, key, whence if known is None else known, until))
             return effects
 
         return step
+
+
+def _reason(known: str, name: str) -> str:
+    """Which file the first one came with; where that says nothing, or the same, the id of its arrival."""
+    arrival, _, first = known.partition(" ")
+    if not first or first == name:
+        return f"the same payment came before, with arrival {arrival}"
+    return f"the same payment came before, with {first}"
 
 
 def _own_rule(by: tuple[str, ...], resources: StepResources) -> Callable[[Any], list[str]]:

@@ -36,6 +36,7 @@ def book(route: CompiledRoute, message: Message, out: Trace, verdict: tuple[str,
     What can be refused is refused before anything is booked: a unit must not be sent and be a dead letter as well.
     """
     outcome, step = verdict
+    code = reason = ""
     outputs: list[tuple[str, Message]] = []
     worth = message.headers.worth
     for (at, effect), (goes, place) in zip(out, [_leaving(route, message, at, e) for at, e in out], strict=True):
@@ -53,6 +54,7 @@ def book(route: CompiledRoute, message: Message, out: Trace, verdict: tuple[str,
             into.joins.append((msgspec.structs.replace(effect, step=at, message=member), place))
         elif kind is Hold:
             into.holds.append(_held(route, effect, pinned(route, goes), place, message))
+            code, reason = effect.code, effect.reason
         elif kind is Onward:
             into.puts.append((partition(route.name, at, effect.partition, effect.partitions), pinned(route, goes)))
         elif kind is Resequence:
@@ -61,7 +63,7 @@ def book(route: CompiledRoute, message: Message, out: Trace, verdict: tuple[str,
             _ENTRY[kind](route, at, effect, into, message)
     if isinstance(message.body, Group) and not _goes_on(message.body, out):
         into.closed_groups.append(message.body.number)
-    into.events.append(Event(message, outcome, step, outputs=tuple(outputs)))
+    into.events.append(Event(message, outcome, step, code, reason, tuple(outputs)))
     told = message if worth == message.headers.worth else message.with_headers(worth=worth)
     into.report(told, outcome, batch=outcome != "waiting")
 

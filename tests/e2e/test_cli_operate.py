@@ -22,6 +22,7 @@ from click.testing import CliRunner, Result
 
 from bus.cli import main
 from bus.cli.dev import Watch
+from bus.codes import codes
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-c", "from bus.cli import main; main()")
@@ -241,6 +242,7 @@ def test_cases_are_listed_and_shown_with_what_can_be_done(finished: Path) -> Non
     text = bus(finished, "cases", "show", str(case_of(finished, "CFG168"))).stdout
     assert "1 in abroad: invoice=INV-4 5.00 USD" in text
     assert "bus cases retry" in text
+    assert f"To do     {codes()['CFG168'].do}" in text
     bus(finished, "cases", "show", "99", code=2)
 
 

@@ -73,7 +73,7 @@ def test_a_site_that_never_ran_is_well_and_stays_untouched(site: Path) -> None:
     before = tree(site)
     found = look(site, "--offline")
     assert tree(site) == before
-    assert found["files"]["said"] == "1 routes, 1 outlets"
+    assert found["files"]["said"] == "1 route, 1 outlet"
     assert {found[what]["state"] for what in ("SQLite", "time zones", "disk")} == {"ok"}
 
 
@@ -83,6 +83,14 @@ def test_local_folders_are_looked_into_and_a_missing_one_is_named(site: Path) ->
     }  # fmt: skip
     (site / "in").rmdir()
     assert look(site, code=1)["route pay"]["code"] == "SYS193"
+
+
+def test_an_outlets_local_folder_may_be_missing_until_its_first_file(site: Path) -> None:
+    (site / "bank").rmdir()
+    found = look(site)["outlet bank"]
+    assert (found["state"], found["said"]) == ("info", "bank: is not there yet; the first file makes it")
+    assert not (site / "bank").exists()
+    assert look(site, "--write")["outlet bank"]["state"] == "ok"
 
 
 def test_writing_leaves_nothing_behind(site: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bus.operating.logs import formatter
+from bus.operating.logs import formatter, quiet_unless_asked
 from bus.testing.rabbitmq import free_port
 from tests.e2e.test_cli_operate import PROGRAM, ROOT
 
@@ -135,3 +135,21 @@ def test_a_library_is_heard_without_its_arguments() -> None:
     made = logging.LogRecord("pika.channel", logging.WARNING, "x", 1, "returned: %s", (MARK,), None)
     line = json.loads(formatter("json").format(made))
     assert (line["logger"], line["message"]) == ("pika.channel", "returned: %s")
+
+
+@pytest.mark.parametrize("level", ["", "warning"])
+def test_verbs_with_a_story_of_their_own_log_what_broke_and_the_rest_when_asked(
+    level: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("GIROBUS_LOG_LEVEL", raising=False)
+    if level:
+        monkeypatch.setenv("GIROBUS_LOG_LEVEL", level)
+    log = logging.getLogger("girobus")
+    with quiet_unless_asked():
+        log.warning("messages %s", "held", extra={"code": "POL100"})
+        log.error("messages %s", "dead", extra={"code": "VAL302"})
+        log.error("a task failed and runs again", extra={"code": "INT199"})
+    told = capsys.readouterr().err
+    assert "a task failed and runs again [INT199]" in told
+    assert [word in told for word in ("messages held", "messages dead")] == [bool(level)] * 2
+    assert "messages held [POL100]" in told or not level

@@ -64,6 +64,16 @@ def test_help_lists_all_verbs_and_loads_none_of_them_nor_a_heavy_library() -> No
     assert [name for name in heavy if f"'{name}'" in done.stderr] == []
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_help_is_cut_off_or_shows_a_mark_of_the_library(verb: str) -> None:
+    command = main.get_command(click.Context(main), verb)
+    pages = [[verb]] + [[verb, name] for name in getattr(command, "commands", {})]
+    for words in pages:
+        told = CliRunner(env={"COLUMNS": "80"}).invoke(main, [*words, "--help"]).stdout
+        assert "\\b" not in told
+        assert [line for line in told.partition("Commands:")[2].splitlines() if line.endswith("...")] == []
+
+
 def test_help_does_not_need_the_module_of_a_verb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(VERBS, "absent", "Not there.")
     assert CliRunner().invoke(main, ["--help"]).exit_code == 0
@@ -259,6 +269,8 @@ def test_every_code_that_the_configuration_raises_is_listed() -> None:
         ("bus.outlets.batch", ["a whole number", "default: 20"]),
         ("route.route", ["required", "text"]),
         ("route", ["One route file", "step.route"]),
+        ("parse.csv.encoding", ["format.csv.encoding", "utf-8-sig"]),
+        ("from.sftp.ready.marker", ["endpoint.sftp.ready.marker"]),
     ],
 )
 def test_fields_are_explained_from_their_specs(path: str, words: list[str]) -> None:

@@ -46,5 +46,5 @@ def _refused(conversion: Conversion, made: str) -> Rejected:
     first = conversion.losses[0]
     more = f" (and {conversion.count - 1} more)" if conversion.count > 1 else ""
     text = f"{first.place}: {first.message}{more}"
-    hint = f"set `on_loss: report` to make a {made} without it"
+    hint = f"set `on_loss: report` (`bus convert --report`) to make a {made} without it"
     return Rejected("VAL625", text, place=first.place, hint=hint, findings=tuple(conversion.losses))

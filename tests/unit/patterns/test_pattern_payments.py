@@ -98,24 +98,37 @@ def test_unclear_validations_are_refused(bench: StepBench, options: dict[str, An
 FIRST, SECOND = "1" * 32, "2" * 32
 
 
-def paid(bench: StepBench, body: Any, written: Any = None, *, arrival: str = FIRST) -> list[Any]:
+def paid(bench: StepBench, body: Any, written: Any = None, *, arrival: str = FIRST, name: str = "") -> list[Any]:
     step = bench.build({"payment_duplicates": written or {}})
-    effects = bench.run(step, bench.message(body, correlation_id=arrival))
+    effects = bench.run(step, bench.message(body, correlation_id=arrival, name=name))
     if not isinstance(effects[0], Hold):
         bench.settle(effects)
     return effects
 
 
-def test_the_same_payment_from_another_file_is_held_with_both_ids(bench: StepBench, payment: dict[str, Any]) -> None:
-    assert isinstance(paid(bench, payment)[0], Message)
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [("RUN_1.csv", "RUN_2.csv", "RUN_1.csv"), ("", "RUN_2.csv", FIRST), ("RUN_1.csv", "RUN_1.csv", FIRST)],
+)
+def test_the_same_payment_from_another_file_is_held_and_names_the_first(
+    bench: StepBench, payment: dict[str, Any], first: str, second: str, told: str
+) -> None:
+    assert isinstance(paid(bench, payment, name=first)[0], Message)
 
-    (effect,) = paid(bench, payment, arrival=SECOND)
+    (effect,) = paid(bench, payment, arrival=SECOND, name=second)
 
     assert isinstance(effect, Hold)
     assert effect.code == "DUP111"
-    assert FIRST in effect.reason
-    assert SECOND in effect.reason
+    assert told in effect.reason
     assert "DE89" not in effect.reason, "no payload in reasons"
+
+
+def test_what_was_remembered_without_a_name_is_still_known(bench: StepBench, payment: dict[str, Any]) -> None:
+    remembered = [e for e in paid(bench, payment) if isinstance(e, Remember)]
+    bench.settle([Remember(e.scope, e.key, FIRST, e.until, replace=True) for e in remembered])
+
+    assert isinstance(paid(bench, payment, name="RUN_1.csv")[0], Message), "of the same arrival"
+    assert isinstance(paid(bench, payment, arrival=SECOND)[0], Hold)
 
 
 def test_repeats_inside_one_file_pass(bench: StepBench, payment: dict[str, Any]) -> None:
