@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from transforms.canonical.parties import Account, Agent, Counterparty, Identifier, Party
 from transforms.canonical.remittance import Remittance
@@ -85,6 +85,25 @@ class Mandate(Shape):
     """``MNTH``, ``YEAR`` …"""
 
 
+class Charge(Shape):
+    """One charge of a bank."""
+
+    amount: Amount
+    """Unsigned."""
+    direction: str = ""
+    """``debit`` (as when empty) or ``credit``."""
+    included: bool | None = None
+    """Whether the amount of the entry holds it already; None when not told."""
+    type: str = ""
+    """What it is for."""
+    rate: Decimal | None = None
+    """Per cent."""
+    bearer: str = ""
+    """Who bears it: ``SLEV``, ``SHAR``, ``DEBT``, ``CRED``."""
+    agent: Agent | None = None
+    """Bank that takes it."""
+
+
 class PaymentInstruction(Shape):
     """A credit transfer to be made, one line of a payment run."""
 
@@ -131,6 +150,8 @@ class PaymentInstruction(Shape):
     """Account that pays them, where it is another."""
     charges_agent: Agent | None = None
     """Its bank."""
+    cheque: dict[str, Any] | None = None
+    """How a cheque is made and delivered, as the message has it, by element names (``ChqInstr``)."""
     category_purpose: str = ""
     """``SUPP``, ``SALA`` …"""
     purpose: str = ""
@@ -143,6 +164,10 @@ class PaymentInstruction(Shape):
     """Reports to authorities."""
     remittance: Remittance = Remittance()
     """What the payment is for."""
+    tax: dict[str, Any] | None = None
+    """Taxes that are paid with it, as the message has them, by element names (``Tax``)."""
+    related_remittance: tuple[dict[str, Any], ...] = ()
+    """How and where the remittance advice is sent, as the message has it (``RltdRmtInf``)."""
     message_id: str = ""
     """MsgId of the pain.001 that it was read from."""
     payment_information_id: str = ""
@@ -155,6 +180,8 @@ class PaymentInstruction(Shape):
     """Reference of the clearing system, between banks."""
     uetr: str = ""
     """Unique end-to-end transaction reference that it was read with."""
+    charges: tuple[Charge, ...] = ()
+    """Charges that banks took on the way, between banks."""
     settled: Amount | None = None
     """What goes between the banks, where the message says so (IntrBkSttlmAmt)."""
     settlement_date: str = ""
@@ -217,6 +244,10 @@ class DirectDebit(Shape):
     """Reports to authorities."""
     remittance: Remittance = Remittance()
     """What is collected for."""
+    tax: dict[str, Any] | None = None
+    """Taxes that are paid with it, as the message has them, by element names (``Tax``)."""
+    related_remittance: tuple[dict[str, Any], ...] = ()
+    """How and where the remittance advice is sent, as the message has it (``RltdRmtInf``)."""
     message_id: str = ""
     """MsgId of the pain.008 that it was read from."""
     payment_information_id: str = ""
@@ -225,22 +256,3 @@ class DirectDebit(Shape):
     """InstrId that it was read with."""
     uetr: str = ""
     """Unique end-to-end transaction reference that it was read with."""
-
-
-class Charge(Shape):
-    """One charge of a bank."""
-
-    amount: Amount
-    """Unsigned."""
-    direction: str = ""
-    """``debit`` (as when empty) or ``credit``."""
-    included: bool | None = None
-    """Whether the amount of the entry holds it already; None when not told."""
-    type: str = ""
-    """What it is for."""
-    rate: Decimal | None = None
-    """Per cent."""
-    bearer: str = ""
-    """Who bears it: ``SLEV``, ``SHAR``, ``DEBT``, ``CRED``."""
-    agent: Agent | None = None
-    """Bank that takes it."""

@@ -57,7 +57,9 @@ class Reference(Shape):
     invoicee: Counterparty | None = None
     """Who the invoice was sent to, where it is not the debtor."""
     tax: dict[str, Any] | None = None
-    """Tax remittance as the message has it, by element names."""
+    """Tax remittance as the message has it, by element names (``TaxRmt``)."""
+    garnishment: dict[str, Any] | None = None
+    """Garnishment as the message has it, by element names (``GrnshmtRmt``)."""
     additional: tuple[str, ...] = ()
     """Further texts of the block."""
 

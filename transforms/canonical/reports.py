@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -193,6 +193,10 @@ class EntryTransaction(Shape):
     """Purpose code."""
     remittance: Remittance = Remittance()
     """What it was for."""
+    tax: dict[str, Any] | None = None
+    """Taxes that are paid with it, as the message has them, by element names (``Tax``)."""
+    related_remittance: tuple[dict[str, Any], ...] = ()
+    """How and where the remittance advice is sent, as the message has it (``RltdRmtInf``)."""
     settlement_date: str = ""
     """Day on which it went between the banks."""
     accepted: str = ""
@@ -205,6 +209,8 @@ class EntryTransaction(Shape):
     """Name or BIC of who sent it back."""
     return_original_code: BankCode | None = None
     """Transaction code of the payment that came back."""
+    interest: tuple[dict[str, Any], ...] = ()
+    """What of it is interest, as the message has it, by element names (``Intrst``)."""
     additional: str = ""
     """Further information in words."""
 
@@ -251,5 +257,7 @@ class StatementEntry(Shape):
     """Blocks of orders that it books in one sum."""
     transactions: tuple[EntryTransaction, ...] = ()
     """What the entry consists of."""
+    interest: tuple[dict[str, Any], ...] = ()
+    """What of it is interest, as the message has it, by element names (``Intrst``)."""
     additional: str = ""
     """Further information in words."""

@@ -26,6 +26,7 @@ from transforms.iso20022.fields import (
 from transforms.iso20022.forms import Field, Form, Pen, Read, Write, below, reader, type_at, writer
 from transforms.iso20022.model import Type
 from transforms.iso20022.shapes import Node
+from transforms.iso20022.trees import Tree
 
 IDENTIFIER: Form = (text("id", "Id"), code("scheme", "SchmeNm"), text("issuer", "Issr"))
 ADDRESS: Form = (
@@ -199,6 +200,8 @@ _BLOCK: Form = (
     each("amounts", "RfrdDocAmt/RmtAmtAndTp", (code("type", "Tp"), money("amount", "Amt"))),
     inner("invoicer", "Invcr", PERSON_OR_ORGANISATION),
     inner("invoicee", "Invcee", PERSON_OR_ORGANISATION),
+    Field("tax", "TaxRmt", Tree()),
+    Field("garnishment", "GrnshmtRmt", Tree()),
     texts("additional", "AddtlRmtInf"),
 )
 _KIND = "Tp/CdOrPrtry|CdtrRefTp|RfrdDocTp"

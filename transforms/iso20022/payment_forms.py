@@ -21,6 +21,7 @@ from transforms.iso20022.forms import Field, Form, below
 from transforms.iso20022.party_forms import (
     ACCOUNT,
     AGENT,
+    CHARGE,
     EXCHANGE,
     IDENTIFIER,
     PARTY,
@@ -29,6 +30,7 @@ from transforms.iso20022.party_forms import (
     intermediaries,
     side,
 )
+from transforms.iso20022.trees import RELATED, Tree
 
 KIND: Form = (
     text("priority", "PmtTpInf/InstrPrty"),
@@ -68,6 +70,7 @@ _FURTHER: Form = (
     *_ON_BEHALF,
     code("purpose", "Purp"),
     each("regulatory", "RgltryRptg", _REPORT),
+    *RELATED,
     inner("remittance", "RmtInf", REMITTANCE),
 )
 CREDIT_TRANSFER: Form = (
@@ -81,6 +84,7 @@ CREDIT_TRANSFER: Form = (
     *side("creditor", "Cdtr"),
     each("instructions_for_creditor_agent", "InstrForCdtrAgt", (text("code", "Cd"), text("text", "InstrInf"))),
     text("instruction_for_debtor_agent", "InstrForDbtrAgt|InstrForDbtrAgt/InstrInf"),
+    Field("cheque", "ChqInstr", Tree()),
     *_FURTHER,
 )
 """``CdtTrfTxInf``; ``equivalent`` takes the place of the amount where the debtor's side is told."""
@@ -89,6 +93,8 @@ INTERBANK: Form = (
     *side("debtor", "Dbtr"),
     money("settled", "IntrBkSttlmAmt"),
     date("settlement_date", "IntrBkSttlmDt"),
+    Field("exchange.rate", "XchgRate", Number()),
+    each("charges", "ChrgsInf", CHARGE),
 )
 """``CdtTrfTxInf`` of pacs.008, which has no block."""
 _AMENDMENT: Form = (

@@ -31,6 +31,7 @@ from transforms.iso20022.party_forms import (
     agent,
     intermediaries,
 )
+from transforms.iso20022.trees import INTEREST, RELATED
 
 BALANCE: Form = (
     Field("type", "Tp/CdOrPrtry|Tp", Code()),
@@ -80,6 +81,7 @@ ENTRY: Form = (
     *_CHARGES,
     inner("code", "BkTxCd", BANK_CODE),
     each("batches", "NtryDtls/Btch", BATCH),
+    *INTEREST,
     text("additional", "AddtlNtryInf"),
 )
 """What an entry may have beside what nearly every entry has."""
@@ -121,6 +123,8 @@ TRANSACTION: Form = (
     *(Field(f.key, "|".join(f"RltdAgts/{path}" for path in f.path.split("|")), f.codec) for f in intermediaries()),
     code("local_instrument", "LclInstrm"),
     code("purpose", "Purp"),
+    *RELATED,
+    *INTEREST,
     date("settlement_date", "RltdDts/IntrBkSttlmDt"),
     time("accepted", "RltdDts/AccptncDtTm"),
     texts("return_additional", "RtrInf/AddtlInf"),

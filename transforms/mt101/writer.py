@@ -25,7 +25,7 @@ _LONGEST_RATE = 12
 _BEARERS = {"DEBT": "OUR", "SHAR": "SHA", "SLEV": "SHA", "CRED": "BEN", "": "SHA"}
 _NOT_CARRIED = (
     "local_instrument", "purpose", "ultimate_debtor", "ultimate_creditor", "instructions_for_creditor_agent", "uetr",
-    "charges_agent", "batch_booking",
+    "charges_agent", "batch_booking", "tax", "related_remittance", "cheque",
 )  # fmt: skip
 
 

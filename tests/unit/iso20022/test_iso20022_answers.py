@@ -186,13 +186,17 @@ def test_a_payment_between_banks_is_a_payment_with_what_is_settled() -> None:
     )
     one = (
         "<CdtTrfTxInf><PmtId><EndToEndId>E1</EndToEndId><TxId>T1</TxId></PmtId>"
-        '<IntrBkSttlmAmt Ccy="EUR">9.00</IntrBkSttlmAmt><InstdAmt Ccy="USD">10.00</InstdAmt><ChrgBr>SHAR</ChrgBr>'
+        '<IntrBkSttlmAmt Ccy="EUR">9.00</IntrBkSttlmAmt><InstdAmt Ccy="USD">10.00</InstdAmt>'
+        '<XchgRate>0.92</XchgRate><ChrgBr>SHAR</ChrgBr><ChrgsInf><Amt Ccy="EUR">0.20</Amt><Agt><FinInstnId>'
+        "<BICFI>ABNANL2A</BICFI></FinInstnId></Agt></ChrgsInf>"
         f"<Dbtr><Nm>ACME</Nm></Dbtr><DbtrAcct><Id><IBAN>{IBAN}</IBAN></Id></DbtrAcct>"
         f"<Cdtr><Nm>Supplier</Nm></Cdtr><CdtrAcct><Id><IBAN>{OTHER_IBAN}</IBAN></Id></CdtrAcct></CdtTrfTxInf>"
     )
     (body,) = bodies(document("pacs.008.001.08", "FIToFICstmrCdtTrf", header + one))
     assert (body["amount"], body["settled"]["value"]) == ({"value": Decimal(10), "currency": "USD"}, Decimal(9))
     assert pick(body, "transaction_id", "charge_bearer", "execution_date") == ("T1", "SHAR", "2026-11-24")
+    assert body["exchange"] == {"rate": Decimal("0.92")}
+    assert body["charges"] == [{"amount": {"value": Decimal("0.20"), "currency": "EUR"}, "agent": {"bic": "ABNANL2A"}}]
     found = Iso20022Spec.inspect(io.BytesIO(document("pacs.008.001.08", "FIToFICstmrCdtTrf", header + one)))
     assert [(d.id, [(t.currency, t.count, t.amount) for t in d.totals]) for d in found.documents] == [
         ("B1", [("EUR", 1, Decimal(9))])
