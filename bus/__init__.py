@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from bus.ports import Encoder as Encoder
     from bus.ports import EndpointResources as EndpointResources
     from bus.ports import FileConverter as FileConverter
+    from bus.ports import FileRules as FileRules
     from bus.ports import Format as Format
     from bus.ports import Inbound as Inbound
     from bus.ports import InspectedDocument as InspectedDocument
@@ -121,7 +122,7 @@ _HOME = {
     "Send Sequence business_keys child_id get_field key_text moves_forward with_field",
     "bus.money": "Money MoneyTotals minor_units",
     "bus.ports": "BlobStore BlobWriter Clock DescribedInbound Document EffectHook EncodedRecords Encoder "
-    "EndpointResources FileConverter Format Inbound InspectedDocument InspectedTotal Inspection Part Reader "
+    "EndpointResources FileConverter FileRules Format Inbound InspectedDocument InspectedTotal Inspection Part Reader "
     "Receipt RuleBook Sink Source Step StepResources Verdict WriteContext",
     "bus.spec": "AnyConnection AnyEndpoint AnyFormat AnyStep ConnectionSpec Duration EndpointSpec ExpressionText "
     "FieldPath Flow FormatSpec FormulaText Glob PollSpec SecretRef Size Spec StepSpec",

@@ -18,6 +18,7 @@ from bus import (
     FormatSpec,
     Inspection,
     Rejected,
+    RuleBook,
     Size,
     StepResources,
     WriteContext,
@@ -169,12 +170,14 @@ class Iso20022Spec(FormatSpec):
 
         if self.profile and resources is None:
             raise ConfigError("VAL680", "profiles are known in a landscape only", hint="write it in a route")
+        book = resources.profile(self.profile) if self.profile and resources is not None else None
+        _check_model(book, self.message, plain=self.as_ == "json" or bool(self.from_))
         reading = self._reading()
         writing = WriteOptions(
             message=self.message,
             validate=self.schema_ != "off",
             latin=self.charset == "latin",
-            profile=resources.profile(self.profile) if self.profile and resources is not None else None,
+            profile=book,
             initiating_party=self.initiating_party,
             accepts_losses=self.losses == "accept",
         )
@@ -186,6 +189,20 @@ class Iso20022Spec(FormatSpec):
                 return _Converter(replace(reading, message=self.from_, schema="off"), options, self.on_loss)
             return _AnyMessage(reading, options)
         return _Iso20022(reading, writing)
+
+
+def _check_model(book: RuleBook | None, message: str, *, plain: bool) -> None:
+    """Raises ConfigError ``VAL717`` when a profile says nothing of what is written; ``plain``: by the XML Schema."""
+    if book is None:
+        return
+    from transforms.iso20022.ruled import MODELS  # noqa: PLC0415 - lxml is heavy
+
+    wanted = None if plain else MODELS.get((message or "pain.001")[:8])
+    if wanted != book.model:
+        rules = " and ".join(f"{name} by one about a {model}" for name, model in MODELS.items())
+        what = "what is written from plain data" if plain else message or "pain.001"
+        text = f"the profile `{book.name}` is about a {book.model}, {what} is not"
+        raise ConfigError("VAL717", text, hint=f"written by a profile are {rules}, from canonical bodies")
 
 
 class _Iso20022:

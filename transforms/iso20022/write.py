@@ -29,6 +29,7 @@ from transforms.iso20022.opening import opening
 from transforms.iso20022.parties import placed
 from transforms.iso20022.pen import TextPen
 from transforms.iso20022.proving import Proof
+from transforms.iso20022.ruled import check_count, check_size
 from transforms.iso20022.stream import segments
 from transforms.iso20022.writers import writable, write_by_layout
 
@@ -67,6 +68,7 @@ def write(parts: Iterable[Any], target: BinaryIO, context: WriteContext, options
             is not written), ``VAL451`` (no payment), ``VAL452`` (the result would break its XML Schema).
     """
     message = writable(options.message)
+    rules = options.profile.at(context.created_at) if options.profile is not None else None
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as document:
         if message.startswith("pain.001"):
             with _Writer(context, options, message) as writer:
@@ -76,9 +78,11 @@ def write(parts: Iterable[Any], target: BinaryIO, context: WriteContext, options
                 writer.faults.prove()
                 is_valid = writer.finish(document)
         else:
-            pen = TextPen(converter("sepa-latin" if options.latin else "any"), message, options.accepts_losses)
-            write_by_layout(parts, document, context, pen, options.initiating_party)
+            convert = (rules and rules.convert) or converter("sepa-latin" if options.latin else "any")
+            pen = TextPen(convert, message, options.accepts_losses)
+            write_by_layout(parts, document, context, pen, (options.initiating_party, options.profile))
             is_valid = False
+        check_size(document, rules)
         if options.validate and not is_valid:
             _validate(document, message)
         document.seek(0)
@@ -287,19 +291,12 @@ class _Writer:
         self._end_block()
         if not self._count:
             raise Rejected("VAL451", "there is no payment to write", hint="do not send empty groups on")
-        most = self._rules.most_payments if self._rules is not None else None
-        if most is not None and self._count > most:
-            text = f"the file has {self._count} payments, the profile takes at most {most}"
-            raise Rejected("VAL700", text, reason="AM18", hint="make the groups smaller: `size` of `aggregate`")
+        check_count(self._count, self._rules)
         header = self._header()
         document.write(header.encode())
         self._blocks.seek(0)
         shutil.copyfileobj(self._blocks, document, 1 << 20)
         document.write(_END.encode())
-        allowed = self._rules.most_bytes if self._rules is not None else None
-        if allowed is not None and document.tell() > allowed:
-            text = f"the file has {document.tell()} bytes, the profile takes at most {allowed}"
-            raise Rejected("VAL701", text, hint="make the groups smaller: `size` of `aggregate`")
         return self._proof is not None and self._proof.end(f"{header}{self._unproved.getvalue()}{_END}".encode())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import IO, Any
 
-from bus import Rejected, WriteContext
+from bus import Rejected, RuleBook, WriteContext
 from transforms.iso20022 import schemas
 from transforms.iso20022.compose import Layout, compose
 from transforms.iso20022.forms import type_at
@@ -14,6 +14,7 @@ from transforms.iso20022.layouts_statements import StatementLayout
 from transforms.iso20022.model import model
 from transforms.iso20022.names import FAMILIES, WRITABLE
 from transforms.iso20022.pen import TextPen
+from transforms.iso20022.ruled import Ruled
 
 
 def writable(message: str) -> str:
@@ -34,14 +35,22 @@ def writable(message: str) -> str:
 
 
 def write_by_layout(
-    parts: Iterable[Any], document: IO[bytes], context: WriteContext, pen: TextPen, initiating_party: str
+    parts: Iterable[Any],
+    document: IO[bytes],
+    context: WriteContext,
+    pen: TextPen,
+    wanted: tuple[str, RuleBook | None],
 ) -> None:
-    """Write canonical bodies as the message of the pen.
+    """Write canonical bodies as the message of the pen; ``wanted``: initiating party, and profile to keep.
 
     Raises:
         Rejected: see :class:`transforms.iso20022.compose.Composer`.
     """
-    compose(parts, document, pen.message, _layout(pen, context, initiating_party), pen)
+    initiating_party, book = wanted
+    layout = _layout(pen, context, initiating_party)
+    if book is not None:
+        layout = Ruled(layout, book, context.created_at)
+    compose(parts, document, pen.message, layout, pen)
 
 
 def _layout(pen: TextPen, context: WriteContext, initiating_party: str) -> Layout:
