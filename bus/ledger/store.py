@@ -25,7 +25,9 @@ _DISK = (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError, a
 """What a store that is full, gone or taken answers; no fault of the work, which can run again later."""
 
 _LAST_SERIAL = {
-    "lane": "SELECT coalesce(max(id), 0) FROM lane",
+    # A batch may be open when its lane is emptied and gone; what is damaged is told to the batch of its lane.
+    "lane": "SELECT max(coalesce((SELECT max(id) FROM lane), 0), "
+    "coalesce((SELECT lane FROM batch ORDER BY id DESC LIMIT 1), 0))",
     # Groups of a discarded batch are still remembered under its number.
     "batch": "SELECT max(coalesce((SELECT max(id) FROM batch), 0), coalesce((SELECT max(batch) FROM gathering), 0))",
 }

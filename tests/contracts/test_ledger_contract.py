@@ -244,6 +244,17 @@ def test_a_refused_file_leaves_no_child_and_no_money(books: Books) -> None:
     assert books.store.read("SELECT count(*) FROM queued") == [(0,)]
 
 
+def test_the_place_of_a_file_that_is_not_through_is_not_given_to_another(books: Books) -> None:
+    first, _ = _batch(books, ["a1", "a2"])
+    books.settle(books.broker.take("in#next", 9))  # they went on elsewhere in the route: nothing is reported yet
+    while books.broker.sweep():
+        pass
+    assert books.store.read("SELECT count(*) FROM lane WHERE id = ?", (first.lane,)) == [(0,)]
+    books.reopened()
+    second, _ = _batch(books, ["b1", "b2"])
+    assert second.lane > first.lane
+
+
 def test_files_take_turns(books: Books) -> None:
     _batch(books, ["a1", "a2"])
     _batch(books, ["b1", "b2"])
