@@ -17,6 +17,7 @@ from bus.channels.store import StoreBroker
 from bus.config import Landscape, LoadedRoute, landscape_from_sources, load_landscape, route_hash, sources
 from bus.errors import ConfigError, Unavailable
 from bus.expressions import NamedFunction, compile_expression
+from bus.landscape import BrokerSpec, ChannelSource
 from bus.ledger.decisions import Decisions
 from bus.ledger.ledger import Ledger
 from bus.ledger.place import Documents, open_blobs, open_store
@@ -47,7 +48,7 @@ from bus.runtime.sender import Outlet, Sender
 from bus.runtime.stores import Stores
 from bus.runtime.worker import Worker
 from bus.settings import ledger_place
-from bus.spec import BrokerSpec, ChannelSource, EndpointSpec
+from bus.spec import EndpointSpec
 
 if TYPE_CHECKING:
     from bus.channels.amqp.wire import Wire

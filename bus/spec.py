@@ -1,4 +1,4 @@
-"""What operators write in YAML, as frozen pydantic models; every default stands here or in a plug-in's spec.
+"""What specs are made of: frozen pydantic models for what operators write in YAML, their scalars, places for plug-ins.
 
 YAML scalars arrive as strings (``NO`` stays ``NO``, ``0012345`` stays ``0012345``); the field's type decides what they
 mean. Unknown keys are errors. A plug-in key (``{csv: {…}}``, ``{sftp: {…}}``, ``{split: {…}}``) is resolved through the
@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal, Protocol
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
     GetJsonSchemaHandler,
     ValidationError,
     ValidationInfo,
@@ -263,13 +261,6 @@ def revealed(text: str) -> str:
 
 
 _REFERENCES = re.compile(r"\$\{(?:env|file):[^}]+\}")
-_LEDGER = re.compile(r"postgres(ql)?://.|\$\{(env|file):[^}]+\}$")
-
-
-def _ledger(text: str) -> str:
-    if text and not _LEDGER.match(text):
-        raise PydanticCustomError("CFG101", "expected `postgresql://user@host/database`, or a reference to one")
-    return text
 
 
 SecretRef = Secret
@@ -333,7 +324,7 @@ class Catalogue(Protocol):
 # ---------------------------------------------------------------- plug-in slots
 
 
-def _slot(kind: Kind) -> Callable[[Any, ValidationInfo], Any]:
+def plug_in(kind: Kind) -> Callable[[Any, ValidationInfo], Any]:
     """Validator for a place where one plug-in of ``kind`` is configured: ``{key: {options}}`` or a bare name."""
 
     def load(value: Any, info: ValidationInfo) -> Any:
@@ -393,7 +384,7 @@ PLUG_IN_SLOT = "x-plug-in"
 """Key of a JSON Schema that stands for "one plug-in of this kind"."""
 
 
-class _Slot:
+class Slot:
     """Marker of a plug-in place, so that the published JSON Schema can offer the plug-ins' own schemas there."""
 
     def __init__(self, kind: Kind) -> None:
@@ -404,13 +395,13 @@ class _Slot:
         return {PLUG_IN_SLOT: self.kind}
 
 
-AnyStep = Annotated[Any, BeforeValidator(_slot("step")), _Slot("step")]
+AnyStep = Annotated[Any, BeforeValidator(plug_in("step")), Slot("step")]
 """One step: a mapping with one key, its pattern."""
-AnyFormat = Annotated[Any, BeforeValidator(_slot("format")), _Slot("format")]
+AnyFormat = Annotated[Any, BeforeValidator(plug_in("format")), Slot("format")]
 """One data format: ``{csv: {…}}`` or a bare name."""
-AnyEndpoint = Annotated[Any, BeforeValidator(_slot("endpoint")), _Slot("endpoint")]
+AnyEndpoint = Annotated[Any, BeforeValidator(plug_in("endpoint")), Slot("endpoint")]
 """One endpoint: ``{sftp: {…}}``."""
-AnyConnection = Annotated[Any, BeforeValidator(_slot("connection")), _Slot("connection")]
+AnyConnection = Annotated[Any, BeforeValidator(plug_in("connection")), Slot("connection")]
 """One connection: ``{sftp: {…}}``."""
 
 
@@ -421,266 +412,3 @@ class Flow(Spec):
     """What is done in this branch; without ``to`` the message then goes on with the step after the container."""
     to: str = ""
     """Outlet or channel at the end of the branch; ``none`` ends the message here on purpose."""
-
-
-# ---------------------------------------------------------------- routes
-
-
-class BackoffSpec(Spec):
-    """How long to wait between attempts; each wait is spread by a random tenth so that retries do not march in step."""
-
-    first: Duration = 2_000
-    """Wait after the first failure."""
-    factor: float = Field(default=2.0, ge=1, le=100)
-    """Each further wait is so many times the one before …"""
-    most: Duration = 300_000
-    """… but never longer than this."""
-
-
-class ErrorPolicySpec(Spec):
-    """What happens to a unit that fails: retried up to ``attempts`` times, then a dead letter with a case."""
-
-    attempts: int = Field(default=5, ge=1, le=1000)
-    """How often it is tried, the first time included."""
-    backoff: BackoffSpec = BackoffSpec()
-    """How long to wait between attempts."""
-
-
-class RejectSpec(Spec):
-    """What happens to refused records of a batch: collected, written ``as`` the sender's format and sent ``to``."""
-
-    collect: Literal["batch"]
-    """Whose refused records make one file: those of one arrived document."""
-    to: str
-    """Name of the outlet or channel that takes the reject file."""
-    as_: AnyFormat = Field(alias="as")
-    """Format of the reject file."""
-
-
-class ExpectSpec(Spec):
-    """Something that must have happened by a time, else a case opens (CFG151: give exactly one of file and answer)."""
-
-    file_by: str = ""
-    """``HH:MM`` UTC: a file must have arrived at this route's source by then …"""
-    weekdays: str = "mon-fri"
-    """… on these days (``mon-fri``, ``mon,wed``, ``all``)."""
-    answer_within: Duration = 0
-    """Every instruction that this route registered must be answered within this time."""
-    owner: str = ""
-    """Who gets the case; empty = the route's owner."""
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> ExpectSpec:
-        if bool(self.file_by) == bool(self.answer_within):
-            raise PydanticCustomError("CFG151", "write either `file_by` or `answer_within`")
-        if self.file_by and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", self.file_by):
-            raise PydanticCustomError("CFG152", "`file_by` is a time of day such as `07:30` (UTC)")
-        return self
-
-
-class ChannelSource(Spec):
-    """``from: {channel: NAME}``: the route reads what other routes send to that name."""
-
-    channel: str
-
-
-def _origin(value: Any, info: ValidationInfo) -> Any:
-    if isinstance(value, dict) and set(value) == {"channel"}:
-        return ChannelSource.model_validate(value)
-    return _slot("endpoint")(value, info)
-
-
-class RouteSpec(Spec):
-    """One route file: where messages come from, what is done with them, where they go."""
-
-    route: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
-    """Name of the route, unique in the landscape; part of message ids, so renaming starts a new history."""
-    summary: str = ""
-    """One sentence for people."""
-    owner: str = ""
-    """Team that gets this route's cases."""
-    from_: Annotated[Any, BeforeValidator(_origin), _Slot("endpoint")] = Field(alias="from")
-    """The source: one endpoint, or ``{channel: NAME}``."""
-    money: ExpressionText = "amount"
-    """What a message is worth, for the conservation check: ``{value, currency}`` or nothing."""
-    keys: dict[str, ExpressionText] = {}
-    """Business keys of an arriving message: name -> expression over its body; for ``bus find`` and ``bus trace``."""
-    expires_after: Duration = 0
-    """Messages older than this are dead letters instead of being processed (EIP Message Expiration); 0 = never."""
-    duplicates: Literal["hold", "accept"] = "hold"
-    """Known content arriving again: held as suspected duplicate with a case, or accepted as new."""
-    guarantee: Literal["effectively-once", "at-least-once"] = "effectively-once"
-    """``at-least-once``: of messages that only pass through nothing is remembered, neither history nor what came
-    already, and after a crash some are sent twice. Only for receivers that know a second copy; only of effect on
-    RabbitMQ. Whatever is refused, held or retried is remembered all the same."""
-    steps: tuple[AnyStep, ...] = ()
-    """The steps, in order."""
-    to: str = ""
-    """Outlet or channel that takes what comes out of the last step."""
-    batch: int = Field(default=100, ge=1, le=1000)
-    """Most messages a worker takes and commits together."""
-    on_error: ErrorPolicySpec = ErrorPolicySpec()
-    """Retries."""
-    on_reject: RejectSpec | None = None
-    """Reject file for refused records of a batch."""
-    expect: tuple[ExpectSpec, ...] = ()
-    """What must have happened by when."""
-
-
-class OutletSpec(Spec):
-    """A named way out in ``bus.yaml``: an endpoint to send to, with the format for bodies that are plain data."""
-
-    endpoint: AnyEndpoint
-    """Where to."""
-    format: AnyFormat | None = None
-    """How plain-data bodies become bytes; bodies that are bytes or blobs go out as they are."""
-    batch: int = Field(default=20, ge=1, le=1000)
-    """Most messages prepared and committed together."""
-    on_error: ErrorPolicySpec = ErrorPolicySpec(attempts=20)
-    """Retries while the partner is away."""
-
-
-class TemplateLimits(Spec):
-    """What one rendering of a template may take; a message that takes more is rejected, and nobody else notices."""
-
-    cpu: Duration = Field(default=2_000, ge=10, le=60_000)
-    """Processor time."""
-    wall: Duration = Field(default=5_000, ge=10, le=120_000)
-    """Time until the text is there."""
-    memory: Size = Field(default=256_000_000, ge=64_000_000)
-    """Memory of the process that renders."""
-    output: Size = Field(default=50_000_000, ge=1_000, le=1_000_000_000)
-    """Characters of the text, and bytes of what a template is given."""
-
-
-class BrokerSpec(Spec):
-    """RabbitMQ as backbone: every channel is a quorum queue there, and several machines share the work.
-
-    .. code-block:: yaml
-
-        broker: {url: "amqps://rabbit-1.example:5671/payments", user: girobus, password: "${file:rabbit-password}"}
-    """
-
-    url: str = Field(pattern=r"^amqps?://[^@/\s,]+(,[^@/\s,]+)*(/[^/\s]*)?$")
-    """``amqp://host:5672/vhost``; the nodes of a cluster with commas between; never with a password in it."""
-    user: str = "guest"
-    """Name to log in with."""
-    password: SecretRef | None = None
-    """Its password; without one the broker's default ``guest`` is tried, which it takes from its own machine only."""
-    prefix: str = Field("", pattern=r"^[A-Za-z0-9_.-]*$", max_length=64)
-    """Begins the name of every queue, so that several landscapes can share a vhost."""
-    trust: str = ""
-    """PEM file of the CAs to believe with ``amqps``; empty = those of the operating system."""
-    certificate: str = ""
-    """PEM file of our certificate with its intermediates, for a broker that asks for one; needs ``key``."""
-    key: str = ""
-    """PEM file of its private key, owner-only."""
-    heartbeat: Duration = 10_000
-    """A dead peer is noticed after twice this time."""
-    deadline: Duration = 10_000
-    """A broker that does not answer or confirm for so long is left; what was not confirmed is published again."""
-    window: int = Field(1000, ge=1, le=10_000)
-    """Most messages published and not yet confirmed."""
-    prefetch: int = Field(500, ge=1, le=10_000)
-    """Most messages of one queue that are taken over and not settled."""
-    delivery_limit: int = Field(20, ge=1, le=10_000)
-    """A message handed out so often without being settled becomes a dead letter: it may be what stops the process."""
-    replicas: int = Field(0, ge=0, le=9)
-    """Nodes of the cluster that keep each queue; 0 = the broker's own default."""
-
-    @model_validator(mode="after")
-    def _certificate_and_key(self) -> BrokerSpec:
-        if bool(self.certificate) != bool(self.key):
-            raise PydanticCustomError("CFG115", "`certificate` and `key` need each other; write both, or none")
-        if (self.trust or self.certificate) and not self.url.startswith("amqps:"):
-            raise PydanticCustomError("CFG115", "certificates belong to `amqps://`; write the url with it")
-        return self
-
-
-class RetentionSpec(Spec):
-    """How long finished things are kept; what still waits for something is kept however old it is.
-
-    Audit, totals, route versions, open cases and their dead letters are kept for ever.
-    """
-
-    history: Duration = 400 * 86_400_000
-    """What happened to each message, and the business keys to find it by."""
-    arrivals: Duration = 400 * 86_400_000
-    """What arrived; the same content coming later is no suspected duplicate any more. Sources that leave their files
-    where they are keep theirs for ever."""
-    cases: Duration = 400 * 86_400_000
-    """Closed cases."""
-    outbound: Duration = 400 * 86_400_000
-    """Receipts of what was delivered."""
-    instructions: Duration = 400 * 86_400_000
-    """Payments with a final status; an answer that comes later finds nothing."""
-    inbox: Duration = Field(default=30 * 86_400_000, ge=86_400_000)
-    """By what a second copy from the broker is told; longer than any message may stand in a queue."""
-    blobs: Duration = Field(default=7 * 86_400_000, ge=86_400_000)
-    """Documents that no message refers to any more."""
-
-
-class HttpSpec(Spec):
-    """A port for monitoring: ``/healthz`` and ``/metrics``. Without it nothing listens."""
-
-    port: int = Field(9464, ge=1, le=65_535)
-    """Port."""
-    host: str = "127.0.0.1"
-    """Address to listen on."""
-    exposed: bool = False
-    """True: you know that others in the network can read it; needed for every address but loopback."""
-
-    @model_validator(mode="after")
-    def _on_loopback(self) -> HttpSpec:
-        if not self.exposed and self.host not in ("127.0.0.1", "::1", "localhost"):
-            text = "`host` opens metrics to the network, without a login; write `exposed: true` if that is meant"
-            raise PydanticCustomError("SYS180", text)
-        return self
-
-
-class BucketSpec(Spec):
-    """A bucket of an S3-compatible store for documents; needs `pip install 'girobus[s3]'`."""
-
-    bucket: str
-    """Name of the bucket. Its objects must be kept until girobus removes them; switch its versions on."""
-    prefix: str = ""
-    """What all names begin with, for instance ``prod/``."""
-    endpoint: str = ""
-    """Address of a store that is not Amazon's: ``https://s3.example``."""
-    region: str = "us-east-1"
-    """Region of the bucket."""
-    access_key: SecretRef | None = None
-    """Access key; without one, what the machine has (``AWS_…`` variables, its role)."""
-    secret_key: SecretRef | None = None
-    """Secret of the access key."""
-
-
-class LandscapeSpec(Spec):
-    """``bus.yaml``: what all routes of the folder share."""
-
-    name: str = "girobus"
-    """Name of this landscape, shown in status and cases."""
-    store: str = ".bus"
-    """Folder of the ledger, blobs and control socket, relative to ``bus.yaml``."""
-    broker: BrokerSpec | None = None
-    """RabbitMQ as backbone; without it the channels are in the ledger's own database."""
-    ledger: Annotated[str, AfterValidator(_ledger)] = ""
-    """Where the ledger is kept: empty = a file in the store's folder, for one process; ``postgresql://user@host/database``
-    = a database that several processes share. ``${env:NAME}`` and ``${file:path}`` stand for secrets in it."""
-    http: HttpSpec | None = None
-    """Where monitoring asks; without it nothing listens."""
-    outlets: dict[str, OutletSpec] = {}
-    """Named ways out that routes send ``to``."""
-    templates: TemplateLimits = TemplateLimits()
-    """What rendering a template may take."""
-    blobs: BucketSpec | None = None
-    """Bucket for documents; without it they are in the store's folder."""
-    retention: RetentionSpec = RetentionSpec()
-    """How long the ledger keeps what is finished."""
-
-
-class ConnectionsSpec(Spec):
-    """``connections.yaml``: how to reach partners. Not part of any version, so addresses change without a release."""
-
-    connections: dict[str, AnyConnection] = {}
-    """Connections by the name that endpoints use."""

@@ -17,9 +17,10 @@ from bus.cli import VERBS
 from bus.codes import codes
 from bus.config.fields import annotation, fields, slot
 from bus.config.reference import as_written, in_words
+from bus.landscape import ConnectionsSpec, LandscapeSpec, RouteSpec
 from bus.registry import Registry, mapping_support, profile_support
 from bus.settings import Settings
-from bus.spec import ConnectionsSpec, Kind, LandscapeSpec, RouteSpec, Size
+from bus.spec import Kind, Size
 from bus.testing.routes import RouteTests
 
 if TYPE_CHECKING:

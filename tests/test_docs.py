@@ -29,9 +29,10 @@ from bus.cli.output import Exit
 from bus.codes import codes
 from bus.config.wording import validate
 from bus.config.yamltext import parse
+from bus.landscape import ConnectionsSpec, LandscapeSpec, RouteSpec
 from bus.registry import Registry, mapping_support, profile_support
 from bus.settings import Settings
-from bus.spec import AnyFormat, ConnectionsSpec, Kind, LandscapeSpec, RouteSpec, StepSpec
+from bus.spec import AnyFormat, Kind, StepSpec
 from bus.testing.routes import RouteTests
 from bus.testing.steps import StepBench
 

@@ -18,8 +18,8 @@ from bus.app import App
 from bus.channels.amqp import address_of
 from bus.channels.amqp.frames import properties
 from bus.channels.amqp.publisher import Outgoing, Publisher
+from bus.landscape import BrokerSpec
 from bus.message import Headers, Message, child_id, encode
-from bus.spec import BrokerSpec
 from bus.testing.postgres import PostgresServer, schema
 from bus.testing.rabbitmq import RabbitCluster
 

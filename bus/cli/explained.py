@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bus.config import Landscape
+    from bus.landscape import RouteSpec
     from bus.ledger.reading import Reading
     from bus.ledger.reading_history import Hop
-    from bus.spec import RouteSpec
 
 
 @dataclass(frozen=True, slots=True)

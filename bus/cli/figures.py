@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from bus.cli.site import Site
 from bus.config import route_hash
+from bus.landscape import ChannelSource
 from bus.ledger.reading import Reading, Total, moment, route_of
 from bus.ledger.reading_status import Figures, Queue, read_figures
-from bus.spec import ChannelSource
 
 _NEVER_IN = frozenset({"received", "in", "deferred", "retried", "released", "discarded"})
 """Outcomes that are no unit's first way through the entry segment."""

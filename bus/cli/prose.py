@@ -9,7 +9,8 @@ from bus.config.fields import Loc, expressions, specs
 from bus.config.reference import as_written
 from bus.errors import Rejected
 from bus.expressions import explain
-from bus.spec import ChannelSource, Duration, RouteSpec, StepSpec
+from bus.landscape import ChannelSource, RouteSpec
+from bus.spec import Duration, StepSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bus.config.fields import Loc, specs
-from bus.spec import ChannelSource, StepSpec
+from bus.landscape import ChannelSource
+from bus.spec import StepSpec
 
 if TYPE_CHECKING:
     from bus.config import LoadedRoute

@@ -13,8 +13,8 @@ from bus.config import Landscape, load_landscape
 from bus.config.wording import validate
 from bus.config.yamltext import parse, read_text
 from bus.errors import ConfigError
+from bus.landscape import BrokerSpec
 from bus.registry import Registry
-from bus.spec import BrokerSpec
 from bus.testing.routes import Backbone, Report, RouteTests, Runner, Verdict
 
 

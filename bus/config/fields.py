@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast, get_args
 
 from pydantic import BaseModel
 
-from bus.spec import Catalogue, ChannelSource, ExpressionText, FormulaText, Kind, PlugInSpec, StepSpec
-from bus.spec import _Slot as Slot
+from bus.landscape import ChannelSource
+from bus.spec import Catalogue, ExpressionText, FormulaText, Kind, PlugInSpec, Slot, StepSpec
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bus.config.fields import Loc, expressions, has, specs
-from bus.spec import ChannelSource, Flow, StepSpec
+from bus.landscape import ChannelSource
+from bus.spec import Flow, StepSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

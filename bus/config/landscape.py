@@ -12,8 +12,9 @@ from bus.config.problems import Problem
 from bus.config.wording import validate
 from bus.config.yamltext import parse, read_text
 from bus.errors import ConfigError
+from bus.landscape import ConnectionsSpec, LandscapeSpec, RouteSpec
 from bus.registry import Registry, mapping_support, profile_support
-from bus.spec import Catalogue, ConnectionsSpec, LandscapeSpec, RouteSpec
+from bus.spec import Catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

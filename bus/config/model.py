@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from bus.spec import ConnectionSpec, LandscapeSpec, RouteSpec
+from bus.landscape import LandscapeSpec, RouteSpec
+from bus.spec import ConnectionSpec
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,19 +15,8 @@ from pydantic import BaseModel, SecretStr
 from bus.config.fields import annotation, bare, below, fields, is_expression, plain, slot
 from bus.config.problems import nearest
 from bus.errors import ConfigError
-from bus.spec import (
-    Catalogue,
-    ConnectionsSpec,
-    Duration,
-    FieldPath,
-    Glob,
-    Kind,
-    LandscapeSpec,
-    PlugInSpec,
-    RouteSpec,
-    Secret,
-    Size,
-)
+from bus.landscape import ConnectionsSpec, LandscapeSpec, RouteSpec
+from bus.spec import Catalogue, Duration, FieldPath, Glob, Kind, PlugInSpec, Secret, Size
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bus.config.model import Landscape
 from bus.config.problems import Problem
-from bus.spec import ErrorPolicySpec
+from bus.landscape import ErrorPolicySpec
 
 _FILE = "bus.yaml"
 _DAY = 86_400_000

@@ -11,8 +11,9 @@ import inspect
 from typing import TYPE_CHECKING, Any, get_args
 
 from bus.config.fields import annotation, bare, fields, slot
+from bus.landscape import ConnectionsSpec, LandscapeSpec, RouteSpec
 from bus.registry import mapping_support, profile_support
-from bus.spec import PLUG_IN_SLOT, Catalogue, ConnectionsSpec, Kind, LandscapeSpec, PlugInSpec, RouteSpec
+from bus.spec import PLUG_IN_SLOT, Catalogue, Kind, PlugInSpec
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

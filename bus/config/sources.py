@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bus.config.flow import is_reader
 from bus.config.shapes import of_columns, of_sample, of_schema, read_json
 from bus.expressions.shapes import Shape, union
-from bus.spec import ChannelSource
+from bus.landscape import ChannelSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

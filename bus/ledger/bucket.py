@@ -18,7 +18,7 @@ from bus.message import Blob
 from bus.ports import EffectHook
 
 if TYPE_CHECKING:
-    from bus.spec import BucketSpec
+    from bus.landscape import BucketSpec
 
 _CHUNK = 1 << 20
 _IN_MEMORY = 4 << 20

@@ -14,8 +14,8 @@ from bus.ledger.reading import Reading, file_schema
 from bus.ports import BlobStore
 
 if TYPE_CHECKING:
+    from bus.landscape import BucketSpec
     from bus.ports import EffectHook, Store
-    from bus.spec import BucketSpec
 
 Place = Path | str
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bus.errors import BusError
+from bus.landscape import ChannelSource
 from bus.ledger.place import open_reading
-from bus.spec import ChannelSource
 
 if TYPE_CHECKING:
     from bus.app import App

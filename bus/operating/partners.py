@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bus.errors import BusError, Unavailable
+from bus.landscape import ChannelSource
 from bus.ledger.place import open_reading
 from bus.ledger.reading_status import read_figures
 from bus.operating.doctor import Check, Found, State, failed
-from bus.spec import ChannelSource, EndpointSpec
+from bus.spec import EndpointSpec
 
 if TYPE_CHECKING:
     from bus.config import Landscape
+    from bus.landscape import BrokerSpec
     from bus.ledger.reading import Reading
-    from bus.spec import BrokerSpec
 
 _PATIENCE = 5.0
 _DRIFT = 2.0

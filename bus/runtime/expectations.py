@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from bus.landscape import ExpectSpec, RouteSpec
 from bus.ports import CaseNote, Clock
-from bus.spec import ExpectSpec, RouteSpec
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 

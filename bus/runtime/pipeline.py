@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import msgspec
 
 from bus.errors import ConfigError, Rejected
+from bus.landscape import RouteSpec
 from bus.message import Branch, Hold, Join, Message, Onward, Refuse, Resequence, Send
 from bus.ports import Gathering, Part, StepResources, WriteContext
-from bus.spec import Flow, RouteSpec, StepSpec
+from bus.spec import Flow, StepSpec
 
 END = "none"
 """The reserved name in ``to:`` that ends a message on purpose."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from bus.errors import BusError
-from bus.spec import BackoffSpec
+from bus.landscape import BackoffSpec
 
 SETTLED_ELSEWHERE = "SYS122"
 STORE_REFUSES = frozenset({"SYS111", "SYS122", "SYS123", "SYS124"})

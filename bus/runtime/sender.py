@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Protocol
 import msgspec
 
 from bus.errors import BusError, ConfigError, InDoubt, Rejected, Retryable
+from bus.landscape import ErrorPolicySpec
 from bus.message import NULL_ID, Blob, Message
 from bus.ports import (
     Broker,
@@ -27,7 +28,6 @@ from bus.ports import (
 from bus.runtime.meter import Unit
 from bus.runtime.retry import SETTLED_ELSEWHERE, next_wait, resting
 from bus.runtime.stores import Stores
-from bus.spec import ErrorPolicySpec
 
 
 class Ledger(Protocol):

@@ -19,11 +19,12 @@ from bus.app import App, StepSurroundings, Surroundings
 from bus.config import Landscape
 from bus.errors import BusError, ConfigError
 from bus.expressions import compile_expression
+from bus.landscape import BrokerSpec, ChannelSource
 from bus.ledger.store import Store as File
 from bus.message import Headers, Message, edge_id
 from bus.ports import Store
 from bus.runtime.pipeline import branches
-from bus.spec import BrokerSpec, ChannelSource, Duration, ExpressionText, Spec, StepSpec
+from bus.spec import Duration, ExpressionText, Spec, StepSpec
 from bus.testing.clock import ManualClock
 from bus.testing.endpoints import RecordingSink, ScriptedArrival, ScriptedSource
 

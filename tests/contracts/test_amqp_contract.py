@@ -19,11 +19,11 @@ from bus.channels.amqp.broker import AmqpBroker
 from bus.channels.store import StoreBroker
 from bus.cli import main
 from bus.errors import ConfigError, Retryable, Stalled
+from bus.landscape import BrokerSpec
 from bus.ledger.ledger import Ledger
 from bus.ledger.store import Store
 from bus.message import Headers, Hold, Message, Remember, decode, encode
 from bus.ports import RELAY, Delivery, Event, Settlement
-from bus.spec import BrokerSpec
 from bus.testing.clock import ManualClock
 from bus.testing.rabbitmq import RabbitCluster
 from tests.conftest import needs

@@ -16,8 +16,8 @@ from bus.channels.amqp import address_of
 from bus.channels.amqp.frames import properties
 from bus.channels.amqp.publisher import Outgoing, Publisher
 from bus.errors import Stalled
+from bus.landscape import BrokerSpec
 from bus.message import Headers, Message
-from bus.spec import BrokerSpec
 from tests.contracts.test_amqp_contract import Books, bodies, books, eventually, message
 
 __all__ = ["books"]

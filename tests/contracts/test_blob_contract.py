@@ -16,10 +16,10 @@ from obstore.store import S3Store
 
 from bus.cli import main
 from bus.errors import Rejected, Retryable
+from bus.landscape import BucketSpec
 from bus.ledger.place import Documents, open_blobs
 from bus.ledger.store import no_effect
 from bus.message import Blob
-from bus.spec import BucketSpec
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 from bus.channels.shared import SharedBroker
 from bus.channels.store import NULL_ID, StoreBroker
 from bus.errors import BusError, NotAllowed, Rejected, Retryable
+from bus.landscape import RetentionSpec
 from bus.ledger import cases, history, instructions, retention, waiting
 from bus.ledger.decisions import Decisions
 from bus.ledger.ledger import Ledger
@@ -32,7 +33,6 @@ from bus.message import (
 )
 from bus.ports import CaseNote, Chunk, Cursor, Delivery, Event, Gathering, Settlement
 from bus.runtime.control import Control
-from bus.spec import RetentionSpec
 from bus.testing.clock import ManualClock
 
 ROOT = "6ba7b8119dad11d180b400c04fd430c8"

@@ -14,6 +14,7 @@ import pytest
 
 from bus.channels.shared import SharedBroker
 from bus.errors import Retryable
+from bus.landscape import ErrorPolicySpec
 from bus.ledger.blobs import FileBlobs
 from bus.ledger.ledger import Ledger
 from bus.ledger.postgres import PostgresStore
@@ -21,7 +22,6 @@ from bus.message import Headers, Join, Message, Sequence, child_id
 from bus.ports import Chunk, Delivery, Gathering, Receipt, Settlement
 from bus.runtime.sender import Outlet, Sender
 from bus.runtime.stores import Stores
-from bus.spec import ErrorPolicySpec
 from bus.testing.clock import ManualClock
 from bus.testing.endpoints import RecordingSink
 

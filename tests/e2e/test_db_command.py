@@ -18,13 +18,13 @@ from bus.app import App
 from bus.cli import main
 from bus.config import load_landscape
 from bus.errors import Unavailable
+from bus.landscape import RetentionSpec
 from bus.ledger import retention
 from bus.ledger.blobs import FileBlobs, hold_collection
 from bus.ledger.place import open_reading, open_store
 from bus.ledger.store import no_effect
 from bus.ledger.upkeep import Upkeep
 from bus.ports import Store
-from bus.spec import RetentionSpec
 from bus.testing.clock import ManualClock
 
 BUS = """\

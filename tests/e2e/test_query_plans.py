@@ -7,8 +7,8 @@ from typing import Any
 
 from houses import SAMPLES, House
 
+from bus.landscape import RetentionSpec
 from bus.ledger import retention
-from bus.spec import RetentionSpec
 
 GROWS = ("arrival", "outbound", "history", "business_key", "instruction", "remembered", "batch", "gathering", "inbox")
 HELD = ("queued", "member", "held", "deferred")

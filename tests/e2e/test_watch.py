@@ -20,10 +20,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bus.app import App, Surroundings
+from bus.landscape import HttpSpec
 from bus.operating import health
 from bus.operating.metrics import METRICS, written
 from bus.operating.watch import Watch
-from bus.spec import HttpSpec
 from bus.testing.rabbitmq import free_port
 from tests.e2e.test_cli_operate import PROGRAM, ROOT, until
 

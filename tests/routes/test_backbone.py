@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bus.spec import BrokerSpec
+from bus.landscape import BrokerSpec
 from bus.testing.routes import Backbone, Runner
 from tests.routes.test_landscape import LANDSCAPE, SUITES
 

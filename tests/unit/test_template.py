@@ -22,7 +22,7 @@ from bus import ConfigError, Rejected, Retryable
 from bus.app import App, Surroundings
 from bus.codes import codes
 from bus.config import landscape_from_sources, load_landscape, route_hash, sources
-from bus.spec import TemplateLimits
+from bus.landscape import TemplateLimits
 from bus.testing.clock import ManualClock
 from bus.testing.endpoints import RecordingSink, ScriptedArrival, ScriptedSource
 from bus.testing.steps import StepBench

@@ -40,7 +40,7 @@ _NUMBERS = msgspec.json.Encoder(decimal_format="number")
 
 
 class Limits(Protocol):
-    """What one rendering may take: :class:`bus.spec.TemplateLimits`."""
+    """What one rendering may take: :class:`bus.landscape.TemplateLimits`."""
 
     @property
     def cpu(self) -> int:

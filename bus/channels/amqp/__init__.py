@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bus.channels.amqp.wire import AmqpWire
-    from bus.spec import BrokerSpec
+    from bus.landscape import BrokerSpec
 
 _PORTS = {"amqp": 5672, "amqps": 5671}
 

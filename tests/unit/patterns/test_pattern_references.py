@@ -13,8 +13,8 @@ import yaml
 import bus.patterns
 from bus import StepSpec
 from bus.codes import codes
+from bus.landscape import RouteSpec
 from bus.registry import Registry
-from bus.spec import RouteSpec
 
 if TYPE_CHECKING:
     from bus.testing.steps import StepBench
