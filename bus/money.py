@@ -47,6 +47,11 @@ def minor_units(currency: str) -> int:
     return int(exponent)
 
 
+@cache
+def _step(currency: str) -> Decimal:
+    return Decimal(1).scaleb(-minor_units(currency))
+
+
 @dataclass(frozen=True, slots=True)
 class Money:
     """An exact amount.
@@ -86,7 +91,8 @@ class Money:
         if not number.is_finite():
             raise Rejected("VAL212", "an amount is not finite", reason="AM12", hint="write digits and a point")
         digits = minor_units(currency)
-        if -int(number.as_tuple().exponent) > digits and number != round(number, digits):
+        usual = number.same_quantum(_step(currency))
+        if not usual and -int(number.as_tuple().exponent) > digits and number != round(number, digits):
             raise Rejected(
                 "VAL213", f"{currency} has {digits} decimals, the amount has more", reason="AM12", hint="never rounded"
             )
@@ -94,8 +100,7 @@ class Money:
 
     def rounded(self) -> Money:
         """To the currency's minor units, half to even (the rule that does not drift)."""
-        step = Decimal(1).scaleb(-minor_units(self.currency))
-        return Money(self.value.quantize(step, ROUND_HALF_EVEN), self.currency)
+        return Money(self.value.quantize(_step(self.currency), ROUND_HALF_EVEN), self.currency)
 
     def __str__(self) -> str:
         return f"{self.value:f} {self.currency}"

@@ -252,6 +252,20 @@ def typed(run: Run, wanted: int, what: str) -> Run:
     return checked
 
 
+def typed_field(name: str, wanted: int, what: str) -> Run:
+    """As :func:`typed` for a single field, which most arguments are."""
+    allowed, otherwise = python_types(wanted), typed(_one_field(name), wanted, what)
+
+    def checked(value: Any) -> Any:
+        if type(value) is dict:
+            found = value.get(name)
+            if type(found) in allowed:
+                return found
+        return otherwise(value)
+
+    return checked
+
+
 def _derived(found: Any, allowed: frozenset[type]) -> bool:
     """Whether a value is of a subclass of an allowed type, as some parsers make them; a boolean is no number."""
     return not isinstance(found, bool) and isinstance(found, tuple(allowed))

@@ -25,7 +25,7 @@ def compiled(node: Node, text: str, around: Surroundings) -> Run:
     kinds = {part.kind for part in parts}
     calls = {part.value for part in parts if part.kind == "call"}
     selects = bool(kinds & _SELECTS)
-    repeats = bool(kinds & _REPEATS) or any(FUNCTIONS[name].grows for name in calls if name in FUNCTIONS)
+    repeats = bool(kinds & _REPEATS) or any(_grows(part) for part in parts)
     if repeats or selects:
         run = measured(run)
     # Comparing what a selection made of one value many times over is work without end, too.
@@ -40,6 +40,13 @@ def _parts(node: Node, around: Surroundings) -> Iterator[Node]:
         yield from _parts(child, around)
     if node.kind == "call" and node.value in around.functions:
         yield from _parts(around.functions[node.value].node, around)
+
+
+def _grows(part: Node) -> bool:
+    function = FUNCTIONS.get(part.value) if part.kind == "call" else None
+    if function is None or not function.grows:
+        return False
+    return not function.unless([child.value if child.kind == "literal" else None for child in part.children])
 
 
 def _cost(node: Node, around: Surroundings) -> int:
@@ -251,6 +258,7 @@ class _Compiler:
         run = self.run(child)
         if wanted == T.ANY or child.kind == "literal":
             return run
-        return closures.typed(
-            run, wanted, f"{node.value}() takes {names(wanted)} as argument {number + 1}, `{self._source(child)}`"
-        )
+        what = f"{node.value}() takes {names(wanted)} as argument {number + 1}, `{self._source(child)}`"
+        if child.kind == "field":
+            return closures.typed_field(child.value, wanted, what)
+        return closures.typed(run, wanted, what)

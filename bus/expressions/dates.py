@@ -20,6 +20,7 @@ _DIRECTIVES = {
 }
 
 
+@lru_cache(maxsize=4096)  # a file is about a few days
 def read_date(text: str, form: str | None = None) -> str:
     """The ISO date of ``text``, which is ``2026-11-24`` or what ``form`` (``%d.%m.%Y``) says."""
     return _day("date", text, form).isoformat()

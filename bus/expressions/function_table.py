@@ -40,6 +40,11 @@ def _nothing_to_verify(_literals: list[Any]) -> None:
     """Most functions have no rule for the values of literal arguments."""
 
 
+def _no_exception(_literals: list[Any]) -> bool:
+    """Most functions that grow may do so whatever is written."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     """One function. ``declared`` is ``x: number, places: number, mode?: text`` or ends with ``values…: any``.
@@ -48,7 +53,8 @@ class Function:
         call: takes the evaluated arguments; raises Rejected for values that do not fit.
         doc: one sentence.
         example: expression and its result as JSON.
-        grows: may produce more than it is given, so its expressions run under the budget.
+        grows: may produce more than it is given, so its expressions run under the budget …
+        unless: … unless this says of its literal arguments (as for ``verify``) that it never does.
         surroundings: ``call`` takes :class:`bus.expressions.choices.Surroundings` first.
         verify: checks literal arguments (None where an argument is no literal) before anything runs.
     """
@@ -60,6 +66,7 @@ class Function:
     doc: str
     example: tuple[str, str]
     grows: bool = False
+    unless: Callable[[list[Any]], bool] = _no_exception
     surroundings: bool = False
     verify: Callable[[list[Any]], None] = _nothing_to_verify
 
@@ -220,7 +227,8 @@ _TEXTS = (
        ("matches('INV-2026-001', '^INV-[0-9]{4}-')", "true"), verify=texts.verify_pattern),
     _F("replace", "text: text, pattern: text, by: text", "text", texts.replace,
        r"Every match of an RE2 pattern replaced; `\1` is the first group.",
-       (r"replace('24.11.', '([0-9]+)\.([0-9]+)\.', '\2/\1')", '"11/24"'), grows=True, verify=texts.verify_pattern),
+       (r"replace('24.11.', '([0-9]+)\.([0-9]+)\.', '\2/\1')", '"11/24"'), grows=True, unless=texts.never_grows,
+       verify=texts.verify_pattern),
     _F("substring", "text: text, start: number, length?: number", "text", texts.substring,
        "Part of a text; 0 is the first, -1 the last character.", ("substring('2026-11-24', 0, 4)", '"2026"')),
     _F("trim", "text: text", "text", texts.trim, "Without white space at both ends.", ("trim(' a ')", '"a"')),

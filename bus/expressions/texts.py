@@ -25,6 +25,10 @@ _FIXED = re.compile(r"\^?(?:(?:[A-Za-z0-9 _/:;,@&#-]|\[[A-Za-z0-9 -]+\])(?:\{\d{
 through its thinner layer. They mean the same in both."""
 
 
+_PLAIN = re.compile(r"[A-Za-z0-9 _/:;,@&#-]+")
+"""Patterns that mean just themselves."""
+
+
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> Any:
     if _FIXED.fullmatch(pattern):
@@ -63,16 +67,36 @@ def matches(text: Any, pattern: str) -> bool:
 
 
 def _searched(function: str, text: str, pattern: str) -> Any:
+    _must_be_unicode(function, text)
+    return _compiled(pattern).search(text)
+
+
+def _must_be_unicode(function: str, text: str) -> None:
+    """Half a surrogate pair is no text; RE2 would say so itself."""
     try:
         if not text.isascii():
-            text.encode()  # half a surrogate pair is no text; RE2 says so itself
-        return _compiled(pattern).search(text)
+            text.encode()
     except UnicodeError:
         raise Rejected("VAL229", f"{function}() got a text that is not valid Unicode") from None
 
 
+@lru_cache(maxsize=1024)
+def _shrinks(pattern: str, by: str) -> bool:
+    return len(by) <= len(pattern) and "\\" not in by and _PLAIN.fullmatch(pattern) is not None
+
+
+def never_grows(literals: list[Any]) -> bool:
+    """Whether replace() puts plain text, no longer than the plain text that it replaces, whatever it is applied to."""
+    pattern, by = literals[1], literals[2]
+    return isinstance(pattern, str) and isinstance(by, str) and _shrinks(pattern, by)
+
+
 def replace(text: str, pattern: str, by: str) -> str:
     r"""Every match of the pattern replaced; ``\1`` to ``\9`` are the groups, ``\\`` is a backslash."""
+    if never_grows([None, pattern, by]):
+        _must_be_unicode("replace", text)
+        spend(len(text) // _WORK)
+        return text.replace(pattern, by)
     compiled = _compiled(pattern)
     pieces = _replacement(by, compiled.groups)
     spend(len(text) // _WORK)

@@ -349,6 +349,13 @@ def test_ibans(iban: str | None, *, sepa: bool, valid: bool) -> None:
     assert result("[is_sepa(@.i), is_iban(@.i)]", {"i": iban}) == [sepa, valid]
 
 
+@given(st.text("ab ,&#", max_size=20), st.text("ab ,&#", min_size=1, max_size=3), st.text("ab.", max_size=4))
+def test_replacing_plain_text_is_the_same_as_by_a_pattern(text: str, plain: str, by: str) -> None:
+    short = compile_expression(f"replace(@, '{plain}', '{by}')")
+    pattern = compile_expression(f"replace(@, '(?:{plain})', '{by}')")
+    assert short(text) == pattern(text)
+
+
 @given(st.from_regex(r"(DE|FR|NO|XX|GB)[0-9]{2}[0-9A-Z]{11,24}", fullmatch=True))
 def test_is_iban_agrees_with_schwifty(text: str) -> None:
     assert result("is_iban(@)", text) == schwifty.IBAN(text, allow_invalid=True).is_valid

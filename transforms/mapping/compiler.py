@@ -107,10 +107,15 @@ class _Compiler:
             node = tree
             for parent in parents:
                 node = node.setdefault(parent, {})
-            node[key] = (self._field(field), field.omit_empty, target, field.reason)
+            node[key] = (self._optional(field), field.omit_empty, field.required, target, field.reason)
         return _assembled(tree)
 
     def _field(self, field: FieldSpec) -> Compiled:
+        get = self._optional(field)
+        return _demanded(get) if field.required else get
+
+    def _optional(self, field: FieldSpec) -> Compiled:
+        """As :meth:`_field`, but nobody has looked yet whether a field that is required is there."""
         get = self._source(field)
         if field.when:
             get = _only_when(
@@ -118,7 +123,7 @@ class _Compiler:
             )
         if field.default is not None:
             get = _with_default(get, field.default)
-        return _demanded(get) if field.required else get
+        return get
 
     def _source(self, field: FieldSpec) -> Compiled:
         if field.lookup:
@@ -195,16 +200,18 @@ class _Compiler:
 def _assembled(tree: dict[str, Any]) -> Compiled:
     """One object of the target with all of its fields that have a value; an object within without any is left out."""
     plan = [(key, *(leaf if isinstance(leaf, tuple) else _within(leaf))) for key, leaf in tree.items()]
-    where = {key: (target, reason) for key, _, _, target, reason in plan}
-    plain = [(key, get, omit) for key, get, omit, _, _ in plan]
+    where = {key: (target, reason) for key, _, _, _, target, reason in plan}
+    plain = [(key, get, omit or required, required) for key, get, omit, required, _, _ in plan]
 
     def run(source: Any) -> dict[str, Any]:
         out: dict[str, Any] = {}
         key = ""
         try:
-            for key, get, omit in plain:
+            for key, get, omit, required in plain:
                 value = get(source)
                 if value is None or (not value and omit and value in _EMPTY):
+                    if required:
+                        _refuse_missing()
                     continue
                 if type(value) is float:
                     _refuse_float()
@@ -219,8 +226,12 @@ def _assembled(tree: dict[str, Any]) -> Compiled:
     return run
 
 
-def _within(tree: dict[str, Any]) -> tuple[Compiled, bool, str, str]:
-    return _assembled(tree), True, "", ""
+def _within(tree: dict[str, Any]) -> tuple[Compiled, bool, bool, str, str]:
+    return _assembled(tree), True, False, "", ""
+
+
+def _refuse_missing() -> NoReturn:
+    raise Rejected("MAP110", "the source has no value for it", hint="it is required")
 
 
 def _refuse_float() -> NoReturn:
@@ -293,7 +304,7 @@ def _demanded(get: Compiled) -> Compiled:
     def demanded(source: Any) -> Any:
         value = get(source)
         if value is None or (not value and value in _EMPTY):
-            raise Rejected("MAP110", "the source has no value for it", hint="it is required")
+            _refuse_missing()
         return value
 
     return demanded
