@@ -428,6 +428,45 @@ def test_nothing_and_another_type_and_other_records() -> None:
     assert refused(XML, "rows").code == "VAL301"
 
 
+VALUES = st.text(st.characters(codec="latin-1", categories=("L", "N", "P", "S")), min_size=1, max_size=20)
+OWN = {"Z1ONE": "FIRST:20 SECOND:20", "Z1TWO": "THIRD:20"}
+
+
+def segments(children: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    """Segments of the two kinds with fields and with others below them."""
+    below = st.dictionaries(st.sampled_from(sorted(OWN)), st.lists(children, min_size=1, max_size=2), max_size=2)
+    one = st.fixed_dictionaries({"FIRST": VALUES}, optional={"SECOND": VALUES})
+    two = st.fixed_dictionaries({"THIRD": VALUES})
+    return st.one_of(st.tuples(st.just("Z1ONE"), one, below), st.tuples(st.just("Z1TWO"), two, below)).map(
+        lambda made: {made[0]: [{**made[1], **_of_kind(made[2])}]}
+    )
+
+
+def _of_kind(below: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """What stands below a segment, by the name of its kind."""
+    found: dict[str, Any] = {}
+    for bodies in below.values():
+        for body in bodies:
+            for name, rows in body.items():
+                found.setdefault(name, []).extend(rows)
+    return found
+
+
+TREES = st.recursive(st.builds(lambda text: {"Z1TWO": [{"THIRD": text}]}, VALUES), segments, max_leaves=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(TREES, min_size=1, max_size=3), st.sampled_from(["xml", "flat"]), st.sampled_from(["lf", "crlf", "none"])
+)
+def test_any_tree_comes_back(trees: list[dict[str, Any]], form: str, end: str) -> None:
+    control = {"DOCNUM": "0000000000000001", "IDOCTYP": "ZOWN01", "MESTYP": "ZOWN"}
+    bodies = [{"control": {**control, "DOCNUM": f"{n:016}"}, **tree} for n, tree in enumerate(trees, 1)]
+    options = {"form": form, "line_end": end, "segments": OWN, "encoding": "iso-8859-1"}
+    again = read(written(bodies, **options), segments=OWN, encoding="iso-8859-1")
+    assert [_without_blanks(part.body) for part in again] == [_without_blanks(body) for body in bodies]
+
+
 @settings(max_examples=120, deadline=None)
 @given(
     st.one_of(
