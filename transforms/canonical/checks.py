@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from bus import Finding, Rejected, minor_units
+from bus import Finding, Rejected, is_lei, minor_units
 from transforms.canonical.accounts import iban_problem, is_bic, is_creditor_reference
 
 _IDENTIFIER = re.compile(r"(?!/)(?!.*//)(?! )[A-Za-z0-9/\-?:().,'+ ]{1,35}(?<![/ ])")
@@ -235,8 +235,17 @@ def party(given: Any, role: _Role, flaws: Flaws) -> None:
         bic = agent.get("bic") if isinstance(agent, dict) else agent
         if bic and not (isinstance(bic, str) and is_bic(bic)):
             flaws.add("VAL432", f"{role.name}.agent.bic", f"the BIC of the {role.name}'s bank has a wrong form", "RC01")
+        if isinstance(agent, dict) and agent.get("lei"):
+            _lei(agent["lei"], f"{role.name}.agent.lei", "RC01", flaws)
+    if given.get("lei"):
+        _lei(given["lei"], f"{role.name}.lei", "BE16" if role.name == "debtor" else "BE17", flaws)
     if given.get("address") is not None:
         _address(given["address"], role, flaws)
+
+
+def _lei(lei: Any, place: str, reason: str, flaws: Flaws) -> None:
+    if not (isinstance(lei, str) and is_lei(lei)):
+        flaws.add("VAL446", place, "the LEI is wrong by its form or check digits", reason)
 
 
 def _account(account: Any, place: str, reason: str, flaws: Flaws) -> None:
