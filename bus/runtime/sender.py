@@ -121,9 +121,23 @@ class Sender:
                 break
             flights.append(flight)
         if staged:
-            self._mark(staged, "staged")
-            self._mark(staged, "requested")
+            try:
+                self._mark(staged, "staged")
+                self._mark(staged, "requested")
+            except Retryable as error:
+                if error.code == SETTLED_ELSEWHERE:
+                    self._discard(staged)
+                raise
         return flights, 0
+
+    def _discard(self, flights: list[_Flight]) -> None:
+        """Tidy up what was prepared when another process had long taken over: whose request was never committed."""
+        discard: Callable[[Receipt], None] | None = getattr(self.outlet.sink, "discard", None)
+        with suppress(BusError):  # else it is swept when the outlet has another owner
+            if discard is not None:
+                for flight in flights:
+                    discard(flight.receipt)
+        self.outlet.sink.close()
 
     def _asked(self, flight: _Flight) -> None:
         """After a crash or a lost answer: did it happen?"""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -14,14 +16,22 @@ from tests.faults.planted import ROOT
 
 
 class Child:
-    """Runs :mod:`tests.faults.node` on a landscape; beside its folder are board, plan and log."""
+    """Runs :mod:`tests.faults.node` on a landscape; beside its folder are board, plan and log.
 
-    def __init__(self, landscape: Path, source: Path = ROOT) -> None:
-        self._landscape, self._source = landscape, source
-        board = landscape.with_name("board")
+    Args:
+        landscape: folder with ``bus.yaml``.
+        source: the tree that the bus is run from.
+        name: of the files, when there are several.
+        more: words of its :class:`tests.faults.node.Plan`.
+    """
+
+    def __init__(self, landscape: Path, source: Path = ROOT, name: str = "bus", **more: Any) -> None:
+        self._source = source
+        board = landscape.with_name(f"{name}.board")
         board.write_bytes(bytes(SIZE))
         self.board = Board(board)
-        self.log = landscape.with_name("bus.log")
+        self.log, self._told = board.with_suffix(".log"), board.with_suffix(".json")
+        self._plan = Plan(str(landscape), str(board), **more)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -29,13 +39,21 @@ class Child:
         if self._process is not None and self._process.poll() is None:
             return
         self.board.clear()
-        plan = self._landscape.with_name("plan.json")
-        plan.write_bytes(msgspec.json.encode(Plan(str(self._landscape), str(self._landscape.with_name("board")))))
+        self._told.write_bytes(msgspec.json.encode(self._plan))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.node", str(plan)],
+                [sys.executable, "-m", "tests.faults.node", str(self._told)],
                 cwd=self._source, stdin=subprocess.PIPE, stderr=log,
             )  # fmt: skip
+
+    def stopped(self) -> bool:
+        """Whether it is stopped by a signal."""
+        return self._process is not None and _state(self._process.pid) == "T"
+
+    def wake(self) -> None:
+        """Let it go on."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     def doing(self, effect: str) -> bool:
         """Whether a thread is in the middle of an effect."""
@@ -60,3 +78,7 @@ class Child:
                 with suppress(BrokenPipeError):
                     self._process.stdin.close()
         self.board.close()
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0]

@@ -61,14 +61,14 @@ class CuttingProxy:
         self._loop.call_soon_threadsafe(setattr, self, "_cut", cut)
 
     def disarm(self) -> None:
-        """Break nothing any more; what is frozen ends."""
+        """Break nothing any more; what is frozen ends. Nothing is hit after this."""
 
-        def end() -> None:
+        async def end() -> None:
             self._cut = None
             self._thawing.set()
             self._thawing = asyncio.Event()
 
-        self._loop.call_soon_threadsafe(end)
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
 
     # ------------------------------------------------------------ the proxy's thread
 

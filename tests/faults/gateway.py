@@ -16,12 +16,8 @@ from bus.testing.rabbitmq import RabbitCluster
 from tests.faults.books import Books
 from tests.faults.frame import Order, Result
 from tests.faults.mailboxes import Mailboxes, Site
-from tests.faults.partners import Partners, day
+from tests.faults.partners import PROGRESS, Partners, day
 
-_PROGRESS = (
-    "SELECT (SELECT coalesce(sum(count), 0) FROM tally) + (SELECT count(*) FROM arrival) "
-    "+ (SELECT count(*) FROM outbound WHERE state = 'delivered')"
-)
 _LOOK = 0.2
 _WAITING = 4
 """Files at the ERP that nobody took yet: then there is work enough."""
@@ -67,7 +63,7 @@ class Pulse:
         seen, since = None, time.monotonic()
         while not self._ending.wait(_LOOK):
             now = time.monotonic()
-            progress = self._books.look(_PROGRESS)
+            progress = self._books.look(PROGRESS)
             if progress is not None and (progress != seen or self._at_rest()):
                 seen, since = progress, now
             self.longest = max(self.longest, now - since)
@@ -164,18 +160,23 @@ class Gateway:
     def breathe(self, patience: float = 15.0) -> None:
         """Let something move before the next break, or all of it were one long one."""
         with suppress(TimeoutError):
-            before = self.books.read(_PROGRESS)
-            self.partners.wait("something moves", lambda: self.books.look(_PROGRESS) not in (None, before), patience)
+            before = self.books.read(PROGRESS)
+            self.partners.wait("something moves", lambda: self.books.look(PROGRESS) not in (None, before), patience)
+
+    def settle(self, still: float) -> None:
+        """Wait until all that can be done is done: nothing moves for so many seconds."""
+        with suppress(TimeoutError):
+            self.partners.wait("the end of time", lambda: False, still, moves=lambda: self.books.look(PROGRESS))
 
     # ------------------------------------------------------------ the end
 
-    def result(self, fault: str, counted: str, processes: Processes, patience: float = 180.0) -> Result:
-        """Let everything come to rest, stop the bus, judge."""
+    def result(self, fault: str, counted: str, processes: Processes, patience: float = 90.0) -> Result:
+        """Let everything come to rest, stop the bus, judge; ``patience`` = seconds in which nothing moves."""
         found = Result(fault, f"bank-gateway, {self._site.name}", self._order.seed, counted)
         try:
-            self.partners.wait("every payment has its end", lambda: self._quiet(processes), patience)
+            self._rest("every payment has its end", processes, patience)
             self.partners.state_accounts(day(self._number + 1))
-            self.partners.wait("every entry is booked", lambda: self._quiet(processes), patience)
+            self._rest("every entry is booked", processes, patience)
         except TimeoutError as error:
             found.stuck = f"{error}: {', '.join(under_way(self.books.read))}"
         found.stuck = found.stuck or processes.stop()
@@ -186,6 +187,9 @@ class Gateway:
         found.kills = self.kills
         found.seconds = time.perf_counter() - self._begin
         return found
+
+    def _rest(self, what: str, processes: Processes, patience: float) -> None:
+        self.partners.wait(what, lambda: self._quiet(processes), patience, moves=lambda: self.books.look(PROGRESS))
 
     def _quiet(self, processes: Processes) -> bool:
         processes.start()

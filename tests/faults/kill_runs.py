@@ -31,7 +31,7 @@ class Series:
         effects: to die at, once each.
         by_chance: how many more deaths, at moments by chance.
         lines: of each payment run; there is one for every life.
-        patience: seconds in which everything must come to rest at the end.
+        patience: seconds in which nothing may stand still at the end.
         source: the tree that the bus is run from.
         site: what the landscape stands on.
     """
@@ -40,7 +40,7 @@ class Series:
     effects: tuple[str, ...] = EFFECTS
     by_chance: int = 6
     lines: int = 200
-    patience: float = 120
+    patience: float = 90
     source: Path = ROOT
     site: Site = EMBEDDED
 
@@ -93,6 +93,6 @@ def control(seed: int, folder: Path, bug: str = BUG, kills: int = 3, site: Site 
     """The same with a planted bug: it must not stay clean. Its window is open after every odd commit of a segment."""
     source = plant(bug, folder / "source")
     effects = (BUGS[bug].killed_at or BUGS[bug].shows_at,) * kills
-    found = run(Series(seed, effects, by_chance=0, lines=40, patience=10, source=source, site=site), folder / "run")
+    found = run(Series(seed, effects, by_chance=0, lines=40, patience=20, source=source, site=site), folder / "run")
     found.planted = bug
     return found

@@ -22,7 +22,7 @@ from bus.testing.payrun import PaymentRun
 from tests.faults.books import Books
 from tests.faults.mailboxes import BIGGEST, Mailboxes
 from tests.faults.node import SIZE, Board, Plan
-from tests.faults.partners import Partners, day
+from tests.faults.partners import PROGRESS, Partners, day
 
 EFFECTS = (
     "source.claim", "source.fetch", "source.done", "source.failed", "source.abandon", "blob.create",
@@ -259,6 +259,9 @@ class Lives:
     def rest(self, patience: float) -> None:
         """A last life that nobody disturbs, until everything is at rest; what people decided is asked for again.
 
+        Args:
+            patience: seconds in which nothing moves.
+
         Raises:
             TimeoutError: it does not come to rest.
             AssertionError: the process ended badly.
@@ -267,14 +270,17 @@ class Lives:
         try:
             self.partners.wait("the bus works", self._works, patience)
             self._send(process, {"do": "running", "route": _PAUSED})
-            self.partners.wait("every payment has its end", lambda: self._at_rest(process), patience)
+            self._wait("every payment has its end", process, patience)
             self.partners.state_accounts(day(self._launched))
-            self.partners.wait("every entry is booked", lambda: self._at_rest(process), patience)
+            self._wait("every entry is booked", process, patience)
             process.communicate(timeout=60)
             if process.returncode:
                 raise AssertionError(f"the bus ended with {process.returncode}")
         finally:
             _end(process)
+
+    def _wait(self, what: str, process: subprocess.Popen[bytes], patience: float) -> None:
+        self.partners.wait(what, lambda: self._at_rest(process), patience, moves=lambda: self._books.look(PROGRESS))
 
     def _at_rest(self, process: subprocess.Popen[bytes]) -> bool:
         if process.poll() is not None:

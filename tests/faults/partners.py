@@ -18,6 +18,11 @@ from bus.testing.payrun import PaymentRun
 DAY = date(2026, 11, 24)
 _PAUSE = 0.05
 _LOOK = 0.25
+PROGRESS = (
+    "SELECT (SELECT coalesce(sum(count), 0) FROM tally) + (SELECT count(*) FROM arrival) "
+    "+ (SELECT count(*) FROM outbound WHERE state = 'delivered')"
+)
+"""Grows with everything that a bus finishes."""
 _OPEN = "SELECT count(*) FROM instruction WHERE status NOT IN ('ACSC', 'RJCT')"
 
 
@@ -84,15 +89,21 @@ class Partners:
             for bank in self.town.banks.values():
                 bank.statement(day)
 
-    def wait(self, what: str, reached: Callable[[], object], patience: float, *, look: float = _LOOK) -> None:
-        """Look every ``look`` seconds until something is reached.
+    def wait(
+        self, what: str, reached: Callable[[], object], patience: float, *, look: float = _LOOK,
+        moves: Callable[[], object] = lambda: None,
+    ) -> None:  # fmt: skip
+        """Look every ``look`` seconds until something is reached; patience begins anew with a change of ``moves()``.
 
         Raises:
             TimeoutError: it was not within ``patience`` seconds.
             RuntimeError: a bank died.
         """
-        end = time.monotonic() + patience
+        end, seen = time.monotonic() + patience, moves()
         while not reached():
+            now = moves()
+            if now != seen:
+                end, seen = time.monotonic() + patience, now
             if self.died is not None:
                 raise RuntimeError("a bank died") from self.died
             if time.monotonic() > end:

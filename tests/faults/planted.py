@@ -16,7 +16,7 @@ class Bug:
 
     Attributes:
         story: what is wrong with the program that has it.
-        shows_at: label of the effects where a crash shows it soonest.
+        shows_at: label of the effects where a crash shows it soonest; empty = not with one process.
         how: further options of the simulation that shows it.
         killed_at: label of the effect where a real kill shows it best; empty = the same.
     """
@@ -51,6 +51,7 @@ BUGS = {
         """        inbound.complete("done", identity[:8])
         unfinished, known = self._ledger.known_arrival(route.name, identity, facts)
 """,
+        killed_at="source.done:after",
     ),
     "delivered-before-publish": Bug(
         "an output counts as delivered before it is published",
@@ -63,6 +64,7 @@ BUGS = {
                     early.outbound.append((*mark, {**flight.receipt, "state": "delivered"}))
                     self._broker.settle([flight.delivery], early, "delivered")
 """,
+        killed_at="sink.rename:before",
     ),
     "never-asked": Bug(
         "after a crash an output is published again without asking whether it is out already",
@@ -71,6 +73,7 @@ BUGS = {
         '                if state is not None and state[0] == "requested" and not '
         'getattr(self.outlet.sink, "keyed", False):\n',
         "                if state is None and flights:\n",
+        killed_at="sink.rename:after",
     ),
     "no-cursor": Bug(
         "a split that was interrupted begins again from its first part, behind the parts that are stored already",
@@ -92,6 +95,7 @@ BUGS = {
         "bus/folder/drop.py",
         "            if found and int(found[1]) < self._resources.epoch and path.removesuffix(_MARK) not in live:\n",
         "            if found and int(found[1]) < 0 and path.removesuffix(_MARK) not in live:\n",
+        killed_at="sink.stage:after",
     ),
     "claims-forgotten": Bug(
         "a file that a dead owner had claimed is never taken over",
@@ -99,6 +103,7 @@ BUGS = {
         "bus/folder/pickup.py",
         "            if int(claim[1]) <= self.resources.epoch:\n",
         "            if int(claim[1]) == self.resources.epoch:\n",
+        killed_at="source.claim:after",
     ),
     "released-twice": Bug(
         "what is published from the outbox again, a released group for instance, gets another leg each time",
@@ -125,6 +130,7 @@ BUGS = {
         "        if not deliveries:\n            return\n        legs",
         "        if deliveries:\n            return\n        legs",
         _RABBIT,
+        killed_at="amqp.acknowledge:before",
     ),
     "acknowledged-before-commit": Bug(
         "the broker is told to forget a message before its outputs are committed",
@@ -136,6 +142,7 @@ BUGS = {
         "        received = []\n"
         "        if remember:\n",
         _RABBIT,
+        killed_at="commit.segment:before",
     ),
     "marked-before-publish": Bug(
         "rows of the outbox are removed before they are published",
@@ -146,6 +153,7 @@ BUGS = {
         '                self._outbox.settle_with(Settlement(channel), "relay", self._outbox.taking(rows))\n'
         "                self._bring([self._outgoing(channel, row.message) for row in rows])\n",
         _RABBIT,
+        killed_at="commit.relay:after",
     ),
     "outbox-skipped": Bug(
         "what a dead process left in the outbox is not published until there is something new for that channel",
@@ -154,6 +162,7 @@ BUGS = {
         "            pending = self._pending.union(self._outbox.channels())\n",
         "            pending = set(self._pending)\n",
         _RABBIT,
+        killed_at="commit.segment:after",
     ),
     "confirm-ignored": Bug(
         "nobody looks whether the broker confirmed what was published",
@@ -162,6 +171,13 @@ BUGS = {
         "            self._publisher.wait(job)\n",
         "            return\n",
         (*_RABBIT, "--failing", "5,9,14,20,30,40"),
+    ),
+    "no-fencing": Bug(
+        "a process that was frozen beyond its lease goes on as if it still held it",
+        "",
+        "bus/ledger/leases.py",
+        "    if row is None or row[0] != token:\n",
+        "    if row is None:\n",
     ),
     "legs-by-chance": Bug(
         "a second run of a unit publishes under other legs",

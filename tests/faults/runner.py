@@ -8,9 +8,11 @@ passed unnoticed, or less broke than a run promises; with 5 when this machine la
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import multiprocessing
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -25,6 +27,8 @@ from tests.faults.planted import ROOT
 LEAST = {"bus": 60, "broker": 12, "database": 12, "transfer": 40, "freeze": 6}
 """What a run of all families must break at least, and how often."""
 _JOBS = 2
+_PARENT_DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG of Linux."""
 
 
 def perform(name: str, seed: int, *, full: bool) -> list[Result]:
@@ -45,7 +49,7 @@ def play(chosen: list[Fault], seed: int, *, full: bool, jobs: int) -> list[Resul
     """Families side by side, each in a process of its own; long ones begin first."""
     found: dict[str, list[Result]] = {}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(jobs, context, _die_with_parent, max_tasks_per_child=1) as pool:
         waiting = {
             pool.submit(perform, one.name, seed, full=full): one.name
             for one in sorted(chosen, key=lambda one: -one.length)
@@ -56,6 +60,12 @@ def play(chosen: list[Fault], seed: int, *, full: bool, jobs: int) -> list[Resul
             for result in found[name]:
                 _tell(f"[{name}] {'as it must be' if result.good else 'NOT AS IT MUST BE'}\n{result.text()}")
     return [result for name in sorted(found) for result in found[name]]
+
+
+def _die_with_parent() -> None:
+    """Servers and processes of a family are ended by its context managers, also when the run is ended from outside."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def too_few(results: list[Result]) -> list[str]:

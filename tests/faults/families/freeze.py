@@ -12,6 +12,7 @@ from bus.ledger.leases import TERM
 from bus.testing.postgres import PostgresServer, schema
 from bus.testing.rabbitmq import RabbitCluster
 from bus.testing.sshd import OpenSshServer
+from tests.faults import stopped
 from tests.faults.fleet import Fleet
 from tests.faults.frame import Order, Result, fault
 from tests.faults.gateway import Gateway
@@ -56,6 +57,9 @@ def freeze(order: Order) -> Iterator[Result]:
                     node.thaw()
                 gateway.breathe()
         yield gateway.result("freezes and memory alarm", "freeze", processes)
+        effects = stopped.EFFECTS * rounds if order.full else ("sink.stage:before", "source.fetch:after")
+        with schema(server.url) as other:
+            yield stopped.run(order, Site(ledger=other, attempts=100), effects, name="stopped")
 
 
 def _with_work(gateway: Gateway, seconds: float) -> None:

@@ -76,10 +76,13 @@ class Scissors:
         proxy.arm(Cut(size, how, hit, inwards=inwards))
         if inwards:
             gateway.give_work()
-        if happened.wait(_WAIT):
-            where = "in" if inwards else "out"
-            gateway.count(f"{how:6} {where:3} after {size:6} bytes", in_flight=self._amid)
-        time.sleep(_FROZEN if how == "freeze" else 0.05)
+        happened.wait(_WAIT)
+        if how == "freeze" and happened.is_set():
+            time.sleep(_FROZEN)
         proxy.disarm()
+        if not happened.is_set():
+            return
+        where = "in" if inwards else "out"
+        gateway.count(f"{how:6} {where:3} after {size:6} bytes", in_flight=self._amid)
         if how == "kill":
             server.start()
