@@ -128,7 +128,7 @@ def _read(piece: _Piece, encode: Encoder) -> _Result | None:
     refused: list[tuple[str, str, str]] = []
     try:
         begun = opening(file)
-        for event in events(file, begun, before=piece.before):
+        for event in events(file, begun, before=piece.before, ahead=False):
             run.see(event)
             messages += event.kind == "message"
             statement = run.statement

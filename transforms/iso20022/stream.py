@@ -238,15 +238,20 @@ def record_name(begun: Opening) -> str:
     return f"{prefix}:{begun.family.record}" if prefix else begun.family.record
 
 
-def events(file: Plain, begun: Opening, check: Check | None = None, before: int = 0) -> Iterator[Event]:
+def events(
+    file: Plain, begun: Opening, check: Check | None = None, before: int = 0, *, ahead: bool = True
+) -> Iterator[Event]:
     """The whole message, in order; ``before`` records of it are known already, where it is the rest of another.
+
+    Another thread parses the next stretch while one is used, unless ``ahead`` says that the other cores have work.
 
     Raises:
         Rejected: see :func:`transforms._xml.parse`; ``SEC101`` (too deep), ``SEC107`` (a record over 32 MB).
     """
     reader = _Reader(begun, record_name(begun), before) if begun.open_tags else None
     found = segments(file, begun, trees=check is not None)
-    for segment in found if check is None else one_ahead(_checked(found, check)):
+    checked = found if check is None else _checked(found, check)
+    for segment in one_ahead(checked) if ahead else checked:
         if reader is not None:
             yield from reader.read(segment)
     if reader is None:
