@@ -27,7 +27,7 @@ _DISK = (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError, a
 _LAST_SERIAL = {
     # A batch may be open when its lane is emptied and gone; what is damaged is told to the batch of its lane.
     "lane": "SELECT max(coalesce((SELECT max(id) FROM lane), 0), "
-    "coalesce((SELECT lane FROM batch ORDER BY id DESC LIMIT 1), 0))",
+    "coalesce((SELECT lane FROM batch WHERE id = (SELECT max(id) FROM batch)), 0))",
     # Groups of a discarded batch are still remembered under its number.
     "batch": "SELECT max(coalesce((SELECT max(id) FROM batch), 0), coalesce((SELECT max(batch) FROM gathering), 0))",
 }

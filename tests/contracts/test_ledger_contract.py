@@ -481,6 +481,19 @@ def test_dead_letters_are_retried_or_discarded_with_a_reason(books: Books) -> No
     assert books.store.read("SELECT count(*) FROM dead") == [(0,)]
 
 
+def test_the_stage_file_of_a_doubt_stays_until_it_is_decided(books: Books) -> None:
+    doubtful = message("d", number=7)
+
+    def doubt(settlement: Settlement) -> None:
+        settlement.dead.append(("bank", doubtful, note("NET901")))
+        settlement.outbound.append(("bank", doubtful.headers.id, doubtful, {"stage": "s", "state": "in_doubt"}))
+
+    books.settle([], doubt)
+    assert [receipt["stage"] for receipt in books.ledger.live_receipts("bank")] == ["s"]
+    assert Control(books.broker, Decisions(books.ledger)).discard(1, "ann", "it is paid by hand") == 1
+    assert books.ledger.live_receipts("bank") == []
+
+
 def _number(books: Books, *numbers: int, timeout: int = 1000) -> list[int]:
     gone = []
     for n in numbers:

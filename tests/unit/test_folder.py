@@ -916,14 +916,6 @@ def test_sweeping_before_the_first_delivery_finds_nothing(folder: MemoryFolder) 
     assert sink_on(folder).sweep(set()) == []
 
 
-def test_what_is_given_up_is_discarded(folder: MemoryFolder) -> None:
-    sink = sink_on(folder, marker="{name}.done")
-    receipt = sink.prepare(message(), io.BytesIO(b"payload"))
-    sink.discard(receipt)
-    sink.discard(receipt)
-    assert folder.paths() == []
-
-
 def test_the_effects_are_labelled(folder: MemoryFolder) -> None:
     labels: list[str] = []
     sink = sink_on(folder, effect=labels.append)
