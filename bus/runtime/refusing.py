@@ -52,10 +52,11 @@ def refuse(route: CompiledRoute, message: Message, error: Rejected, into: Settle
 def refuse_member(route: CompiledRoute, member: Message, error: Rejected, step: str, into: Settlement) -> None:
     """Refuse one member of a group that goes on without it: as any other record, into the reject file if there is one.
 
-    Its batch counted it as joined when it became a member, and is told nothing more.
+    Its batch counted it as joined when it became a member, and is told nothing more. What came in no batch has no file
+    to go back with: it is a dead letter.
     """
     member = late(member).with_headers(version=route.version)
-    if "on_reject" not in route.gatherings:
+    if "on_reject" not in route.gatherings or member.headers.sequence is None:
         bury(route, into.place, member, (error.code, error.message), step, into)
         return
     refuse(route, member, error, into)

@@ -257,6 +257,9 @@ class Worker:
             try:
                 members = list(self._ledger.members(body))
             except Rejected:  # a damaged member: nothing may be taken out of the group
+                members = []
+            # What came in no batch would wait in the reject file of none, for ever.
+            if not members or any(member.headers.sequence is None for member in members):
                 bury(route, channel, message, (error.code, error.message), step, into)
                 return
             into.closed_groups.append(body.number)

@@ -130,6 +130,23 @@ def test_what_is_refused_does_not_count_for_the_size_of_the_file(tmp_path: Path)
         assert [found(content)[0] for content in desk.got()] == [["E-1", "E-3"]]
 
 
+@pytest.mark.parametrize("profile", ["sepa-sct", "small"])
+def test_what_came_in_no_batch_is_a_dead_letter(tmp_path: Path, profile: str) -> None:
+    """There is no file that a line could go back with: it would wait for ever for the end of one."""
+    alone = "from: {file: {path: in}}\nsteps:\n  - parse: json\n  - aggregate: {name: file, complete: {size: 3}}\n"
+    with Desk(tmp_path, {"a": alone + write(profile) + BACK, "small.profile.yaml": SMALL}) as desk:
+        for number in (1, 2, 3):
+            body = payment(number, **(LONG if number == 2 and profile != "small" else {}))
+            desk.send(json.dumps(body, default=float), name=f"f{number}")
+        desk.settle()
+        desk.later(60_000)
+        assert desk.got("rejects") == []
+        one_by_one = profile == "sepa-sct"
+        assert [found(content)[0] for content in desk.got()] == ([["E-1", "E-3"]] if one_by_one else [])
+        assert desk.cases() == ["VAL683" if one_by_one else "VAL700"]
+        assert desk.left() == ({"dead": 1} if one_by_one else {"dead": 1, "member": 3})
+
+
 DEBIT = {
     "type": "direct-debit",
     "creditor": {"name": "ACME", "account": {"iban": "NL91ABNA0417164300"}},
