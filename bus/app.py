@@ -86,6 +86,8 @@ class Surroundings:
     """A simulated RabbitMQ to use instead."""
     store: Store | None = None
     """An opened store to use instead of the landscape's own; a simulated crash keeps it and builds a new bus on it."""
+    templates: Any = None
+    """What renders templates instead of a process of the bus's own (see :mod:`transforms.template.worker`)."""
 
 
 class App:
@@ -133,7 +135,7 @@ class App:
         self.broker: Broker = self._broker(self.landscape)
         self.epoch = self.ledger.epoch
         book = RouteBook(self._recompile)
-        self.templates = template_support().TemplateWorker(self.landscape.spec.templates)
+        self.templates = self.around.templates or template_support().TemplateWorker(self.landscape.spec.templates)
         self._stores = Stores(self.broker, self.ledger, self.blobs, self.around.clock, self.around.chance, self.meter)
         worker = Worker(self._stores, book)
         share = Share(self.around.threads, self.around.roles)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from json import loads
 from typing import Any, NoReturn
 
@@ -46,6 +47,7 @@ class Node:
         object.__setattr__(self, "height", 1 + max((c.height for c in self.children), default=0))
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> Node:
     """The tree of an expression.
 

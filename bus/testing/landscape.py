@@ -71,16 +71,22 @@ def local_edges(root: Path) -> tuple[Callable[[EndpointSpec, Any], Source], Call
     The words of both endpoints are the same, so the route is run as it stands, without servers, keys and sockets.
     """
     file_spec = Registry().spec("endpoint", "file")
+    known: dict[int, tuple[EndpointSpec, EndpointSpec]] = {}
 
     def local(spec: EndpointSpec) -> EndpointSpec:
+        if id(spec) not in known:
+            known[id(spec)] = (spec, made(spec))
+        return known[id(spec)][1]
+
+    def made(spec: EndpointSpec) -> EndpointSpec:
         if spec.key not in ("sftp", "file"):
             return spec
         written = {name: getattr(spec, name) for name in spec.model_fields_set if name in file_spec.model_fields}
         place = root / str(getattr(spec, "connection", "local")) / str(getattr(spec, "path", "")).lstrip("/")
-        made = file_spec.model_validate({**written, "path": str(place)})
-        if not isinstance(made, EndpointSpec):
+        found = file_spec.model_validate({**written, "path": str(place)})
+        if not isinstance(found, EndpointSpec):
             raise TypeError("the file endpoint is no endpoint")
-        return made
+        return found
 
     return (
         lambda spec, resources: local(spec).source(resources),

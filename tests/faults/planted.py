@@ -66,7 +66,7 @@ BUGS = {
 """,
         killed_at="sink.rename:before",
     ),
-    "never-asked": Bug(
+    "no-stage-rule": Bug(
         "after a crash an output is published again without asking whether it is out already",
         "commit.requested",
         "bus/runtime/sender.py",
@@ -82,7 +82,7 @@ BUGS = {
         "            parts = islice(parts, cursor.next_index, None)",
         "            parts = islice(parts, 0, None)",
     ),
-    "ids-by-chance": Bug(
+    "id-not-deterministic": Bug(
         "the parts of a split get ids by chance, so a unit that runs again makes other ones",
         "commit.stage-batch",
         "bus/message.py",
@@ -97,7 +97,7 @@ BUGS = {
         "            if found and int(found[1]) < 0 and path.removesuffix(_MARK) not in live:\n",
         killed_at="sink.stage:after",
     ),
-    "claims-forgotten": Bug(
+    "claim-never-recovered": Bug(
         "a file that a dead owner had claimed is never taken over",
         "source.claim",
         "bus/folder/pickup.py",
@@ -105,7 +105,7 @@ BUGS = {
         "            if int(claim[1]) == self.resources.epoch:\n",
         killed_at="source.claim:after",
     ),
-    "released-twice": Bug(
+    "release-twice": Bug(
         "what is published from the outbox again, a released group for instance, gets another leg each time",
         "amqp.publish:after",
         "bus/channels/amqp/broker.py",
@@ -115,7 +115,7 @@ BUGS = {
         "                self._bring([self._outgoing(channel, message) for message in again])\n",
         _RABBIT,
     ),
-    "poisoned-batch": Bug(
+    "batch-poisoned": Bug(
         "one message whose commit is refused takes its whole batch into the grave",
         "nothing",
         "bus/runtime/worker.py",
@@ -144,7 +144,7 @@ BUGS = {
         _RABBIT,
         killed_at="commit.segment:before",
     ),
-    "marked-before-publish": Bug(
+    "mark-before-publish": Bug(
         "rows of the outbox are removed before they are published",
         "commit.relay",
         "bus/channels/amqp/broker.py",

@@ -12,7 +12,7 @@ from bus.config import load_landscape
 from bus.ledger.store import no_effect
 from bus.registry import Registry
 from bus.testing.judge import Judgement
-from tests.faults.simulation import ROUTES, World
+from tests.faults.world import ROUTES, World
 
 Tamper = Callable[[Path, World], None]
 

@@ -1,0 +1,139 @@
+"""Schedules of crashes by the hundred thousand: worlds of different payment runs and misbehaviour, in all processors.
+
+A *tape* is a world by chance: its payment run, where its channels are, what its broker and its disk do wrong. Each tape
+takes some hundred schedules of one to four crashes, one in ten of them with quick banks.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from multiprocessing import get_context
+from random import Random
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from bus.ledger import store
+from tests.faults.exploration import Outcome, Points, Schedule, Simulation, longer, worlds
+from tests.faults.world import Circumstances
+
+PER_TAPE = 1_000
+_IN_ORDER = frozenset({"bank-north-status", "bank-south-status", "status-in", "payment-status"})
+"""A payment's statuses mean something else in another order: whoever tells them out of order tells something else."""
+_HASTY = 0.02
+_KIN = 60
+"""Schedules for one beginning of each length."""
+_KINDS = (
+    "store",
+    "rabbitmq",
+    "store, conflicts",
+    "rabbitmq, losses",
+    "store, refusals",
+    "rabbitmq, reordering",
+)
+
+
+def kind(tape: int) -> str:
+    """What is wrong in a world beside the crashes."""
+    return _KINDS[tape % len(_KINDS)]
+
+
+def circumstances(seed: int, tape: int) -> Circumstances:
+    """The world of that number."""
+    chance = Random(f"{seed}/{tape}")  # noqa: S311 - repeatable
+    where, _, wrong = kind(tape).partition(", ")
+
+    def some(most: int) -> frozenset[int]:
+        return frozenset(chance.randint(1, most) for _ in range(chance.randint(1, 5)))
+
+    return Circumstances(
+        seed=chance.randrange(10**6),
+        lines=chance.randint(3, 9),
+        backbone=where,
+        doubled=0.05 if where == "rabbitmq" else 0.0,
+        shuffled=wrong == "reordering",
+        ordered=_IN_ORDER,
+        failing=some(60) if wrong == "losses" else frozenset(),
+        refused=some(60) if wrong == "conflicts" else frozenset(),
+        troubled=some(300) if wrong in ("refusals", "losses") else frozenset(),
+    )
+
+
+def family(chance: Random, labels: int, count: int) -> list[Schedule]:
+    """Schedules of one to four crashes by chance; many begin alike, and that is lived once."""
+    begun: list[list[Points]] = [[()]]
+    for _ in range(3):
+        begun.append([longer(chance, chance.choice(begun[-1]), labels) for _ in range(-(-count // _KIN))])
+    plan = [longer(chance, chance.choice(begun[chance.randint(0, 3)]), labels) for _ in range(count)]
+    return [Schedule(points, chance.random() < _HASTY) for points in plan]
+
+
+def explore(seed: int, tape: int, count: int) -> dict[str, Any]:
+    """What the schedules of one tape come to."""
+    chance = Random(f"{seed}/{tape}/schedules")  # noqa: S311 - repeatable
+    store._NUMBERS_RESERVED = 1  # a crash leaves no gap, so that more lives turn out to be the same
+    with worlds() as make:
+        simulation = Simulation(make(circumstances(seed, tape)), remember=True)
+        found, labels = simulation.found, len(simulation.labels)
+        if simulation.story:
+            found.red.append(Outcome((), (), story=f"already without a crash: {simulation.story}"))
+        else:
+            simulation.crashes(family(chance, labels, count))
+    return {"tape": tape, "kind": kind(tape), "effects": labels, "places": simulation.places, **asdict(found)}
+
+
+def campaign(schedules: int, seed: int, jobs: int) -> dict[str, Any]:
+    """All tapes that so many schedules need, some processes at a time; tells on the terminal how far it is."""
+    begin = time.perf_counter()
+    most = max(1, min(PER_TAPE, schedules // len(_KINDS)))  # few schedules still see every kind of world
+    counts = [min(most, schedules - first) for first in range(0, schedules, most)]
+    tapes: list[dict[str, Any]] = []
+    columns = (TextColumn("schedules"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with (
+        ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=20) as pool,
+        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+    ):
+        bar = progress.add_task("", total=schedules)
+        waiting = {pool.submit(explore, seed, tape, count): count for tape, count in enumerate(counts)}
+        try:
+            for done in as_completed(waiting):
+                tapes.append(done.result())
+                progress.advance(bar, waiting[done])
+                if not console.is_terminal:
+                    sys.stderr.write(f"{len(tapes)} of {len(counts)} worlds, {_sum('', tapes)['red']} wrong\n")
+        except KeyboardInterrupt:  # what is done counts
+            pool.shutdown(wait=False, cancel_futures=True)
+    return {
+        "seed": seed,
+        "schedules": sum(tape["schedules"] for tape in tapes),
+        "kinds": [_sum(name, [tape for tape in tapes if tape["kind"] == name]) for name in _KINDS],
+        "red": [{**one, "tape": tape["tape"]} for tape in tapes for one in tape["red"]],
+        "seconds": round(time.perf_counter() - begin, 1),
+    }
+
+
+def _sum(name: str, tapes: list[dict[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {"kind": name, "worlds": len(tapes)}
+    for column in ("effects", "places", "schedules", "crashes", "lives"):
+        found[column] = sum(tape[column] for tape in tapes)
+    return {**found, "red": sum(len(tape["red"]) for tape in tapes)}
+
+
+def text(found: dict[str, Any]) -> Iterator[str]:
+    """A table in the words of the documentation, and how to repeat what went wrong."""
+    yield "| world | worlds | effects | durable states | schedules | crashes | lives | wrong |"
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|"
+    for row in found["kinds"]:
+        numbers = " | ".join(f"{value:,}" for name, value in row.items() if name != "kind")
+        yield f"| {row['kind']} | {numbers} |"
+    yield f"\nseed {found['seed']}, {found['schedules']:,} schedules, {found['seconds']:,} s"
+    for one in found["red"]:
+        points = ",".join(map(str, one["points"])) + (" --hasty" if one["hasty"] else "")
+        yield f"RED at --seed {found['seed']} --tape {one['tape']} --points {points} ({' then '.join(one['labels'])})"
+        yield one["story"]
