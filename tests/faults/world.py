@@ -22,10 +22,10 @@ from bus.app import App, Surroundings
 from bus.channels.store import SHIFT
 from bus.config import Landscape
 from bus.errors import Retryable
+from bus.landscape import TemplateLimits
 from bus.ledger.store import Store
 from bus.message import decode
 from bus.registry import Registry
-from bus.spec import TemplateLimits
 from bus.testing.bank import Answers
 from bus.testing.clock import ManualClock
 from bus.testing.judge import Judgement, Scene, judge
