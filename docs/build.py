@@ -159,7 +159,7 @@ def dead_links(path: Path) -> list[str]:
     return [
         f"{number}: {link}"
         for number, line in enumerate(_without_code(path.read_text("utf-8")).splitlines(), 1)
-        for link in re.findall(r"\]\(([^)\s]+)\)", line)
+        for link in re.findall(r"(?:\]\(|src=\")([^)\s\"]+)[)\"]", line)
         if not re.match(r"[a-z]+:", link) and not _leads_somewhere(path, link)
     ]
 

@@ -72,8 +72,11 @@ def test_generated_pages_are_current_and_links_work() -> None:
 
 def test_an_old_page_and_a_dead_link_would_be_seen(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# One two\n\n[a](page.md#one-two) [b](missing.md)\n\n[c](#nowhere) `[d](not/a/link)`\n", "utf-8")
-    assert BUILD.dead_links(page) == ["3: missing.md", "5: #nowhere"]
+    page.write_text(
+        '# One two\n\n[a](page.md#one-two) [b](missing.md)\n\n[c](#nowhere) `[d](not/a/link)`\n\n<img src="no.svg">\n',
+        "utf-8",
+    )
+    assert BUILD.dead_links(page) == ["3: missing.md", "5: #nowhere", "7: no.svg"]
     assert BUILD.with_blocks("<!-- begin x -->\nold\n<!-- end x -->\n", {"x": lambda: "new\n"}) == (
         "<!-- begin x -->\nnew\n<!-- end x -->\n"
     )

@@ -30,6 +30,12 @@ class Circumstances:
     outlets: frozenset[str] = frozenset()
 
 
+def step_name(step: str) -> str:
+    """A step as people count: one without a name is ``2`` for the second of its route, or ``north.2`` of a branch."""
+    flow, dot, last = step.rpartition(".")
+    return f"{flow}{dot}{int(last) + 1}" if last.isdigit() else step
+
+
 def mood(trace: Trace, around: Circumstances) -> str:
     """One word for the corner: DONE, WAITS, STUCK, REJECTED; with how long for what is stuck."""
     where = trace.where
@@ -193,8 +199,8 @@ _SENTENCES: dict[str, Callable[[Where, Circumstances], str]] = {
     "in_doubt": lambda w, _a: f"In doubt whether the partner has it: {_because(w)}{_case(w)}",
     "split": _split,
     "rejected": _rejected,
-    "filtered": lambda w, _a: f"Left out by step {w.step} of route {route_of(w.place)}",
-    "ended": lambda w, _a: f"Ended on purpose at step {w.step} of route {route_of(w.place)}",
+    "filtered": lambda w, _a: f"Left out by step {step_name(w.step)} of route {route_of(w.place)}",
+    "ended": lambda w, _a: f"Ended on purpose at step {step_name(w.step)} of route {route_of(w.place)}",
     "discarded": lambda w, _a: f"Thrown away by a person, {stamp(w.since)} UTC: {clean(w.reason)}",
     "delivered": _delivered,
     "awaiting": _awaiting,

@@ -12,7 +12,7 @@ import click
 from bus.cli.moments import clock, stamp, step
 from bus.cli.output import Exit, clean, config_option, json_option, leave, note, print_json, print_json_line
 from bus.cli.site import Site, now
-from bus.cli.telling import Circumstances, money, mood, next_commands, sentence, title
+from bus.cli.telling import Circumstances, money, mood, next_commands, sentence, step_name, title
 from bus.ledger.reading import Reading
 from bus.ledger.reading_body import texts_of_versions
 from bus.ledger.reading_history import Hop
@@ -132,7 +132,8 @@ def print_hops(hops: list[Hop], before: Hop | None = None) -> None:
 def _what(hop: Hop) -> str:
     parts = [hop.outcome]
     if hop.step:
-        parts.append(f"at {hop.step}")
+        name = step_name(hop.step)
+        parts.append(f"at {'step ' if name != hop.step else ''}{name}")
     if hop.onward:
         parts.append(f"→ {hop.onward}")
     copies = [out.channel for out in hop.outputs if out.number != hop.number]

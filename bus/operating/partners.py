@@ -217,7 +217,13 @@ def outlook(place: Path | str) -> Iterator[Found]:
     """Held outputs, paused routes, partners that are left alone, effects in doubt."""
     if isinstance(place, Path) and not place.exists():
         return
-    with open_reading(place, patience=_PATIENCE) as reading:
+    try:
+        reading = open_reading(place, patience=_PATIENCE)
+    except Unavailable as error:
+        if error.code != "SYS104":
+            raise
+        return  # said of the ledger already: nothing has run there
+    with reading:
         yield from _outlook(reading)
 
 

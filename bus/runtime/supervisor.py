@@ -229,25 +229,22 @@ class Supervisor:
         now, limits = self._now(), self._limits
         if process.kill_at:
             if now >= process.kill_at:
-                log.error(
-                    "%s process %d (pid %d) did not end in time: killed", "SYS162", place.number, process.popen.pid
-                )
+                _tell("SYS162", "process %d (pid %d) did not end in time: killed", place.number, process.popen.pid)
                 self._verdict = _PARTLY if self._stopping else 0
                 self._kill(process)
             return None
         stalled = process.told.get("stalled", 0.0)
         if stalled >= limits.stalled:
-            log.error(
-                "%s process %d (pid %d): no progress for %.0f s", "SYS161", place.number, process.popen.pid, stalled
-            )
+            _tell("SYS161", "process %d (pid %d): no progress for %.0f s", place.number, process.popen.pid, stalled)
             self._end(process)
         elif now - process.heard >= limits.silent:
             silent = now - process.heard
-            log.error("%s process %d (pid %d): silent for %.0f s", "SYS161", place.number, process.popen.pid, silent)
+            _tell("SYS161", "process %d (pid %d): silent for %.0f s", place.number, process.popen.pid, silent)
             self._end(process)
         elif limits.memory and process.told.get("memory", 0) > limits.memory:
             has, may = process.told["memory"] / 1e6, limits.memory / 1e6
-            log.warning("%s process %d has %.0f of %.0f MB: replaced after its batch", "SYS163", place.number, has, may)
+            text = "process %d has %.0f of %.0f MB: replaced after its batch"
+            _tell("SYS163", text, place.number, has, may, level=logging.WARNING)
             process.recycled = True
             self._end(process)
         return None
@@ -279,7 +276,7 @@ class Supervisor:
             )
         wait = min(limits.first * 2 ** (len(place.deaths) - 1), limits.most) * self._chance.uniform(0.5, 1.0)
         place.start_at = now + wait
-        log.error("%s process %d ended by %s; another one starts in %.1f s", "SYS164", place.number, how, wait)
+        _tell("SYS164", "process %d ended by %s; another one starts in %.1f s", place.number, how, wait)
         return None
 
     def _end(self, process: Process) -> None:
@@ -295,3 +292,7 @@ class Supervisor:
 def _signal(process: Process, number: int) -> None:
     with suppress(ProcessLookupError):
         process.popen.send_signal(number)
+
+
+def _tell(code: str, text: str, *facts: object, level: int = logging.ERROR) -> None:
+    log.log(level, text, *facts, extra={"code": code})

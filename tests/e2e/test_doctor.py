@@ -169,6 +169,7 @@ def test_a_full_disk_is_told_in_time(site: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_the_settings_of_the_database_that_matter(site: Path, postgres_url: str) -> None:
     (site / "bus.yaml").write_text(f"{BUS}ledger: {json.dumps(postgres_url)}\n", "utf-8")
+    assert look(site)["PostgreSQL"]["state"] == "info", "nothing has run there yet, and that is no fault"
     open_store(postgres_url, effect=no_effect).close()
     done = CliRunner().invoke(main, ["-C", str(site), "doctor", "--json"])
     found = {line["what"]: line for line in json.loads(done.stdout)}

@@ -172,7 +172,7 @@ def test_killed_processes_come_back_and_every_line_arrives_once(tmp_path: Path, 
         for file in range(4, 7):
             place.send(file, 60)
         place.everything_arrived_once()
-        assert "SYS164 process" in place.log()
+        assert "[SYS164]" in place.log()
 
         shown = place.verb("status")
         assert shown.returncode == 0
@@ -226,7 +226,7 @@ def test_a_landscape_with_an_error_ends_the_fleet_at_once(tmp_path: Path, postgr
 def test_a_process_above_its_memory_is_replaced(tmp_path: Path, postgres_url: str) -> None:
     with fleet(tmp_path / "fleet", postgres_url) as place:
         place.start("--workers", "2", GIROBUS_WORKER_MEMORY="20MB")
-        place.wait(lambda: "SYS163 process" in place.log())
+        place.wait(lambda: "[SYS163]" in place.log())
         place.wait(lambda: place.supervisors[0].poll() is not None)
         assert place.supervisors[0].returncode == 5, "too little for anybody: it gives up and says so"
         assert "SYS160" in place.log()

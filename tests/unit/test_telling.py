@@ -17,7 +17,7 @@ from small_bank import SmallBank
 
 from bus.cli.moments import Since, age, clock, span, stamp, step
 from bus.cli.serving import Service
-from bus.cli.telling import _SENTENCES, Circumstances, money, mood, sentence, title
+from bus.cli.telling import _SENTENCES, Circumstances, money, mood, sentence, step_name, title
 from bus.ledger.reading import Total, moment
 from bus.ledger.reading_places import Case, Where
 from bus.ledger.reading_trace import Tracer
@@ -235,3 +235,11 @@ def test_log_lines_for_collectors_have_no_payload() -> None:
     )
     assert line["at"].endswith("Z")
     assert "DE02" not in json.dumps(line)
+
+
+@pytest.mark.parametrize(
+    ("named", "shown"),
+    [("canonical", "canonical"), ("0", "1"), ("bank.north.2", "bank.north.3"), ("bank.north", "bank.north")],
+)
+def test_a_step_without_a_name_is_counted_from_one(named: str, shown: str) -> None:
+    assert step_name(named) == shown
