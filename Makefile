@@ -28,7 +28,7 @@ demo: $(READY)
 
 test: $(READY)
 	sh .ci/services
-	$(PYTEST) tests || { echo "what failed beside others is run once more, alone"; $(BIN)/pytest -n 0 --last-failed --last-failed-no-failures none tests; }
+	$(PYTEST) tests
 
 check: $(READY)
 	$(BIN)/ruff format --check .

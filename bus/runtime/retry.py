@@ -8,7 +8,9 @@ from bus.errors import BusError
 from bus.landscape import BackoffSpec
 
 SETTLED_ELSEWHERE = "SYS122"
-STORE_REFUSES = frozenset({"SYS111", "SYS122", "SYS123", "SYS124"})
+COMES_AGAIN = frozenset({SETTLED_ELSEWHERE, "SYS126"})
+"""Codes of commits that were refused because of others: what is left of the batch comes again by itself."""
+STORE_REFUSES = COMES_AGAIN | {"SYS111", "SYS123", "SYS124"}
 """Codes of commits that the store refused, whatever was in them: the unit is untouched and taken again, uncounted."""
 
 

@@ -21,7 +21,7 @@ from bus.runtime.booking import book, book_one, pinned
 from bus.runtime.meter import Unit
 from bus.runtime.pipeline import CompiledRoute, Segment, Split, Trace, primary
 from bus.runtime.refusing import bury, case_note, late, refuse, reject_record
-from bus.runtime.retry import SETTLED_ELSEWHERE, STORE_REFUSES, code_of, described, next_wait
+from bus.runtime.retry import COMES_AGAIN, STORE_REFUSES, code_of, described, next_wait
 from bus.runtime.stores import Stores
 
 
@@ -99,9 +99,11 @@ class Worker:
         except Stalled:
             raise  # nothing can be settled, not even a failure
         except Exception as error:  # noqa: BLE001 - whatever one unit's commit raises must not stop the others
-            if len(done) == 1 and code_of(error) != SETTLED_ELSEWHERE:
+            if code_of(error) in COMES_AGAIN:
+                return len(done)
+            if len(done) == 1:
                 self._settle_failure(route, channel, done[0], error)
-            elif code_of(error) != SETTLED_ELSEWHERE:  # else what is left of them comes again
+            else:
                 for delivery in done:
                     self._handle(route, channel, [delivery])
         else:

@@ -95,8 +95,9 @@ class MemoryPublisher:
         """Always connected."""
         return ""
 
-    def begin(self, items: Sequence[Outgoing]) -> Job:
+    def begin(self, items: Sequence[Outgoing], before: Job | None = None) -> Job:
         """Store them; where this one is to fail, the connection is lost behind a part of them."""
+        del before  # one after the other
         job = Job(items)
         rabbit = self._rabbit
         rabbit.published += 1

@@ -13,16 +13,13 @@ inbox knows: it is acknowledged and counted.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
 from typing import Any
 
-import msgspec
-
+from bus.channels.amqp import legs
 from bus.channels.amqp.consumer import Received
 from bus.channels.amqp.frames import properties
 from bus.channels.amqp.overlap import Overlap
@@ -31,7 +28,7 @@ from bus.channels.amqp.tallies import Tallies
 from bus.channels.amqp.wire import Wire
 from bus.channels.store import StoreBroker
 from bus.errors import BusError, ConfigError, Retryable, Stalled
-from bus.message import NULL_ID, Message, encode, salvage
+from bus.message import Message, encode
 from bus.ports import (
     RELAY,
     CaseNote,
@@ -92,22 +89,29 @@ class AmqpBroker:
         self._counter = itertools.count()
         self._declared: set[str] = set()
         self._overlap: Overlap | None = None
+        self._taken_at: dict[str, int] = {}
+        """How many settlements of a channel had failed when something was last taken from it."""
+        self._last: dict[str, Job] = {}
+        """What was last published behind a worker's back, by the channel that it came from."""
         self._careful: dict[str, int] = {}
         """How many messages of a channel are settled one batch after the other, because settling one failed."""
         self._forgetful: frozenset[str] = frozenset()
         self._tallies = Tallies()
         self._gone: set[str] = set()
         """Declared channels whose consuming the broker ended."""
-        self._pending: set[str] = set()
-        """Channels for which something was put into the outbox here; the relay also looks for what others left."""
+        self._pending = set(outbox.channels())
+        """Channels for which something may wait in the outbox; the relay also looks for what others left."""
+        self._given: set[str] = set()
+        """Legs that are not to be replaced by new ones while what has them is put into the outbox."""
         self._lock = threading.Lock()
+        self._relaying = threading.Lock()
         self._taken: dict[str, list[Received]] = {}
         self._publisher = wire.publishing()
         self._consumer = wire.consuming(self._arrived, self._cancelled)
 
     def start(self) -> None:
         """From now on settlements overlap: while one waits for confirms and disk, the next batch is worked on."""
-        self._overlap = Overlap(_OVERLAPPING)
+        self._overlap = Overlap(_OVERLAPPING, lambda channel: self.ready({channel}))
 
     def trouble(self) -> str:
         """Why the broker cannot be used now; empty when it can."""
@@ -221,27 +225,26 @@ class AmqpBroker:
         if not self._outbox.may_take(channel):
             self._consumer.leave(queue)
             return []
+        if self._overlap is not None:
+            self._taken_at[channel] = self._overlap.failures(channel)
+            if self._overlap.hurt(channel):
+                return []
         received = self._consumer.here(queue, most)
         if not received:
             self._consumer.consume(queue)
             return []
-        found = [(r, _read(r)) for r in received]
-        known = self._store.known([m.headers.leg for _, m in found]) if channel not in self._forgetful else set()
-        first: dict[str, tuple[Received, Message]] = {}
-        copies = []
-        for one in found:
-            leg = one[1].headers.leg
-            if leg in known or leg in first:
-                copies.append(one[0])
-            else:
-                first[leg] = one
+        found, copies = legs.firsts(received)
+        if channel not in self._forgetful:
+            known = self._store.known([message.headers.leg for _, message in found])
+            copies += [one for one, message in found if message.headers.leg in known]
+            found = [(one, message) for one, message in found if message.headers.leg not in known]
         if copies:
             self.copies += len(copies)
             self._consumer.settle(queue, copies)
-            if not first:
+            if not found:
                 return self.take(channel, most)
-        self._taken[channel] = [received for received, _ in first.values()]
-        return [Delivery(channel, n, message) for n, (_, message) in enumerate(first.values())]
+        self._taken[channel] = [one for one, _ in found]
+        return [Delivery(channel, n, message) for n, (_, message) in enumerate(found)]
 
     # ------------------------------------------------------------ settling
 
@@ -258,13 +261,35 @@ class AmqpBroker:
         channel = deliveries[0].channel
         received = [self._taken[channel][d.position] for d in deliveries]
         passes_on = self._passes_on(deliveries, settlement)
-        out = self._outputs(deliveries, settlement) if passes_on else []
-        if passes_on and self._overlap is not None and self._careful.get(channel, 0) <= 0:
-            self._settle_later(self._overlap, (deliveries, received, out), settlement, label)
+        later = passes_on and self._overlap is not None and self._careful.get(channel, 0) <= 0
+        if not later:
+            self._in_its_turn(channel, wait=True)
+        given = legs.passed_on(deliveries, settlement.puts, self._outbox.real)
+        out = self._taken_out(settlement) if passes_on else []
+        if later:
+            self._settle_later((deliveries, received, out), settlement, label)
             return
         self._bring(out)
-        self._finish((deliveries, received), settlement, label, remember=settlement.remember or not passes_on)
+        with self._lock:
+            self._given |= given
+        try:
+            self._finish((deliveries, received), settlement, label, remember=settlement.remember or not passes_on)
+        finally:
+            with self._lock:
+                self._given -= given
         self._careful[channel] = self._careful.get(channel, 0) - len(deliveries)
+
+    def _in_its_turn(self, channel: str, *, wait: bool = False) -> None:
+        """Refuse what was taken before something in front of it failed; ``wait`` until all in front of it is settled.
+
+        Raises:
+            Retryable: ``SYS126`` it comes again behind it.
+        """
+        if self._overlap is not None:
+            if wait:
+                self._overlap.clear(channel)
+            if self._overlap.failures(channel) != self._taken_at.get(channel, 0):
+                raise Retryable("SYS126", "a settlement in front of this one failed", hint="it is taken again")
 
     def _finish(
         self, what: tuple[list[Delivery], list[Received]], settlement: Settlement, label: str, *, remember: bool
@@ -287,28 +312,28 @@ class AmqpBroker:
         self._effect("amqp.acknowledge:after")
 
     def _settle_later(
-        self,
-        overlap: Overlap,
-        what: tuple[list[Delivery], list[Received], list[Outgoing]],
-        settlement: Settlement,
-        label: str,
+        self, what: tuple[list[Delivery], list[Received], list[Outgoing]], settlement: Settlement, label: str
     ) -> None:
         """Begin to publish and let another thread do the rest; when that fails, the messages are taken again."""
+        overlap = self._overlap
+        assert overlap is not None  # noqa: S101 - who calls has looked
         deliveries, received, out = what
         channel = deliveries[0].channel
         queue = self.address.queue(channel)
+        before = self._last.get(channel)
+        self._in_its_turn(channel)
         self._consumer.begin(queue, received)
 
         def failed(error: Exception) -> None:
             code, why = (error.code, error.message) if isinstance(error, BusError) else ("INT199", type(error).__name__)
             fields = {"code": code, "channel": channel, "count": len(deliveries), "why": why}
             log.warning("settling failed and is tried again", extra=fields)
-            self._careful[channel] = len(deliveries)
+            self._careful[channel] = max(self._careful.get(channel, 0), 0) + len(deliveries)
+            self._last.pop(channel, None)
             self._consumer.give_back(queue, received)
-            self.ready({channel})
 
         try:
-            job = self._publisher.begin(out)
+            job = self._last[channel] = self._publisher.begin(out, before)
         except Stalled:
             self._consumer.give_back(queue, received)
             raise
@@ -317,7 +342,7 @@ class AmqpBroker:
             self._await(job)
             self._finish((deliveries, received), settlement, label, remember=settlement.remember)
 
-        overlap.add(finish, failed)
+        overlap.add(channel, finish, failed)
 
     def _passes_on(self, deliveries: list[Delivery], settlement: Settlement) -> bool:
         """Whether everything that comes out may be published before the commit: then the outbox is not needed.
@@ -326,26 +351,14 @@ class AmqpBroker:
         """
         if not settlement.puts or any(getattr(settlement, name) for name in _STATE):
             return False
-        came = {d.message.headers.id for d in deliveries}
-        goes = {message.headers.id for _, message in settlement.puts}
-        if len(came) < len(deliveries) or len(goes) < len(settlement.puts) or not goes <= came:
-            return False
-        if any(not message.headers.number for _, message in settlement.puts):
+        if not legs.all_passed_on(deliveries, settlement.puts):
             return False
         with self._lock:  # what waits in the outbox comes first
             return not any(self._outbox.real(name) in self._pending for name, _ in settlement.puts)
 
-    def _outputs(self, deliveries: list[Delivery], settlement: Settlement) -> list[Outgoing]:
-        """What is published before the commit, under legs derived from the input's: a second run makes the same."""
-        legs = {d.message.headers.id: d.message.headers.leg for d in deliveries}
-        real, queue = self._outbox.real, self.address.queue
-        out = []
-        for name, message in settlement.puts:
-            channel, headers = real(name), message.headers
-            leg = _next_leg(legs[headers.id], channel)
-            sent = Message(msgspec.structs.replace(headers, leg=leg), message.body, message.properties)
-            about = properties(headers.id, headers.correlation_id, headers.created_at // 1000)
-            out.append(Outgoing(queue(channel), about, encode(sent)))
+    def _taken_out(self, settlement: Settlement) -> list[Outgoing]:
+        """What is published before the commit."""
+        out = [self._outgoing(self._outbox.real(name), message) for name, message in settlement.puts]
         settlement.puts.clear()
         return out
 
@@ -369,8 +382,8 @@ class AmqpBroker:
         """The inbox: each leg once."""
         if not deliveries:
             return
-        legs = [d.message.headers.leg for d in deliveries]
-        if self._store.enter(tx, legs, self._clock.now()) < len(legs):
+        came = [d.message.headers.leg for d in deliveries]
+        if self._store.enter(tx, came, self._clock.now()) < len(came):
             raise _Seen
 
     def _outgoing(self, channel: str, message: Message) -> Outgoing:
@@ -390,6 +403,10 @@ class AmqpBroker:
 
     def relay(self) -> int:
         """Publish what waits in the outbox, wait for the confirms, forget it; returns how many messages went."""
+        with self._relaying:  # two at once would publish everything twice
+            return self._relay()
+
+    def _relay(self) -> int:
         count = 0
         with self._lock:
             pending = self._pending.union(self._outbox.channels())
@@ -405,6 +422,8 @@ class AmqpBroker:
 
     def _stamped(self, message: Message) -> bytes:
         """The stored form of a message with a leg that no other sending has."""
+        if message.headers.leg in self._given:
+            return encode(message)
         return encode(message.with_headers(leg=f"{self._owner}{next(self._counter):016x}"))
 
     def _in_outbox(self, names: set[str]) -> None:
@@ -446,7 +465,7 @@ class AmqpBroker:
             return 0
         settlement = Settlement(queue)
         for one in received:
-            message = _read(one)
+            message = legs.read(one)
             died = (one.headers().get("x-death") or [{}])[0]
             channel = str(died.get("queue", "")).removeprefix(self.address.prefix)
             code, reason = "NET226", f"handed out {self.address.delivery_limit} times and never settled"
@@ -469,25 +488,3 @@ class AmqpBroker:
     def _cancelled(self, queue: str) -> None:
         with self._lock:
             self._gone.add(queue.removeprefix(self.address.prefix))
-
-
-def _read(received: Received) -> Message:
-    """A message that cannot be decoded has no leg: its bytes stand for it."""
-    message = salvage(received.body)
-    if message.headers.id != NULL_ID:
-        return message
-    return message.with_headers(leg=hashlib.blake2b(received.body, digest_size=16).hexdigest())
-
-
-def _next_leg(leg: str, channel: str) -> str:
-    """The leg of what a unit publishes before its commit: the same whenever the unit runs with the same input.
-
-    The running number at the end is kept, so that neighbours in the inbox stay neighbours.
-    """
-    return _lane(leg[:-16], channel) + leg[-16:]
-
-
-@lru_cache(maxsize=10_000)
-def _lane(origin: str, channel: str) -> str:
-    """What the legs that came from one origin to one channel have in common."""
-    return hashlib.blake2b(f"{origin}\x1f{channel}".encode(), digest_size=8).hexdigest()

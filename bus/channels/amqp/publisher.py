@@ -26,10 +26,12 @@ class Outgoing(NamedTuple):
 class Job:
     """Messages published together: done when all are confirmed, or one thing failed."""
 
-    __slots__ = ("begun", "done", "error", "items", "left", "sent")
+    __slots__ = ("before", "begun", "done", "error", "items", "left", "sent")
 
-    def __init__(self, items: Sequence[Outgoing]) -> None:
+    def __init__(self, items: Sequence[Outgoing], before: Job | None = None) -> None:
         self.items = items
+        self.before = before
+        """What this one must not overtake: where that failed, this one is not sent."""
         self.begun = time.monotonic()
         self.left = len(items)
         self.sent = 0
@@ -79,6 +81,8 @@ class Publisher:
         """Messages confirmed since the start."""
         self._channel: Any = None
         self._jobs: deque[Job] = deque()
+        self._open: set[Job] = set()
+        """Begun and neither confirmed nor failed; also what a connection that ended did not come to hear of."""
         self._ranges: deque[_Range] = deque()
         self._flying = 0
         self._tag = 0
@@ -108,14 +112,16 @@ class Publisher:
         if items:
             self.wait(self.begin(items))
 
-    def begin(self, items: Sequence[Outgoing]) -> Job:
-        """Begin to publish; what is begun first is sent first.
+    def begin(self, items: Sequence[Outgoing], before: Job | None = None) -> Job:
+        """Begin to publish; what is begun first is sent first. It fails when ``before``, begun earlier, has failed.
 
         Raises:
             Stalled: ``NET221`` no connection.
         """
-        job = Job(items)
+        job = Job(items, before)
+        self._open.add(job)
         if not self.link.wait_open(self._address.deadline) or not self.link.call(lambda: self._begin(job)):
+            self._open.discard(job)
             raise Stalled(
                 "NET221",
                 f"the broker {self._address.shown} is away: {self.link.trouble}",
@@ -132,6 +138,7 @@ class Publisher:
                 why = "is blocked (memory or disk alarm)" if self._blocked else "does not confirm"
                 job.fail(Stalled("NET222", f"the broker {why} since {silent:.0f} s", hint="see the broker's log"))
                 self.link.abort(f"no confirm for {silent:.0f} s")
+        self._open.discard(job)
         if job.error is not None:
             raise job.error
         self.confirm_seconds = time.monotonic() - job.begun
@@ -162,6 +169,11 @@ class Publisher:
             self._send()
 
     def _begin(self, job: Job) -> None:
+        before, job.before = job.before, None
+        if before is not None and before.error is not None:
+            job.fail(Stalled("NET222", "what was published before it failed", hint="it is retried"))
+            self._open.discard(job)
+            return
         self._jobs.append(job)
         self._send()
 
@@ -198,6 +210,7 @@ class Publisher:
                     one.job.left -= moved
                     if not one.job.left:
                         one.job.done.set()
+                        self._open.discard(one.job)
                     if not multiple:
                         break
         while ranges and ranges[0].next > ranges[0].last:
@@ -224,8 +237,10 @@ class Publisher:
 
     def _lost(self, why: str) -> None:
         self._channel = None
-        jobs = {id(job): job for job in [*(one.job for one in self._ranges), *self._jobs]}
         self._ranges.clear()
         self._jobs.clear()
-        for job in jobs.values():
-            job.fail(Stalled("NET222", f"the connection ended before all was confirmed: {why}", hint="it is retried"))
+        for job in self._open.copy():
+            self._open.discard(job)
+            if job.left:
+                text = f"the connection ended before all was confirmed: {why}"
+                job.fail(Stalled("NET222", text, hint="it is retried"))

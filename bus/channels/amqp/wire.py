@@ -23,8 +23,8 @@ class Publishing(Protocol):
     def trouble(self) -> str:
         """Why there is no connection; empty while there is one."""
 
-    def begin(self, items: Sequence[Outgoing]) -> Job:
-        """Begin to publish; what is begun first is sent first."""
+    def begin(self, items: Sequence[Outgoing], before: Job | None = None) -> Job:
+        """Begin to publish; what is begun first is sent first, and not at all where ``before`` has failed."""
 
     def wait(self, job: Job) -> None:
         """Block until all of a job is confirmed; raises Stalled when that fails."""
