@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bus.described import Spec as Spec
     from bus.errors import BusError as BusError
     from bus.errors import ConfigError as ConfigError
     from bus.errors import Finding as Finding
@@ -112,10 +113,10 @@ if TYPE_CHECKING:
     from bus.spec import PollSpec as PollSpec
     from bus.spec import SecretRef as SecretRef
     from bus.spec import Size as Size
-    from bus.spec import Spec as Spec
     from bus.spec import StepSpec as StepSpec
 
 _HOME = {
+    "bus.described": "Spec",
     "bus.errors": "BusError ConfigError Finding Held InDoubt Rejected Retryable Unavailable",
     "bus.message": "Blob Branch Converted Effect "
     "Group Headers Hold Join Message Onward OpenCase Progress Refuse Register Remember Resequence "
@@ -125,7 +126,7 @@ _HOME = {
     "EndpointResources FileConverter FileRules Format Inbound InspectedDocument InspectedTotal Inspection Part Reader "
     "Receipt RuleBook Sink Source Step StepResources Verdict WriteContext",
     "bus.spec": "AnyConnection AnyEndpoint AnyFormat AnyStep ConnectionSpec Duration EndpointSpec ExpressionText "
-    "FieldPath Flow FormatSpec FormulaText Glob PollSpec SecretRef Size Spec StepSpec",
+    "FieldPath Flow FormatSpec FormulaText Glob PollSpec SecretRef Size StepSpec",
     "bus.expressions": "Expression NamedFunction Simple compile_expression named_functions path_text simple",
     "bus.identifiers": "is_belgian_reference is_bic is_creditor_id is_creditor_reference is_finnish_reference is_lei "
     "is_modulo11_account is_norwegian_reference is_routing_number is_swedish_reference "

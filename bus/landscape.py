@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
+from bus.described import Spec
 from bus.spec import (
     AnyConnection,
     AnyEndpoint,
@@ -18,7 +19,6 @@ from bus.spec import (
     SecretRef,
     Size,
     Slot,
-    Spec,
     plug_in,
 )
 

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal, Protocol
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     GetJsonSchemaHandler,
     ValidationError,
     ValidationInfo,
     model_validator,
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
+
+from bus.described import Spec
 
 if TYPE_CHECKING:
     from bus.ports import (
@@ -37,12 +37,6 @@ if TYPE_CHECKING:
     )
 
 Kind = Literal["step", "format", "endpoint", "connection"]
-
-
-class Spec(BaseModel):
-    """Base of everything configured: frozen, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
 
 
 class PlugInSpec(Spec):

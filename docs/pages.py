@@ -17,6 +17,7 @@ from bus.cli import VERBS
 from bus.codes import codes
 from bus.config.fields import annotation, fields, slot
 from bus.config.reference import as_written, in_words
+from bus.described import described
 from bus.landscape import ConnectionsSpec, LandscapeSpec, RouteSpec
 from bus.registry import Registry, mapping_support, profile_support
 from bus.settings import Settings
@@ -114,7 +115,7 @@ def _written(kind: Any, value: Any) -> str:
 def field_rows(model: type[BaseModel], given: BaseModel | None = None) -> list[tuple[str, ...]]:
     """One row a field: name, type, default, meaning; ``given`` has the defaults of a spec inside another."""
     rows: list[tuple[str, ...]] = []
-    for name, info in fields(model).items():
+    for name, info in fields(described(model)).items():
         inner = {i.alias or n: n for n, i in model.model_fields.items()}[name]
         if given is not None:
             default = _written(_kind(info), getattr(given, inner))

@@ -45,13 +45,17 @@ VERBS = {
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """For loading code or files, which stay: looking for garbage meanwhile takes nearly as long as the loading."""
+    """For loading code or files, which stay: looking for garbage meanwhile takes nearly as long as the loading.
+
+    Afterwards it is left out as well, at the end of the program too.
+    """
     was = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was:
+            gc.freeze()
             gc.enable()
 
 

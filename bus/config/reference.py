@@ -14,6 +14,7 @@ from pydantic import BaseModel, SecretStr
 
 from bus.config.fields import annotation, bare, below, fields, is_expression, plain, slot
 from bus.config.problems import nearest
+from bus.described import described
 from bus.errors import ConfigError
 from bus.landscape import ConnectionsSpec, LandscapeSpec, RouteSpec
 from bus.spec import Catalogue, Duration, FieldPath, Glob, Kind, PlugInSpec, Secret, Size
@@ -93,7 +94,7 @@ def _descend(name: str, kind: Any, rest: list[str], catalogue: Catalogue) -> Ent
     for part in rest:
         kind = _inner(kind)
         model = _model(kind)
-        info = fields(model).get(part) if model is not None else None
+        info = fields(described(model)).get(part) if model is not None else None
         found = below(kind, part, catalogue)
         if found is None:
             return None
@@ -130,7 +131,7 @@ def _entry(name: str, kind: Any, info: FieldInfo | None, catalogue: Catalogue) -
 
 def keys_of(model: type[BaseModel]) -> dict[str, str]:
     """The keys of a spec with the first line of what each means."""
-    return {key: plain(info.description or "").split("\n")[0] for key, info in fields(model).items()}
+    return {key: plain(info.description or "").split("\n")[0] for key, info in fields(described(model)).items()}
 
 
 _NAMED: tuple[tuple[Any, str], ...] = (

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from bus.config.fields import Loc, fields, owner, plain, required
 from bus.config.problems import Edit, Problem, listed, near
 from bus.config.yamltext import LINE_BREAK, MOST_PROBLEMS, Node, shorten
+from bus.described import described
 from bus.errors import ConfigError
 from bus.expressions import compile_expression
 
@@ -112,7 +113,7 @@ class Wording:
         node, key = self._root.find(loc[:-1])
         word = str(loc[-1])
         spec = owner(self._model, loc, self._catalogue)
-        info = fields(spec).get(word) if spec is not None else None
+        info = fields(described(spec)).get(word) if spec is not None else None
         said = plain(info.description or "").split("\n")[0].rstrip(".…") if info is not None else ""
         hint = f"write: {word}: …" + (f"   ({said})" if said else "")
         return (key or node).problem(

@@ -8,9 +8,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from bus.described import Spec
 from bus.errors import ConfigError
 from bus.folder.port import join, name_problem
-from bus.spec import Duration, Glob, Size, Spec
+from bus.spec import Duration, Glob, Size
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _PROPERTY = re.compile(r"p\.[A-Za-z_][A-Za-z0-9_]*")

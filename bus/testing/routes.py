@@ -17,6 +17,7 @@ from pydantic import Field
 
 from bus.app import App, StepSurroundings, Surroundings
 from bus.config import Landscape
+from bus.described import Spec
 from bus.errors import BusError, ConfigError
 from bus.expressions import compile_expression
 from bus.landscape import BrokerSpec, ChannelSource
@@ -24,7 +25,7 @@ from bus.ledger.store import Store as File
 from bus.message import Headers, Message, edge_id
 from bus.ports import Store
 from bus.runtime.pipeline import branches
-from bus.spec import Duration, ExpressionText, Spec, StepSpec
+from bus.spec import Duration, ExpressionText, StepSpec
 from bus.testing.clock import ManualClock
 from bus.testing.endpoints import RecordingSink, ScriptedArrival, ScriptedSource
 

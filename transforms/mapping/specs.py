@@ -119,7 +119,9 @@ class FieldSpec(Spec):
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         text = "Expression over the source; a text itself is written `'text'`."
-        return {"anyOf": [{"type": "string", "description": text}, handler(schema)]}
+        return {
+            "anyOf": [{"type": "string", "description": text}, super().__get_pydantic_json_schema__(schema, handler)]
+        }
 
 
 def _unclear(field: FieldSpec) -> str:

@@ -13,6 +13,7 @@ import yaml
 import bus.patterns
 from bus import StepSpec
 from bus.codes import codes
+from bus.described import described
 from bus.landscape import RouteSpec
 from bus.registry import Registry
 
@@ -58,7 +59,7 @@ def test_every_step_has_a_headline_an_example_and_its_delivery(key: str) -> None
 def test_every_option_is_described(key: str) -> None:
     spec = REGISTRY.spec("step", key)
 
-    undescribed = [name for name, field in spec.model_fields.items() if not field.description]
+    undescribed = [name for name, field in described(spec).model_fields.items() if not field.description]
     assert undescribed == []
 
 
