@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_COPIED = ("bus", "endpoints", "transforms", "certs", "routes", "tests/faults")
+_COPIED = ("bus", "endpoints", "transforms", "certs", "routes", "tests/faults", "tests/contracts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +189,17 @@ BUGS = {
     ),
 }
 
+BEYOND = {
+    "no-fencing": Bug(
+        "an owner that was frozen beyond its lease goes on writing when it wakes",
+        "tests/contracts/test_shared_channels.py::test_a_channel_in_order_has_one_owner_and_its_stale_token_is_refused",
+        "bus/ledger/leases.py",
+        "    if row is None or row[0] != token:\n",
+        "    if row is None:\n",
+    ),
+}
+"""Bugs that need a second process or a real service: ``shows_at`` is the test that must turn red on them."""
+
 
 def plant(name: str, target: Path) -> Path:
     """A copy of everything that runs, with one bug in it; returns its folder.
@@ -196,10 +207,10 @@ def plant(name: str, target: Path) -> Path:
     Raises:
         ValueError: the text to replace is not there exactly once, because the sources have changed.
     """
-    bug = BUGS[name]
+    bug = {**BUGS, **BEYOND}[name]
     for part in _COPIED:
         shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__", ".bus"))
-    for name_of_file in ("pyproject.toml", "tests/__init__.py"):
+    for name_of_file in ("pyproject.toml", "tests/__init__.py", "tests/conftest.py"):
         shutil.copy2(ROOT / name_of_file, target / name_of_file)
     path = target / bug.file
     text = path.read_text("utf-8")
