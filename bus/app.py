@@ -198,7 +198,9 @@ class App:
         if wire is None:
             wire = wire_of(spec, self.folder, around.chance)  # type: ignore[arg-type]  # one of the two is there
         owner = f"{self.ledger.epoch & 0xFFFFFFFF:08x}{around.chance.getrandbits(32):08x}"
-        return AmqpBroker(wire, self.store, inside, around.clock, owner, self._effect)
+        broker = AmqpBroker(wire, self.store, inside, around.clock, owner, self._effect)
+        broker.confirmed = self.meter.confirmed
+        return broker
 
     def _assemble(self, landscape: Landscape) -> Assembly:
         assembly = Assembly()

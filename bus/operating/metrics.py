@@ -97,9 +97,9 @@ METRICS = {
         Metric("girobus_commit_duration_seconds", "histogram", (), "How long a commit of the ledger took."),
         Metric(
             "girobus_confirm_duration_seconds",
-            "gauge",
-            (),
-            "How long the last batch waited for the confirms of RabbitMQ.",
+            "histogram",
+            ("channel",),
+            "How long RabbitMQ took to confirm what a unit of the channel passed on, or what was relayed to it.",
         ),
         Metric(
             "girobus_confirmed_messages_total", "counter", (), "Messages that RabbitMQ has confirmed to this process."
@@ -173,6 +173,7 @@ class Metrics:
         meter = self._app.meter
         return [
             *(("girobus_batch_duration_seconds", (place,), found) for place, found in places(meter)),
+            *(("girobus_confirm_duration_seconds", (name,), found) for name, found in sorted(meter.confirms.items())),
             ("girobus_commit_duration_seconds", (), meter.commits),
         ]
 
@@ -181,9 +182,7 @@ class Metrics:
         if not hasattr(broker, "trouble"):
             return
         yield "girobus_broker_up", (), not broker.trouble()
-        confirmed, seconds = broker.confirms()
-        yield "girobus_confirmed_messages_total", (), confirmed
-        yield "girobus_confirm_duration_seconds", (), seconds
+        yield "girobus_confirmed_messages_total", (), broker.confirms()
         yield "girobus_copies_total", (), broker.copies
         for channel, count in sorted(broker.waiting(_PATIENCE).items()):
             yield "girobus_broker_queue_messages", (channel,), count

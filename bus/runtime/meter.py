@@ -68,6 +68,8 @@ class Meter:
         """How long a unit took, by segment or outlet."""
         self.messages: Counter[str] = Counter()
         """How many messages the units of a segment or outlet held."""
+        self.confirms: dict[str, Histogram] = {}
+        """How long RabbitMQ took to confirm what a unit passed on, or what was relayed, by channel."""
         self.commits = Histogram()
         self.touched: dict[int, float] = {}
         """When a thread (by its identifier) last made something durable or visible, :func:`time.monotonic`."""
@@ -85,6 +87,11 @@ class Meter:
             log.debug(unit.label, extra=_described(unit, settlement, took))
         if any(outcome in _TOLD for outcome, _currency in settlement.tally):
             _tell_trouble(unit, settlement)
+
+    def confirmed(self, channel: str, seconds: float) -> None:
+        """RabbitMQ confirmed everything that was published together."""
+        known = self.confirms.get(channel)
+        (known if known is not None else self.confirms.setdefault(channel, Histogram())).add(seconds)
 
     def watched(self, effect: EffectHook) -> EffectHook:
         """The hook with a look at the clock: how long commits take, and that anything happens at all."""

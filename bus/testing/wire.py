@@ -85,8 +85,6 @@ class MemoryWire:
 class MemoryPublisher:
     """The publishing side."""
 
-    confirm_seconds = 0.0
-
     def __init__(self, rabbit: MemoryRabbit) -> None:
         self._rabbit = rabbit
         self.confirmed = 0

@@ -18,6 +18,7 @@ from bus.channels.amqp.publisher import Outgoing, Publisher
 from bus.errors import Stalled
 from bus.landscape import BrokerSpec
 from bus.message import Headers, Message
+from bus.operating.watch import Watch
 from tests.contracts.test_amqp_contract import Books, bodies, books, eventually, message
 
 __all__ = ["books"]
@@ -186,3 +187,7 @@ def test_nothing_in_the_field_that_routes_never_takes_a_wrong_branch(app: App) -
         "dollar": [f"E{n}" for n in range(2, 80, 4)],
         "rest": [f"E{n}" for n in range(1, 80, 2)],
     }
+    lines = Watch(app, 0, Path("nowhere")).metrics.text().decode().splitlines()
+    assert 'girobus_confirm_duration_seconds_bucket{channel="hop",le="+Inf"} 0' not in lines
+    assert [line for line in lines if line.startswith('girobus_confirm_duration_seconds_count{channel="hop"}')]
+    assert [line for line in lines if line.startswith("girobus_confirmed_messages_total ")] != []

@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -77,6 +78,8 @@ class AmqpBroker:
     ) -> None:
         self.address = wire.address
         self.ready: Callable[[set[str]], None] = lambda _names: None
+        self.confirmed: Callable[[str, float], None] = lambda _channel, _seconds: None
+        """Told of the channel that messages came from, or were relayed to, and how long their confirms took."""
         self.copies = 0
         """How many second copies the inbox has told from the first."""
         self._wire = wire
@@ -123,9 +126,9 @@ class AmqpBroker:
         names = {self.address.queue(name): name for name in self.declared()}
         return {names[queue]: count for queue, count in counts.items() if queue in names}
 
-    def confirms(self) -> tuple[int, float]:
-        """(messages confirmed since the start, seconds that the last batch waited for its confirms)."""
-        return self._publisher.confirmed, self._publisher.confirm_seconds
+    def confirms(self) -> int:
+        """How many messages were confirmed since the start."""
+        return self._publisher.confirmed
 
     def close(self) -> None:
         """Finish what was begun and disconnect; what is here and not settled goes back to the broker."""
@@ -269,7 +272,7 @@ class AmqpBroker:
         if later:
             self._settle_later((deliveries, received, out), settlement, label)
             return
-        self._bring(out)
+        self._bring(out, channel)
         with self._lock:
             self._given |= given
         try:
@@ -339,7 +342,7 @@ class AmqpBroker:
             raise
 
         def finish() -> None:
-            self._await(job)
+            self._await(job, channel)
             self._finish((deliveries, received), settlement, label, remember=settlement.remember)
 
         overlap.add(channel, finish, failed)
@@ -362,15 +365,16 @@ class AmqpBroker:
         settlement.puts.clear()
         return out
 
-    def _bring(self, out: list[Outgoing]) -> None:
+    def _bring(self, out: list[Outgoing], channel: str) -> None:
         if out:
             self._effect("amqp.publish:before")
-            self._await(self._publisher.begin(out))
+            self._await(self._publisher.begin(out), channel)
             self._effect("amqp.publish:after")
 
-    def _await(self, job: Job) -> None:
+    def _await(self, job: Job, channel: str) -> None:
         try:
             self._publisher.wait(job)
+            self.confirmed(channel, time.monotonic() - job.begun)
         except Stalled as error:
             if error.code == "NET223":  # somebody deleted it
                 fields = {"code": error.code, "why": error.message}
@@ -412,7 +416,7 @@ class AmqpBroker:
             pending = self._pending.union(self._outbox.channels())
         for channel in pending:
             while rows := self._outbox.take(channel, _RELAYED):
-                self._bring([self._outgoing(channel, row.message) for row in rows])
+                self._bring([self._outgoing(channel, row.message) for row in rows], channel)
                 self._outbox.settle_with(Settlement(channel), "relay", self._outbox.taking(rows))
                 count += len(rows)
             with self._lock:

@@ -75,8 +75,6 @@ class Publisher:
     def __init__(self, address: Address, chance: random.Random) -> None:
         self._address = address
         self.link = Link(address, "publishing", self._opened, self._lost, chance)
-        self.confirm_seconds = 0.0
-        """How long the last batch waited for its confirms."""
         self.confirmed = 0
         """Messages confirmed since the start."""
         self._channel: Any = None
@@ -141,7 +139,6 @@ class Publisher:
         self._open.discard(job)
         if job.error is not None:
             raise job.error
-        self.confirm_seconds = time.monotonic() - job.begun
         self.confirmed += len(job.items)
 
     # ------------------------------------------------------------ the I/O thread

@@ -17,8 +17,6 @@ class Publishing(Protocol):
 
     confirmed: int
     """Messages confirmed since the start."""
-    confirm_seconds: float
-    """How long the last batch waited for its confirms."""
 
     def trouble(self) -> str:
         """Why there is no connection; empty while there is one."""
