@@ -34,6 +34,7 @@ class Series:
         patience: seconds in which nothing may stand still at the end.
         source: the tree that the bus is run from.
         site: what the landscape stands on.
+        soon: die at the first time that an effect is reached, not at one by chance.
     """
 
     seed: int
@@ -43,6 +44,7 @@ class Series:
     patience: float = 90
     source: Path = ROOT
     site: Site = EMBEDDED
+    soon: bool = False
 
 
 def missed(series: Series, deaths: list[Death]) -> list[str]:
@@ -69,6 +71,7 @@ def run(series: Series, folder: Path, tell: Callable[[str], None] = lambda _text
     chance.shuffle(targets)
     with Mailboxes(folder, series.site) as boxes, Partners(boxes.partners, series.seed) as partners:
         lives = Lives(boxes, partners, chance, lines=series.lines, source=series.source)
+        lives.soon = series.soon
         while targets:
             effect, tries = targets.pop(0)
             death = lives.live_and_die(effect)
@@ -89,10 +92,15 @@ def run(series: Series, folder: Path, tell: Callable[[str], None] = lambda _text
     return result
 
 
-def control(seed: int, folder: Path, bug: str = BUG, kills: int = 3, site: Site = EMBEDDED) -> Result:
+def control(
+    seed: int, folder: Path, bug: str = BUG, site: Site = EMBEDDED, tell: Callable[[str], None] = lambda _text: None
+) -> Result:
     """The same with a planted bug: it must not stay clean. Its window is open after every odd commit of a segment."""
     source = plant(bug, folder / "source")
-    effects = (BUGS[bug].killed_at or BUGS[bug].shows_at,) * kills
-    found = run(Series(seed, effects, by_chance=0, lines=40, patience=20, source=source, site=site), folder / "run")
+    effects = (BUGS[bug].killed_at or BUGS[bug].shows_at,) * 3
+    series = Series(
+        seed, effects, by_chance=0, lines=40, patience=20, source=source, site=site, soon=bool(BUGS[bug].killed_at)
+    )
+    found = run(series, folder / "run", tell)
     found.planted = bug
     return found

@@ -44,6 +44,7 @@ _PATIENCE = 15.0
 _LONGEST = 2.0
 """Seconds that a bus may work at most before it is killed by chance."""
 _TICK = 0.005
+_LINGER = 0.3
 _LEASE = 1_500
 """Milliseconds that the leases of a bus last here, where one follows the other at once."""
 _CASES = {
@@ -99,6 +100,8 @@ class Lives:
     """
 
     def __init__(self, boxes: Mailboxes, partners: Partners, chance: Random, *, lines: int, source: Path) -> None:
+        self.soon = False
+        """Die at the first time that an effect with its half is reached, a moment later: a window is open for long."""
         self.partners = partners
         self.chance = chance
         self.deaths: list[Death] = []
@@ -134,7 +137,7 @@ class Lives:
         ``commit.segment`` leaves its half to chance; ``commit.segment:after`` is after an odd number of them.
         """
         self._give_work()
-        label, hit = effect, self.chance.randrange(1, 12, 2)
+        label, hit = effect, 1 if self.soon else self.chance.randrange(1, 12, 2)
         if effect and ":" not in effect:
             label = f"{effect}:{self.chance.choice(('before', 'after'))}"
             hit = self.chance.randint(1, 12) if effect in _OFTEN else 1
@@ -169,6 +172,7 @@ class Lives:
         self._launched += 1
         self._board.clear()
         plan = Plan(str(self._boxes.landscape), str(self._boxes.landscape.with_name("board")), label, hit, _LEASE)
+        plan.linger = _LINGER if self.soon else 0.0
         self._plan.write_bytes(msgspec.json.encode(plan))
         command = [sys.executable, "-m", "tests.faults.node", str(self._plan)]
         log = self._plan.with_suffix(".log").open("ab")

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class Plan(msgspec.Struct):
         hit: at which time that the effect is reached, from 1.
         lease: milliseconds that its leases last; 0 = as long as ever.
         number: of the signal to die by; SIGSTOP only stops it.
+        linger: seconds that this thread waits there first, while others go on.
     """
 
     landscape: str
@@ -42,6 +44,7 @@ class Plan(msgspec.Struct):
     hit: int = 1
     lease: int = 0
     number: int = signal.SIGKILL
+    linger: float = 0.0
 
 
 class Board:
@@ -89,7 +92,7 @@ class Trigger:
         self._board = Board(Path(plan.board))
         self._label = plan.label
         self._left = plan.hit
-        self._number = plan.number
+        self._number, self._linger = plan.number, plan.linger
         self._gate = threading.Lock()
 
     def __call__(self, label: str) -> None:
@@ -99,6 +102,7 @@ class Trigger:
             with self._gate:
                 self._left -= 1
                 if not self._left:
+                    time.sleep(self._linger)
                     os.kill(os.getpid(), self._number)
 
 

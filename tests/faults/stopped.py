@@ -32,7 +32,9 @@ def run(order: Order, site: Site, effects: tuple[str, ...], *, name: str, source
         last = Child(landscape, source, "last", lease=_LEASE)
         opening.callback(last.close)
         for number, effect in enumerate(effects):
-            first = Child(landscape, source, f"{number}a", label=effect, lease=_LEASE, number=SIGSTOP)
+            first = Child(
+                landscape, source, f"{number}a", label=effect, hit=number % 4 + 1, lease=_LEASE, number=SIGSTOP
+            )
             opening.callback(first.close)
             first.start()
             gateway.give_work()

@@ -16,4 +16,4 @@ def kill(order: Order) -> Iterator[Result]:
     times = 3 if order.full else 1
     series = Series(order.seed, EFFECTS * times, by_chance=6 * times)
     yield run(series, order.folder / "kills", order.tell)
-    yield control(order.seed, order.folder / "control")
+    yield control(order.seed, order.folder / "control", tell=order.tell)
