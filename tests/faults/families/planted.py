@@ -17,10 +17,8 @@ from tests.faults.kill_runs import control
 from tests.faults.mailboxes import EMBEDDED, Site
 from tests.faults.planted import BUGS, plant
 
-SHORT = ("never-asked", "no-inbox")
-KILLED = (
-    *SHORT, "claims-forgotten", "acknowledged-before-commit", "told-before-commit", "delivered-before-publish", "no-sweep", "marked-before-publish", "outbox-skipped",
-)  # fmt: skip
+SHORT = ("no-stage-rule", "no-inbox")
+KILLED = (*SHORT, *(name for name, bug in BUGS.items() if bug.killed_at and name not in SHORT))
 """Those that a kill at their effect shows."""
 _KILLS = 3
 _HANGS = 2.0
