@@ -17,7 +17,7 @@ from tests.faults.kill_runs import control
 from tests.faults.mailboxes import EMBEDDED, Site
 from tests.faults.planted import BUGS, plant
 
-SHORT = ("no-stage-rule", "no-inbox")
+SHORT = ("no-stage-rule", "claim-never-recovered", "no-inbox")
 KILLED = (*SHORT, *(name for name, bug in BUGS.items() if bug.killed_at and name not in SHORT))
 """Those that a kill at their effect shows."""
 _KILLS = 3
@@ -31,7 +31,7 @@ _OUTLETS = 4
     OpenSshServer.missing, RabbitCluster.missing, PostgresServer.missing,
 )  # fmt: skip
 def planted(order: Order) -> Iterator[Result]:
-    """Three in the short version, the others that a real fault can show in the long one besides."""
+    """Four in the short version, the others that a real fault can show in the long one besides."""
     with RabbitCluster(1) as cluster, PostgresServer() as server:
         for bug in KILLED if order.full else SHORT:
             with ExitStack() as opening:
