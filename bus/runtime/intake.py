@@ -24,8 +24,19 @@ class KnownArrival(Protocol):
     outcome: str
 
 
+class Holdings(Protocol):
+    """The leases of this process; see :class:`bus.ledger.leases.Holdings`."""
+
+    def guard(self, tx: Any, name: str) -> None:
+        """Refuse the transaction unless this process holds the lease."""
+
+
 class Ledger(Protocol):
     """What intake asks of the ledger."""
+
+    @property
+    def holdings(self) -> Holdings:
+        """The leases of this process."""
 
     def commit(self, label: str, work: Callable[[Any], T]) -> T:
         """A durable transaction without channel rows."""
@@ -112,7 +123,12 @@ class Intake:
         sent again on another day would be taken for the arrival that was never finished.
         """
         name = self._route().name
-        self._ledger.commit("told", lambda tx: self._ledger.all_told(tx, name))
+
+        def work(tx: Any) -> None:
+            self._ledger.holdings.guard(tx, f"source {name}")  # else it may be another's arrival, not told yet
+            self._ledger.all_told(tx, name)
+
+        self._ledger.commit("told", work)
         self._told = True
 
     def _one(self, inbound: Inbound) -> int:
@@ -176,6 +192,7 @@ class Intake:
         row = (route.name, identity, known, inbound.name, *inbound.facts, "held" if hold else "accepted", code, reason)
 
         def work(tx: Any) -> list[tuple[str, Message]]:
+            self._ledger.holdings.guard(tx, f"source {route.name}")  # who was frozen too long takes nothing in
             numbered = self._ledger.admit(tx, message, row, route.name, note)
             return [] if hold else [(route.name, numbered)]
 
