@@ -109,10 +109,10 @@ BUGS = {
         "what is published from the outbox again, a released group for instance, gets another leg each time",
         "amqp.publish:after",
         "bus/channels/amqp/broker.py",
-        "                self._bring([self._outgoing(channel, row.message) for row in rows])\n",
+        "                self._bring([self._outgoing(channel, row.message) for row in rows], channel)\n",
         "                legs = iter([__import__('os').urandom(16).hex() for _ in rows])\n"
         "                again = [row.message.with_headers(leg=next(legs)) for row in rows]\n"
-        "                self._bring([self._outgoing(channel, message) for message in again])\n",
+        "                self._bring([self._outgoing(channel, message) for message in again], channel)\n",
         _RABBIT,
     ),
     "batch-poisoned": Bug(
@@ -148,10 +148,10 @@ BUGS = {
         "rows of the outbox are removed before they are published",
         "commit.relay",
         "bus/channels/amqp/broker.py",
-        "                self._bring([self._outgoing(channel, row.message) for row in rows])\n"
+        "                self._bring([self._outgoing(channel, row.message) for row in rows], channel)\n"
         '                self._outbox.settle_with(Settlement(channel), "relay", self._outbox.taking(rows))\n',
         '                self._outbox.settle_with(Settlement(channel), "relay", self._outbox.taking(rows))\n'
-        "                self._bring([self._outgoing(channel, row.message) for row in rows])\n",
+        "                self._bring([self._outgoing(channel, row.message) for row in rows], channel)\n",
         _RABBIT,
         killed_at="commit.relay:after",
     ),
