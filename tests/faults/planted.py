@@ -127,8 +127,8 @@ BUGS = {
         "what was settled is not written into the inbox, so a second copy is not told from the first",
         "commit.",
         "bus/channels/amqp/broker.py",
-        "        if not deliveries:\n            return\n        legs",
-        "        if deliveries:\n            return\n        legs",
+        "        if not deliveries:\n            return\n        came",
+        "        if deliveries:\n            return\n        came",
         _RABBIT,
         killed_at="amqp.acknowledge:before",
     ),
@@ -182,9 +182,9 @@ BUGS = {
     "legs-by-chance": Bug(
         "a second run of a unit publishes under other legs",
         "amqp.publish:after",
-        "bus/channels/amqp/broker.py",
-        "            leg = _next_leg(legs[headers.id], channel)\n",
-        "            leg = __import__('os').urandom(16).hex()\n",
+        "bus/channels/amqp/legs.py",
+        "    return _lane(leg[:-16], channel) + leg[-16:]\n",
+        "    return __import__('os').urandom(16).hex()\n",
         _RABBIT,
     ),
 }
