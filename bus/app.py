@@ -124,9 +124,7 @@ class App:
         effect = self._effect = self.meter.watched(self.around.effect)
         self.place = ledger_place(self.landscape.spec.ledger, self.home)
         self.store = self.around.store or open_store(self.place, effect=effect)
-        self.blobs: Documents = open_blobs(
-            self.landscape.spec.blobs, self.home / "blobs", effect=effect, shared=self.store.shared
-        )
+        self.blobs: Documents = open_blobs(self.landscape.spec.blobs, self.home / "blobs", effect=effect)
         self.ledger = Ledger(self.store, self.around.clock)
         if self.ledger.outputs_held() and not hold_outputs:
             self.store.close()

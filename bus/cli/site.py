@@ -72,7 +72,7 @@ class Site:
         """
         from bus.ledger.store import no_effect  # noqa: PLC0415 - few verbs need it
 
-        return open_blobs(self.landscape.spec.blobs, self.home / "blobs", effect=no_effect, shared=True)
+        return open_blobs(self.landscape.spec.blobs, self.home / "blobs", effect=no_effect)
 
     @property
     def blob_folder(self) -> Path | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,9 +15,6 @@ from bus.errors import Rejected, Retryable
 from bus.ledger.store import no_effect
 from bus.message import Blob
 from bus.ports import EffectHook
-
-_LEFT_OVER = 86_400
-"""Seconds after which nobody writes a blob any more."""
 
 
 class Writing:
@@ -50,20 +46,17 @@ class FileBlobs:
     """Blobs as files ``ab/abcdef…`` below a folder. Thread-safe; several processes may share the folder.
 
     Args:
-        folder: made when it is missing; leftovers of a crash in ``tmp/`` are removed.
+        folder: made when it is missing; leftovers of a crash in ``tmp/`` are removed. A process locks what it writes.
         effect: called around making a blob durable.
-        shared: other processes may write blobs now, so leftovers stay until they are a day old.
     """
 
-    def __init__(self, folder: Path, *, effect: EffectHook = no_effect, shared: bool = False) -> None:
+    def __init__(self, folder: Path, *, effect: EffectHook = no_effect) -> None:
         self._folder = folder
         self._temporary = folder / "tmp"
         self._effect = effect
         self._temporary.mkdir(parents=True, exist_ok=True)
         for leftover in self._temporary.iterdir():
-            with suppress(FileNotFoundError):
-                if not shared or leftover.stat().st_mtime < time.time() - _LEFT_OVER:
-                    leftover.unlink()
+            _remove_left_over(leftover)
 
     @contextmanager
     def create(self) -> Iterator[Writing]:
@@ -75,13 +68,16 @@ class FileBlobs:
         path = self._temporary / uuid.uuid4().hex
         try:
             with path.open("xb", buffering=1 << 18) as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if not os.fstat(file.fileno()).st_nlink:  # another process took it for a leftover a moment ago
+                    raise Retryable("SYS112", "a new document was swept away", hint="nothing: it is written again")
                 writer = Writing(file)
                 yield writer
                 self._effect("blob.create:before")
                 file.flush()
                 os.fsync(file.fileno())
                 writer.finish()
-            self._settle(path, writer.blob)
+                self._settle(path, writer.blob)
             self._effect("blob.create:after")
         except OSError as error:
             raise _refused(error) from error
@@ -141,6 +137,13 @@ class FileBlobs:
                 path.unlink()
                 return found.st_size
         return 0
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove what a dead process was writing; what a living one writes is locked."""
+    with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
 
 
 def _refused(error: OSError) -> Retryable:

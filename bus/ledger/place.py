@@ -60,7 +60,7 @@ def open_reading(place: Place, *, patience: float = 10.0) -> Reading:
     return PostgresReading(place, patience=patience)
 
 
-def open_blobs(bucket: BucketSpec | None, folder: Path, *, effect: EffectHook, shared: bool) -> Documents:
+def open_blobs(bucket: BucketSpec | None, folder: Path, *, effect: EffectHook) -> Documents:
     """Where documents are: the bucket, else the folder.
 
     Raises:
@@ -68,7 +68,7 @@ def open_blobs(bucket: BucketSpec | None, folder: Path, *, effect: EffectHook, s
         ConfigError: ``CFG142`` a key of the bucket cannot be read.
     """
     if bucket is None:
-        return FileBlobs(folder, effect=effect, shared=shared)
+        return FileBlobs(folder, effect=effect)
     try:
         from bus.ledger.bucket import BucketBlobs  # noqa: PLC0415 - an extra
     except ImportError:

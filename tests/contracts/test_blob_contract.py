@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +55,7 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
 @pytest.fixture(params=["folder", "bucket"])
 def documents(request: pytest.FixtureRequest, tmp_path: Path) -> Documents:
     chosen = request.getfixturevalue("bucket") if request.param == "bucket" else None
-    return open_blobs(chosen, tmp_path / "blobs", effect=no_effect, shared=True)
+    return open_blobs(chosen, tmp_path / "blobs", effect=no_effect)
 
 
 def store(documents: Documents, *parts: bytes) -> Blob:
@@ -91,6 +93,24 @@ def test_a_document_that_failed_in_the_making_is_not_there(documents: Documents)
     assert documents.old(now(60)) == []
 
 
+def test_what_a_dead_process_was_writing_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+    documents = open_blobs(None, tmp_path, effect=no_effect)
+    killed = "import os; os.kill(os.getpid(), 9)"
+    writes = f"from bus.ledger.blobs import FileBlobs; from pathlib import Path; w = FileBlobs(Path({str(tmp_path)!r}))"
+    died = subprocess.run(
+        [sys.executable, "-c", f"{writes}.create(); w.__enter__().write(b'half'); {killed}"], check=False
+    )
+    assert died.returncode == -9
+    assert len(list((tmp_path / "tmp").iterdir())) == 1
+    with documents.create() as target:
+        target.write(b"content")
+        open_blobs(None, tmp_path, effect=no_effect)  # another process starts
+        assert len(list((tmp_path / "tmp").iterdir())) == 1
+    with documents.open(target.blob) as source:
+        assert source.read() == b"content"
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def test_a_missing_document_and_one_of_another_size_are_refused(documents: Documents) -> None:
     blob = store(documents, b"content")
     with pytest.raises(Rejected, match=r"INT102.*size"):
@@ -100,7 +120,7 @@ def test_a_missing_document_and_one_of_another_size_are_refused(documents: Docum
 
 
 def test_a_folder_that_refuses_for_a_while_is_no_missing_document(tmp_path: Path) -> None:
-    documents = open_blobs(None, tmp_path, effect=no_effect, shared=True)
+    documents = open_blobs(None, tmp_path, effect=no_effect)
     blob = store(documents, b"content")
     path = tmp_path / blob.sha256[:2] / blob.sha256
     path.unlink()
@@ -121,13 +141,13 @@ def test_old_documents_are_forgotten_and_young_ones_are_not(documents: Documents
 
 
 def test_a_bucket_that_refuses_or_is_away_is_tried_again(bucket: BucketSpec) -> None:
-    nowhere = open_blobs(bucket.model_copy(update={"bucket": "no-such-bucket"}), Path(), effect=no_effect, shared=True)
+    nowhere = open_blobs(bucket.model_copy(update={"bucket": "no-such-bucket"}), Path(), effect=no_effect)
     with pytest.raises(Retryable, match="SYS112"):
         store(nowhere, b"content")
 
 
 def test_documents_of_a_bucket_stand_under_their_prefix(bucket: BucketSpec) -> None:
-    blob = store(open_blobs(bucket, Path(), effect=no_effect, shared=True), b"content")
+    blob = store(open_blobs(bucket, Path(), effect=no_effect), b"content")
     plain = S3Store(
         bucket.bucket, endpoint=bucket.endpoint, region="us-east-1", access_key_id="key", secret_access_key="secret",
         client_options={"allow_http": True},
@@ -158,7 +178,7 @@ def test_a_landscape_keeps_its_documents_in_the_bucket(bucket: BucketSpec, tmp_p
     bus("run", "--until-idle")
     assert not (tmp_path / ".bus" / "blobs").exists()
     bus("db", "check")
-    documents = open_blobs(bucket, Path(), effect=no_effect, shared=True)
+    documents = open_blobs(bucket, Path(), effect=no_effect)
     (digest,) = documents.old(now(60))
     bus("db", "purge")
     assert documents.old(now(60)) == [digest]
