@@ -105,30 +105,55 @@ class SharedBroker(StoreBroker):
             self._holdings.guard(tx, f"channel {settlement.place}")
 
     def _rows(self, channel: str, lane: int, most: int) -> list[tuple[int, bytes]]:
-        """Take and write down what was taken; a claim need not survive a crash, so nobody waits for the disk."""
+        """Take and write down what was taken; a claim need not survive a crash, so nobody waits for the disk.
+
+        A claim is one range without anything of others in it: ranges that overlap would keep all from what is in both.
+        Whoever takes again has settled what he took before, or given it up: his earlier claim ends.
+        """
         if self._alone or channel in self._serial:
             return super()._rows(channel, lane, most)
 
         def work(tx: Any) -> list[tuple[int, bytes]]:
             tx.execute("SET LOCAL synchronous_commit = off")
             self._store.lock(tx, [f"claims {lane}"])
-            sql = (
-                "SELECT id, payload FROM queued WHERE id >= ? AND id < ? AND NOT EXISTS (SELECT 1 FROM claim "
-                "JOIN lease ON lease.name = 'process ' || claim.owner WHERE claim.lane = ? AND claim.owner <> ? "
-                "AND queued.id BETWEEN claim.first AND claim.last "
-                "AND lease.until > now_ms()) ORDER BY id LIMIT ?"
-            )
-            bindings = (*lane_range(lane), lane, self._owner, most)
-            rows: list[tuple[int, bytes]] = tx.execute(sql, bindings).fetchall()
-            if rows:
-                tx.execute(
-                    "INSERT INTO claim VALUES (?, ?, ?, ?) ON CONFLICT (lane, owner) DO UPDATE SET "
-                    "first = excluded.first, last = excluded.last",
-                    (lane, self._owner, rows[0][0], rows[-1][0]),
-                )
-            return rows
+            for first, end in self._unclaimed(tx, lane):
+                sql = "SELECT id, payload FROM queued WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
+                rows: list[tuple[int, bytes]] = tx.execute(sql, (first, end, most)).fetchall()
+                if rows:
+                    tx.execute(
+                        "INSERT INTO claim VALUES (?, ?, ?, ?) ON CONFLICT (lane, owner) DO UPDATE SET "
+                        "first = excluded.first, last = excluded.last",
+                        (lane, self._owner, rows[0][0], rows[-1][0]),
+                    )
+                    return rows
+            tx.execute("DELETE FROM claim WHERE lane = ? AND owner = ?", (lane, self._owner))
+            return []
 
         return self._store.commit("take", work)
+
+    def _unclaimed(self, tx: Any, lane: int) -> list[tuple[int, int]]:
+        """(first position, end) of what lies between the claims of other live processes."""
+        first, end = lane_range(lane)
+        sql = (
+            "SELECT first, last FROM claim JOIN lease ON lease.name = 'process ' || claim.owner "
+            "WHERE claim.lane = ? AND claim.owner <> ? AND lease.until > now_ms() ORDER BY first"
+        )
+        free = []
+        for claimed, last in tx.execute(sql, (lane, self._owner)).fetchall():
+            if first < claimed:
+                free.append((first, claimed))
+            first = max(first, last + 1)
+        return [*free, (first, end)]
+
+    def sweep(self) -> int:
+        """Housekeeping, also of claims that count no more."""
+        over = (
+            "FROM claim WHERE NOT EXISTS (SELECT 1 FROM lane WHERE lane.id = claim.lane) OR NOT EXISTS "
+            "(SELECT 1 FROM lease WHERE lease.name = 'process ' || claim.owner AND lease.until > now_ms())"
+        )
+        if self._store.read(f"SELECT EXISTS (SELECT 1 {over})")[0][0]:
+            self._store.commit("sweep", lambda tx: tx.execute(f"DELETE {over}"))
+        return super().sweep()
 
     def _remove(self, tx: Transaction, deliveries: list[Delivery]) -> None:
         """Only what was taken: another process may have sent something in between, under a number got earlier."""

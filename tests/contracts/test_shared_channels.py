@@ -83,11 +83,48 @@ def test_live_processes_are_not_given_the_same(processes: Callable[..., Process]
     a.put("in", *"123456")
     first, second = a.broker.take("in", 2), b.broker.take("in", 3)
     assert (names(first), names(second)) == (["1", "2"], ["3", "4", "5"])
-    assert names(a.broker.take("in", 9)) == ["1", "2", "6"], "what one took itself and did not settle comes again"
+    assert names(a.broker.take("in", 9)) == ["1", "2"], "what one took itself and did not settle comes again"
     a.settle(first)
     b.settle(second)
-    assert names(b.broker.take("in", 9)) == [], "the last one is with the other process"
-    assert names(a.broker.take("in", 9)) == ["6"]
+    assert names(b.broker.take("in", 9)) == ["6"]
+    assert names(a.broker.take("in", 9)) == [], "the last one is with the other process"
+
+
+def test_what_two_processes_took_around_each_other_and_gave_up_is_taken_again(
+    processes: Callable[..., Process],
+) -> None:
+    a, b = processes(), processes()
+    a.put("in", *"1234")
+    assert names(a.broker.take("in", 1)) == ["1"]
+    assert names(b.broker.take("in", 1)) == ["2"]
+    for alone in ("1", "34"):  # never around what the other one has
+        taken = a.broker.take("in", 9)
+        assert names(taken) == list(alone)
+        a.settle(taken)
+    assert names(a.broker.take("in", 9)) == []
+    assert names(b.broker.take("in", 9)) == ["2"]
+
+
+def test_who_comes_back_after_its_time_keeps_nothing_from_anybody(processes: Callable[..., Process]) -> None:
+    frozen, other = processes(SHORT), processes()
+    frozen.put("in", *"12")
+    assert names(frozen.broker.take("in", 9)) == ["1", "2"]
+    time.sleep(SHORT / 1000 + 0.1)
+    assert names(other.broker.take("in", 9)) == ["1", "2"]
+    frozen.ledger.holdings.renew()  # nobody can take over the name of a process
+    assert names(other.broker.take("in", 9)) == [], "who asks for more has given up what it had"
+    assert names(frozen.broker.take("in", 9)) == ["1", "2"]
+
+
+def test_claims_that_count_no_more_are_swept(processes: Callable[..., Process]) -> None:
+    dead, other = processes(SHORT), processes()
+    dead.put("in", "1")
+    assert names(dead.broker.take("in", 9)) == ["1"]
+    other.broker.sweep()
+    assert other.store.read("SELECT count(*) FROM claim") == [(1,)]
+    time.sleep(SHORT / 1000 + 0.1)
+    other.broker.sweep()
+    assert other.store.read("SELECT count(*) FROM claim") == [(0,)]
 
 
 def test_what_a_dead_process_had_is_taken_over_and_its_late_settlement_changes_nothing(
