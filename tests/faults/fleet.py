@@ -27,11 +27,15 @@ class Fleet:
         landscape: folder with ``bus.yaml``.
         source: the tree that the bus is run from.
         workers: processes; 1 = no supervisor.
+        more: of its environment.
     """
 
-    def __init__(self, landscape: Path, source: Path = ROOT, workers: int = 2) -> None:
+    def __init__(
+        self, landscape: Path, source: Path = ROOT, workers: int = 2, *, more: dict[str, str] | None = None
+    ) -> None:
         self._landscape, self._source, self._workers = landscape, source, workers
         self._home = landscape / ".bus"
+        self._more = more or {}
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._known: set[int] = set()
         self.log = landscape.with_name("bus.log")
@@ -45,8 +49,12 @@ class Fleet:
         with self.log.open("ab") as log:
             self._supervisor = subprocess.Popen(
                 command, cwd=self._source, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                env={**os.environ, "GIROBUS_WORKERS": "2"},
+                env={**os.environ, "GIROBUS_WORKERS": "2", **self._more},
             )  # fmt: skip
+
+    def ended(self) -> int | None:
+        """With which code the supervisor ended; None while it runs."""
+        return None if self._supervisor is None else self._supervisor.poll()
 
     def processes(self) -> list[dict[str, Any]]:
         """The working processes that are up; the supervisor is started where it gave up."""
