@@ -108,9 +108,10 @@ class SharedBroker(StoreBroker):
         """Take and write down what was taken; a claim need not survive a crash, so nobody waits for the disk.
 
         A claim is one range without anything of others in it: ranges that overlap would keep all from what is in both.
-        Whoever takes again has settled what he took before, or given it up: his earlier claim ends.
+        Whoever takes again has settled what he took before, or given it up: his earlier claim ends. Where one process
+        at a time takes, its lease is enough; the claim of who had it before would stay while that one lives.
         """
-        if self._alone or channel in self._serial:
+        if self._alone or channel in self._serial or channel in self._reserved:
             return super()._rows(channel, lane, most)
 
         def work(tx: Any) -> list[tuple[int, bytes]]:

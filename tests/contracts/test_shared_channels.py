@@ -116,6 +116,21 @@ def test_who_comes_back_after_its_time_keeps_nothing_from_anybody(processes: Cal
     assert names(frozen.broker.take("in", 9)) == ["1", "2"]
 
 
+def test_who_lost_an_outlet_while_it_was_frozen_keeps_nothing_from_its_new_holder(
+    processes: Callable[..., Process],
+) -> None:
+    frozen, other = processes(SHORT), processes()
+    frozen.put("bank", "1")
+    assert names(frozen.broker.take("bank", 9)) == ["1"]
+    time.sleep(SHORT / 1000 + 0.1)
+    assert other.ledger.holdings.mine("outlet bank")
+    frozen.ledger.holdings.renew()  # it lives on, without the outlet
+    assert frozen.broker.take("bank", 9) == []
+    taken = other.broker.take("bank", 9)
+    assert names(taken) == ["1"]
+    other.settle(taken, place="bank")
+
+
 def test_claims_that_count_no_more_are_swept(processes: Callable[..., Process]) -> None:
     dead, other = processes(SHORT), processes()
     dead.put("in", "1")
