@@ -570,6 +570,9 @@ class Broker(Protocol):
     def may_take(self, channel: str) -> bool:
         """Whether this process is the one to take from it."""
 
+    def tenure(self, channel: str) -> int:
+        """A number that changes whenever this process becomes the one to take from an outlet's channel."""
+
     def in_order(self, channel: str) -> bool:
         """Whether one process at a time works on it, one message after the other."""
 

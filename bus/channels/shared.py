@@ -19,6 +19,9 @@ class Holdings(Protocol):
     def has(self, name: str) -> bool:
         """Whether this process holds it."""
 
+    def token(self, name: str) -> int:
+        """The token that it is held with; 0 = it is not."""
+
     def give_back(self, name: str) -> None:
         """Let somebody else have it."""
 
@@ -75,6 +78,10 @@ class SharedBroker(StoreBroker):
         if channel in self._serial and not self._holdings.has(f"channel {channel}"):
             return self._excess(channel) < 0 and self._holdings.mine(f"channel {channel}")
         return channel not in self._reserved or self._holdings.mine(f"outlet {channel}")
+
+    def tenure(self, channel: str) -> int:
+        """Of an outlet: the token of its lease; 0 = another process has it."""
+        return self._holdings.token(f"outlet {channel}")
 
     def share(self, channel: str) -> None:
         """Between two batches: let another process have the partition if this one has more than its share."""

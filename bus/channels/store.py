@@ -111,6 +111,11 @@ class StoreBroker:
         del channel
         return True
 
+    def tenure(self, channel: str) -> int:
+        """Alone, it is the only one for ever."""
+        del channel
+        return 0
+
     def alias(self, names: dict[str, str]) -> None:
         """Other names under which channels are sent to (``from: {channel: …}`` of a route)."""
         self._alias = names

@@ -98,6 +98,10 @@ class Holdings:
         """Whether this process holds it, as far as it knows."""
         return name in self._held
 
+    def token(self, name: str) -> int:
+        """The token that it is held with; 0 = it is not, or nobody has to hold it."""
+        return self._held.get(name, 0)
+
     def give_back(self, name: str) -> None:
         """Let somebody else have it at once."""
         token = self._held.pop(name, 0)

@@ -81,7 +81,8 @@ class Sender:
         self._begun = 0.0
         self.resting_until = 0
         """Back-pressure: while the partner is away nothing is taken."""
-        self._swept = False
+        self._swept = -1
+        """The tenure of the outlet in which it was swept."""
 
     def send_once(self) -> int:
         """Take a batch and bring it out; returns how many were settled (0 = nothing to do, or resting)."""
@@ -279,17 +280,18 @@ class Sender:
         return target
 
     def _sweep_once(self) -> None:
-        """Remove stage files of earlier owners that no unfinished effect names, once after each start.
+        """Remove stage files of earlier owners that no unfinished effect names, whenever it becomes ours.
 
         A partner who refuses that now is asked again with the next batch; this one succeeds or fails by itself.
         """
-        if self._swept:
+        tenure = self._broker.tenure(self.outlet.name)
+        if self._swept == tenure:
             return
         sweep: Callable[[set[str]], Any] | None = getattr(self.outlet.sink, "sweep", None)
         with suppress(Retryable):
             if sweep is not None:
                 sweep({str(r["stage"]) for r in self._ledger.live_receipts(self.outlet.name) if "stage" in r})
-            self._swept = True
+            self._swept = tenure
 
 
 def _untold(message: Message) -> Message:

@@ -183,6 +183,7 @@ class Window(RecordingSink):
         super().__init__()
         self.sent = sent
         self.first = first
+        self.swept = 0
 
     def prepare(self, message: Message, content: BinaryIO) -> Receipt:
         receipt = super().prepare(message, content)
@@ -193,6 +194,10 @@ class Window(RecordingSink):
         del receipt
         self.sent += self.staged.values()
         self.staged.clear()
+
+    def sweep(self, live: set[str]) -> None:
+        assert not live
+        self.swept += 1
 
     def close(self) -> None:
         self.staged.clear()
@@ -226,6 +231,7 @@ def test_what_a_frozen_process_prepared_is_not_published_when_it_gets_the_outlet
     time.sleep(0.6)
     assert woken.send_once() == 1
     assert sent == [b"1", b"2"]
+    assert sinks[frozen].swept == 2, "what the other one left there is nobody's"
 
 
 def test_messages_of_several_senders_keep_the_order_they_were_sent_in(processes: Callable[..., Process]) -> None:

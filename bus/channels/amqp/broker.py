@@ -183,6 +183,10 @@ class AmqpBroker:
         """Whether this process is the one to take from it."""
         return self._outbox.may_take(channel)
 
+    def tenure(self, channel: str) -> int:
+        """A number that changes whenever this process becomes the one to take from it."""
+        return self._outbox.tenure(channel)
+
     def share(self, channel: str) -> None:
         """There is nothing to share."""
 
