@@ -131,6 +131,12 @@ class FolderSink:
             return "not_done"
         return "unknown"
 
+    def discard(self, receipt: Receipt) -> None:
+        """Remove the stage file of something that will never be published. Idempotent."""
+        with answering("remove", receipt["stage"]):
+            self._remove(receipt["stage"] + _MARK)
+            self._remove(receipt["stage"])
+
     def sweep(self, live: set[str]) -> list[str]:
         """Remove stage files of this outlet's dead owners that no receipt names; returns their paths.
 
