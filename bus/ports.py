@@ -198,6 +198,10 @@ class Sink(Protocol):
 
     A sink that publishes all that is prepared together has a method ``begun(receipt) -> bool``: was this one sent along
     with another, so that only ``probe`` can say what became of it?
+
+    A sink that leaves something with its partner before ``publish`` has two methods more: ``discard(receipt)`` removes
+    what was prepared and will never be published, and ``sweep(live)`` all that earlier owners left but the stage files
+    in ``live``.
     """
 
     def prepare(self, message: Message, content: BinaryIO) -> Receipt:

@@ -140,8 +140,8 @@ class FileBlobs:
 
 
 def _remove_left_over(path: Path) -> None:
-    """Remove what a dead process was writing; what a living one writes is locked."""
-    with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+    """Remove what a dead process was writing; what a living one writes is locked. Who may only read leaves it."""
+    with suppress(FileNotFoundError, BlockingIOError, PermissionError), path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink()
 

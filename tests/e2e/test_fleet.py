@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bus.ledger.place import open_reading
+from towns import ROUTE, Town
+
 from bus.runtime.socket import Request, ask
 
 BUS = """\
@@ -23,37 +23,15 @@ ledger: ${env:TEST_LEDGER}
 outlets:
   out: {endpoint: {file: {path: out}}, format: json, on_error: {attempts: 50, backoff: {first: 100ms}}}
 """
-ROUTE = """\
-route: flow
-owner: desk
-from: {file: {path: in, match: "*.jsonl", poll: {every: 1s}, ready: {suffix: .tmp}}}
-batch: 10
-steps:
-  - parse: jsonl
-  - split: {name: rows, each: rows, keys: {id: id}}
-  - filter: {name: wanted, when: id != 'none'}
-  - aggregate: {name: file, by: [to], complete: {batch: true}}
-  - translate: {name: lines, to: {json: {document: list}}}
-to: out
-on_error: {attempts: 50, backoff: {first: 100ms, factor: 1}}
-"""
-PATIENCE = 40.0
 BUS_COMMAND = str(Path(sys.executable).with_name("bus"))
 
 
-class Fleet:
+class Fleet(Town):
     """A landscape in a folder and supervisors that run it."""
 
     def __init__(self, folder: Path, url: str, route: str = ROUTE, bus: str = BUS) -> None:
-        self.folder = folder
-        self.url = url
+        super().__init__(folder, url, bus, route)
         self.store = folder / "store"
-        folder.mkdir()
-        (folder / "bus.yaml").write_text(bus)
-        (folder / "flow.route.yaml").write_text(route)
-        for name in ("in", "out"):
-            (folder / name).mkdir()
-        self.sent: set[str] = set()
         self.supervisors: list[subprocess.Popen[bytes]] = []
         self.known: set[int] = set()
 
@@ -80,6 +58,7 @@ class Fleet:
         )  # fmt: skip
 
     def log(self) -> str:
+        """All of it."""
         return (self.folder / "log").read_text()
 
     def processes(self) -> list[dict[str, Any]]:
@@ -100,37 +79,6 @@ class Fleet:
         for pid in self.known:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-
-    def send(self, file: int, lines: int) -> None:
-        rows = [{"id": f"{file}-{n}", "to": "abc"[n % 3]} for n in range(lines)]
-        self.sent |= {str(row["id"]) for row in rows}
-        path = self.folder / "in" / f"{file}.jsonl"
-        path.with_suffix(".tmp").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        path.with_suffix(".tmp").rename(path)
-
-    def arrived(self) -> list[str]:
-        found = []
-        for path in sorted((self.folder / "out").iterdir()):
-            if path.is_file():
-                found += [str(row["id"]) for row in json.loads(path.read_text())]
-        return found
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with open_reading(self.url) as reading:
-            return reading.rows(sql)
-
-    def wait(self, condition: Callable[[], object]) -> None:
-        end = time.monotonic() + PATIENCE
-        while not condition():
-            if time.monotonic() > end:
-                raise AssertionError(f"{len(set(self.arrived()))} of {len(self.sent)} arrived\n{self.log()[-4000:]}")
-            time.sleep(0.1)
-
-    def everything_arrived_once(self) -> None:
-        self.wait(lambda: len(self.arrived()) >= len(self.sent))
-        assert sorted(self.arrived()) == sorted(self.sent)
-        self.wait(lambda: self.rows("SELECT count(*) FROM queued") == [(0,)])
-        assert self.rows("SELECT code, summary FROM cases") == []
 
 
 @contextmanager

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
+from towns import Town
 
 from bus.app import App, Surroundings
 from bus.errors import Retryable
-from bus.ledger.place import open_reading
 from bus.testing import postgres
 from bus.testing.postgres import PostgresServer
 
@@ -28,35 +26,13 @@ ledger: ${env:TEST_LEDGER}
 outlets:
   out: {endpoint: {file: {path: out}}, format: json, batch: 10, on_error: {attempts: 50, backoff: {first: 100ms}}}
 """
-ROUTE = """\
-route: flow
-owner: desk
-from: {file: {path: in, match: "*.jsonl", poll: {every: 1s}, ready: {suffix: .tmp}}}
-batch: 10
-steps:
-  - parse: jsonl
-  - split: {name: rows, each: rows, keys: {id: id}}
-  - filter: {name: wanted, when: id != 'none'}
-  - aggregate: {name: file, by: [to], complete: {batch: true}}
-  - translate: {name: lines, to: {json: {document: list}}}
-to: out
-on_error: {attempts: 50, backoff: {first: 100ms, factor: 1}}
-"""
-PATIENCE = 40.0
 
 
-class Town:
+class Neighbours(Town):
     """A landscape in a folder and the processes that run it."""
 
     def __init__(self, folder: Path, url: str) -> None:
-        self.folder = folder
-        self.url = url
-        folder.mkdir()
-        (folder / "bus.yaml").write_text(BUS)
-        (folder / "flow.route.yaml").write_text(ROUTE)
-        for name in ("in", "out"):
-            (folder / name).mkdir()
-        self.sent: set[str] = set()
+        super().__init__(folder, url, BUS)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str) -> None:
@@ -79,46 +55,16 @@ class Town:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
 
-    def send(self, file: int, lines: int) -> None:
-        rows = [{"id": f"{file}-{n}", "to": "abc"[n % 3]} for n in range(lines)]
-        self.sent |= {str(row["id"]) for row in rows}
-        path = self.folder / "in" / f"{file}.jsonl"
-        path.with_suffix(".tmp").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        path.with_suffix(".tmp").rename(path)
-
-    def arrived(self) -> list[str]:
-        """Ids of all lines in all files that came out."""
-        found = []
-        for path in sorted((self.folder / "out").iterdir()):
-            if path.is_file():
-                found += [str(row["id"]) for row in json.loads(path.read_text())]
-        return found
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with open_reading(self.url) as reading:
-            return reading.rows(sql)
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + PATIENCE
-        while not condition():
-            if time.monotonic() > end:
-                logs = "\n".join(path.read_text()[-1500:] for path in self.folder.glob("*.log"))
-                raise AssertionError(f"{len(set(self.arrived()))} of {len(self.sent)} arrived\n{logs}")
-            time.sleep(0.1)
-
     def everything_arrived_once(self) -> None:
-        self.wait(lambda: len(self.arrived()) >= len(self.sent))
-        assert sorted(self.arrived()) == sorted(self.sent)
-        self.wait(lambda: self.rows("SELECT count(*) FROM queued") == [(0,)])
+        super().everything_arrived_once()
         assert self.rows("SELECT DISTINCT state FROM batch") == [("complete",)]
-        assert self.rows("SELECT code, summary FROM cases") == []
         told = dict(self.rows("SELECT outcome, CAST(sum(count) AS BIGINT) FROM tally GROUP BY 1"))
         assert told["joined"] == told["in"] == len(self.sent)
 
 
 @contextmanager
-def town(folder: Path, url: str) -> Iterator[Town]:
-    made = Town(folder, url)
+def town(folder: Path, url: str) -> Iterator[Neighbours]:
+    made = Neighbours(folder, url)
     try:
         yield made
     finally:
@@ -161,7 +107,7 @@ def test_a_file_whose_commit_the_store_refused_is_taken_again_by_the_same_proces
 ) -> None:
     """Whether the commit happened or not, and though nothing collects what the error still refers to."""
     monkeypatch.setenv("TEST_LEDGER", "")
-    place = Town(tmp_path / "town", "")
+    place = Neighbours(tmp_path / "town", "")
     (place.folder / "bus.yaml").write_text(BUS.replace("ledger: ${env:TEST_LEDGER}\n", ""))
     refused: list[str] = []
 

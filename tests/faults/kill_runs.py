@@ -21,6 +21,8 @@ from tests.faults.planted import BUGS, ROOT, plant
 
 BUG = "ack-before-commit"
 _TRIES = 4
+_CONTROL = 5
+"""Kills of a planted bug: one of them hits a payment, whichever messages the others hit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def control(
 ) -> Result:
     """The same with a planted bug: it must not stay clean. Its window is open after every odd commit of a segment."""
     source = plant(bug, folder / "source")
-    effects = (BUGS[bug].killed_at or BUGS[bug].shows_at,) * 3
+    effects = (BUGS[bug].killed_at or BUGS[bug].shows_at,) * _CONTROL
     series = Series(
         seed, effects, by_chance=0, lines=40, patience=20, source=source, site=site, soon=bool(BUGS[bug].killed_at)
     )

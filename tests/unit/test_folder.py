@@ -902,6 +902,14 @@ def test_preparing_again_never_truncates_a_file_that_is_linked_to_its_final_name
     assert set(seen) == {b"payload"}
 
 
+def test_what_is_given_up_is_discarded(folder: MemoryFolder) -> None:
+    sink = sink_on(folder, marker="{name}.done")
+    receipt = sink.prepare(message(), io.BytesIO(b"payload"))
+    sink.discard(receipt)
+    sink.discard(receipt)
+    assert folder.paths() == []
+
+
 def test_sweeping_takes_only_our_own_dead_files(folder: MemoryFolder) -> None:
     mine = [f"/inbox/.stage/{epoch}-bank-out-{number:032x}" for epoch, number in ((1, 1), (1, 2), (3, 3), (9, 4))]
     other = [f"/inbox/.stage/1-bank-out-2-{5:032x}", "/inbox/.stage/1-upload.tmp", f"/inbox/.stage/1-other-{6:032x}"]
