@@ -26,6 +26,7 @@ from bus.ledger.ledger import Ledger
 from bus.ledger.store import Store
 from bus.message import Headers, Hold, Message, Remember, decode, encode
 from bus.ports import RELAY, Delivery, Event, Settlement
+from bus.runtime.retry import COMES_AGAIN
 from bus.testing.clock import ManualClock
 from bus.testing.rabbitmq import RabbitCluster
 from tests.conftest import needs
@@ -405,16 +406,23 @@ def alone(cluster: RabbitCluster) -> Iterator[Books]:
 def _drain(books: Books, channel: str, to: str, batch: int, count: int) -> None:
     """What a worker's thread does, until so many messages have arrived."""
 
+    def pass_on(taken: list[Delivery]) -> None:
+        try:
+            books.pass_on(taken, to)
+        except Stalled:
+            sleep(0.05)
+        except Retryable as error:
+            if error.code in COMES_AGAIN:
+                return
+            if len(taken) == 1:
+                raise
+            for delivery in taken:
+                pass_on([delivery])
+
     def once() -> bool | None:
         taken = books.broker.take(channel, batch)
         if taken:
-            try:
-                books.pass_on(taken, to)
-            except Stalled:
-                sleep(0.05)
-            except Retryable:
-                for delivery in taken:
-                    books.pass_on([delivery], to)
+            pass_on(taken)
         elif len(books.broker.take(to, 10_000)) >= count and books.broker._overlap.idle():
             return True
         return None

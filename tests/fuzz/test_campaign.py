@@ -32,7 +32,7 @@ def hangs(data: bytes) -> None:
 
 def hoards(data: bytes) -> None:
     if b"PLANTED" in data:
-        len(b"x" * (len(data) + (220 << 20)))
+        len(b"x" * (len(data) + (240 << 20)))
 
 
 def asks_for_too_much(data: bytes) -> None:
