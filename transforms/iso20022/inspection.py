@@ -229,7 +229,7 @@ class _Entries(_Looker):
     def _document(self) -> InspectedDocument:
         head, statement = self._head, self._statement
         if statement is not None:
-            self.findings.extend(statement.summary_findings())
+            self.findings.extend(statement.final_findings())
         assert head is not None  # noqa: S101 - an end follows a beginning
         if statement is not None and self._proves:
             try:

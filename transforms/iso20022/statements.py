@@ -153,8 +153,15 @@ class Statement:
         if found is not None:
             self.findings.append(found)
 
-    def summary_findings(self) -> Iterator[Finding]:
-        """What of the declared totals (``TxsSummry``) is not so."""
+    def final_findings(self) -> Iterator[Finding]:
+        """What of the declared totals (``TxsSummry``) is not so, and that balances of two currencies prove nothing."""
+        opening, closing = self.body["opening"], self.body["closing"]
+        if opening is not None and closing is not None:
+            told = [opening["amount"]["currency"], closing["amount"]["currency"], *self._booked]
+            others = sorted({currency for currency in told if currency != told[0]})
+            if others:
+                text = f"balances and entries are in {told[0]} and {', '.join(others)}, so they prove nothing"
+                yield Finding("VAL646", "warning", self.place, text)
         for name, (entries, total) in self._counted.items() if self._declared else ():
             told = (self._declared or {}).get(name, {})
             if told.get("entries", entries) != entries:
@@ -358,7 +365,7 @@ class Run:
         elif event.kind == "end" and self.statement is not None:
             statement = self.statement
             room = _MOST_FINDINGS - len(self._findings)
-            self._findings += [*statement.findings, *statement.summary_findings()][: max(room, 0)]
+            self._findings += [*statement.findings, *statement.final_findings()][: max(room, 0)]
             if self._prove:
                 statement.prove()
             return statement

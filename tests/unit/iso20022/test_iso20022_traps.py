@@ -73,6 +73,15 @@ def test_declared_totals_that_are_not_so_are_findings() -> None:
         assert "VAL643" in [f.code for f in Iso20022Spec.inspect(io.BytesIO(wrong)).findings]
 
 
+def test_balances_and_entries_of_two_currencies_are_said_to_prove_nothing() -> None:
+    one = camt053(statement([entry("10.00")], closing="110.00"))
+    assert found_by_reading(one)[1] == []
+    for where in (one.find(b"<Amt Ccy"), one.rfind(b"<Amt Ccy")):  # a balance, then an entry
+        two = one[:where] + one[where:].replace(b"EUR", b"USD", 1)
+        assert found_by_reading(two)[1] == ["VAL646"]
+        assert "VAL646" in [f.code for f in Iso20022Spec.inspect(io.BytesIO(two)).findings]
+
+
 def test_free_texts_are_neither_joined_nor_cut() -> None:
     texts = ["A" * 140, "second", "third"]
     (part,) = read(written([payment(remittance={"unstructured": texts, "structured": []})]))
