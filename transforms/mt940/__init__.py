@@ -54,6 +54,8 @@ class Mt940Spec(FormatSpec):
     """Whether written characters that Swift does not have are replaced (ä becomes a) or refused."""
     batches: Literal["refuse", "sum"] = "refuse"
     """Entries of several transactions, whose details an MT940 cannot hold: refused, or written as their sum."""
+    losses: Literal["refuse", "accept"] = "refuse"
+    """Fields that an MT940 has no place for, such as addresses and amounts on the way: refused by name, or left out."""
     sender: str = ""
     """BIC for the blocks of a written message; without it and ``receiver`` only the text is written."""
     receiver: str = ""
@@ -131,5 +133,11 @@ class _Mt940:
             parts,
             target,
             context,
-            Output(spec.charset == "transliterate", spec.batches == "sum", spec.sender, spec.receiver),
+            Output(
+                spec.charset == "transliterate",
+                spec.batches == "sum",
+                spec.losses == "accept",
+                spec.sender,
+                spec.receiver,
+            ),
         )

@@ -62,10 +62,26 @@ def _words(told: dict[str, Any], further: dict[str, str]) -> list[tuple[str, str
         ("UDTR", (told.get("ultimate_debtor") or {}).get("name") or ""),
         ("UCRD", (told.get("ultimate_creditor") or {}).get("name") or ""),
         ("PURP", told.get("purpose") or ""),
+        *_amounts(told),
         ("BTCH", further["BTCH"]),
         ("TXT", further["TXT"]),
     ]
     return words + [("CDTRREF", item["reference"]) for item in references]
+
+
+def _amounts(told: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was ordered in another currency, at which rate, and the charges; the rate behind the amount it belongs to."""
+    ordered = (told.get("amounts") or {}).get("instructed") or {}
+    price = (ordered.get("exchange") or {}).get("rate")
+    return [
+        ("OCMT", _worth(ordered.get("amount"))),
+        ("EXCH", "" if price is None else f"{price:f}".replace(".", ",")),
+        ("CHGS", _worth(told.get("total_charges"))),
+    ]
+
+
+def _worth(amount: dict[str, Any] | None) -> str:
+    return f"{amount['currency']}{amount['value']:f}".replace(".", ",") if amount else ""
 
 
 def _scheme(item: dict[str, str]) -> str:
@@ -91,7 +107,7 @@ def _check_read_back(lines: list[str], words: list[tuple[str, str]], texts: list
     names = {"EREF": "end_to_end_id", "KREF": "instruction_id", "MARF": "mandate_id", "RTRN": "return_reason"}
     back = {word: found.told.get(field, "") for word, field in (*names.items(), ("PURP", "purpose"))}
     back |= {"NAME": found.name, "IBAN": found.account, "BIC": found.bank, "TXT": found.additional}
-    back |= {"CDTRREF": found.told.get("structured", "")}
+    back |= {"CDTRREF": found.told.get("structured", "")} | dict(_amounts(found.told))
     unread = {word for word, value in back.items() if value != expected.get(word, "")}
     # A line that Swift does not allow at its begin was cut where nothing helps.
     if unread or found.texts != texts or any(line[:1] in (":", "-") for line in lines):

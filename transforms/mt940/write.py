@@ -18,12 +18,14 @@ from transforms._totals import EXACT
 from transforms.canonical.checks import entry as entry_flaws
 from transforms.canonical.checks import refusal
 from transforms.canonical.checks import statement as statement_flaws
+from transforms.mt940 import losses
 from transforms.mt940.information import information, short
 
 _IN_MEMORY = 1 << 20
 _TYPE = re.compile(r"([A-Z][A-Z0-9]{3})(?:\+([A-Z0-9]{3,4}))?", re.ASCII)
 _SUPPLEMENT = re.compile(r"[A-Za-z0-9?().,'+][A-Za-z0-9/\-?:().,'+ ]{0,33}")
 _LONGEST_AMOUNT = 15
+_MOST_NAMED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Output:
 
     transliterate: bool = True
     sum_batches: bool = False
+    accepts_losses: bool = False
     sender: str = ""
     receiver: str = ""
 
@@ -92,6 +95,7 @@ class _Writer:
         if kind == "entry":
             self._entry(part, current)
             return
+        self._refuse_losses(losses.of_statement(part))
         current.body = part
         if current.entries:
             self._close()
@@ -179,6 +183,7 @@ class _Writer:
         if len(transactions) > 1 and not self._output.sum_batches:
             text = f"an MT940 has no place for the {len(transactions)} transactions of one entry"
             raise _no_place("transactions", text, "write `batches: sum` to carry their sum only")
+        self._refuse_losses(losses.of_entry(entry, summed=self._output.sum_batches))
         told: dict[str, Any] = transactions[0] if len(transactions) == 1 else {}
         found = _TYPE.fullmatch(entry.get("bank_transaction_code") or "NMSC")
         reference, bank_reference = told.get("instruction_id") or "", entry.get("bank_reference") or ""
@@ -195,6 +200,13 @@ class _Writer:
         self._lines.write(_lines([line, *([supplement] if fits and supplement else []), *words]).encode("ascii"))
         current.entries += 1
         current.total = EXACT.add(current.total, entry["signed"]["value"])
+
+    def _refuse_losses(self, lost: list[str]) -> None:
+        if lost and not self._output.accepts_losses:
+            names = sorted(set(lost))
+            more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+            hint = "leave them out in the mapping, or write `losses: accept`"
+            raise _no_place(names[0], f"an MT940 has no place for {', '.join(names[:_MOST_NAMED])}{more}", hint)
 
     def _is_reference(self, text: str) -> bool:
         return not text or (

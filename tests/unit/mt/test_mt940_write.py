@@ -136,6 +136,39 @@ def test_what_has_no_place_is_refused(parts: list[Any], code: str) -> None:
     assert not_written(*parts).code == code
 
 
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ({"batches": [{"payment_information_id": "P1"}]}, "batches.payment_information_id"),
+        ({"charges": [{"amount": worth("1.00")}]}, "charges.amount"),
+        ({"interest": [{"amount": worth("1.00")}]}, "interest.amount"),
+        ({"reference": "R1"}, "reference"),
+        ({"bank_code": {"iso": "PMNT/RCDT/ESCT", "own": "NTRF+166"}}, "bank_code.own"),
+        ({"transactions": [{"uetr": "8a562c67-ca16-48ba-b074-65581be6f001"}]}, "transactions.uetr"),
+        ({"transactions": [{"amount": worth("12.49")}]}, "transactions.amount"),
+        ({"transactions": [{"direction": "debit"}]}, "transactions.direction"),
+        ({"transactions": [{"counterparty": {"name": "A", "address": {"town": "Bonn"}}}]}, "transactions.counterparty.address.town"),
+        ({"transactions": [{"amounts": {"counter_value": {"amount": worth("1.00")}}}]}, "transactions.amounts.counter_value.amount"),
+    ],
+)  # fmt: skip
+def test_what_would_be_lost_is_refused_by_name(told: dict[str, Any], name: str) -> None:
+    parts = statement("12.50"), entry(**told)
+    error = not_written(*parts)
+    assert error.code == "VAL736"
+    assert f"no place for {name}" in str(error)
+    assert bodies(written(*parts, losses="accept"))[0]["amount"] == worth("12.50")
+
+
+def test_what_a_statement_would_lose_is_refused_by_name() -> None:
+    for told, name in (
+        ({"account": {**ACCOUNT, "owner": "ACME"}}, "account.owner"),
+        ({"balances": [{"amount": worth("1.00"), "date": "2026-11-24", "type": "XPCD"}]}, "balances (XPCD)"),
+    ):
+        error = not_written(statement(**told))
+        assert (error.code, name in str(error)) == ("VAL736", True)
+        assert bodies(written(statement(**told), losses="accept"), "statements")[0]["account"] == ACCOUNT
+
+
 def test_options() -> None:
     assert not_written(statement(), message="mt942").code == "VAL450"
     told = entry(transactions=[{"counterparty": {"name": "Söhne", "account": None}}])
@@ -161,7 +194,14 @@ TRANSACTION = st.fixed_dictionaries(
         ),
         "return_reason": st.sampled_from(["", "AC04"]),
     },
-    optional={"mandate_id": st.just("M-1"), "purpose": st.just("SALA"), "ultimate_debtor": st.just({"name": "Other"})},
+    optional={
+        "amounts": st.just({"instructed": {"amount": {"value": Decimal("13.5"), "currency": "USD"}}})
+        | st.just(
+            {"instructed": {"amount": {"value": Decimal("1350"), "currency": "JPY"}, "exchange": {"rate": Decimal("0.0062")}}}
+        ),
+        "total_charges": st.just({"value": Decimal("2.50"), "currency": "EUR"}),
+        "mandate_id": st.just("M-1"), "purpose": st.just("SALA"), "ultimate_debtor": st.just({"name": "Other"}),
+    },
 )  # fmt: skip
 ENTRY = st.builds(
     lambda cents, direction, code, told, rest: entry(
