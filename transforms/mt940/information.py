@@ -70,7 +70,7 @@ def _words(told: dict[str, Any], further: dict[str, str]) -> list[tuple[str, str
 
 
 def _amounts(told: dict[str, Any]) -> list[tuple[str, str]]:
-    """What was ordered in another currency, at which rate, and the charges; the rate behind the amount it belongs to."""
+    """What was ordered in another currency, its rate (read back only behind the amount), and the charges."""
     ordered = (told.get("amounts") or {}).get("instructed") or {}
     price = (ordered.get("exchange") or {}).get("rate")
     return [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any
 
 from transforms._totals import EXACT
@@ -49,11 +48,8 @@ def _of_transaction(told: dict[str, Any], entry: dict[str, Any]) -> Iterator[str
     """An amount is only told where it is another than the entry's, and so is a direction."""
     own = {name: value for name, value in told.items() if name not in ("amount", "direction", "transaction_id")}
     yield from _unplaced(own, _OF_A_TRANSACTION)
-    amount = told.get("amount")
-    if amount and (amount["currency"], EXACT.subtract(Decimal(amount["value"]), entry["amount"]["value"])) != (
-        entry["amount"]["currency"],
-        0,
-    ):
+    worth, whole = told.get("amount"), entry["amount"]
+    if worth and (worth["currency"] != whole["currency"] or EXACT.subtract(worth["value"], whole["value"])):
         yield "amount"
     if told.get("direction", "") not in ("", entry["direction"]):
         yield "direction"

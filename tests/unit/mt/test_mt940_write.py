@@ -147,10 +147,16 @@ def test_what_has_no_place_is_refused(parts: list[Any], code: str) -> None:
         ({"transactions": [{"uetr": "8a562c67-ca16-48ba-b074-65581be6f001"}]}, "transactions.uetr"),
         ({"transactions": [{"amount": worth("12.49")}]}, "transactions.amount"),
         ({"transactions": [{"direction": "debit"}]}, "transactions.direction"),
-        ({"transactions": [{"counterparty": {"name": "A", "address": {"town": "Bonn"}}}]}, "transactions.counterparty.address.town"),
-        ({"transactions": [{"amounts": {"counter_value": {"amount": worth("1.00")}}}]}, "transactions.amounts.counter_value.amount"),
+        (
+            {"transactions": [{"counterparty": {"name": "A", "address": {"town": "Bonn"}}}]},
+            "transactions.counterparty.address.town",
+        ),
+        (
+            {"transactions": [{"amounts": {"counter_value": {"amount": worth("1.00")}}}]},
+            "transactions.amounts.counter_value.amount",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_would_be_lost_is_refused_by_name(told: dict[str, Any], name: str) -> None:
     parts = statement("12.50"), entry(**told)
     error = not_written(*parts)
@@ -195,9 +201,12 @@ TRANSACTION = st.fixed_dictionaries(
         "return_reason": st.sampled_from(["", "AC04"]),
     },
     optional={
-        "amounts": st.just({"instructed": {"amount": {"value": Decimal("13.5"), "currency": "USD"}}})
-        | st.just(
-            {"instructed": {"amount": {"value": Decimal("1350"), "currency": "JPY"}, "exchange": {"rate": Decimal("0.0062")}}}
+        "amounts": st.builds(
+            lambda ordered: {"instructed": ordered},
+            st.fixed_dictionaries(
+                {"amount": st.just({"value": Decimal(1350), "currency": "JPY"})},
+                optional={"exchange": st.just({"rate": Decimal("0.0062")})},
+            ),
         ),
         "total_charges": st.just({"value": Decimal("2.50"), "currency": "EUR"}),
         "mandate_id": st.just("M-1"), "purpose": st.just("SALA"), "ultimate_debtor": st.just({"name": "Other"}),
