@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bus.channels.shared import SharedBroker
 from bus.channels.store import StoreBroker
 from bus.config import Landscape, LoadedRoute, landscape_from_sources, load_landscape, route_hash, sources
+from bus.config.flow import RouteFlow
 from bus.errors import ConfigError, Unavailable
 from bus.expressions import NamedFunction, compile_expression
 from bus.landscape import BrokerSpec, ChannelSource
@@ -204,6 +205,8 @@ class App:
         assembly = Assembly()
         for loaded in landscape.routes.values():
             assembly.routes.append(self._compile(landscape, loaded))
+            if assembly.routes[-1].lines:
+                assembly.ordered |= {way.name for way in RouteFlow(loaded).ways} & set(landscape.spec.outlets)
             origin = loaded.spec.from_
             if isinstance(origin, ChannelSource):
                 assembly.aliases[origin.channel] = loaded.name

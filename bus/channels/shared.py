@@ -75,9 +75,11 @@ class SharedBroker(StoreBroker):
 
     def may_take(self, channel: str) -> bool:
         """Outlets are taken from by the holder of their lease alone."""
+        if channel in self._reserved:
+            return self._holdings.mine(f"outlet {channel}")
         if channel in self._serial and not self._holdings.has(f"channel {channel}"):
             return self._excess(channel) < 0 and self._holdings.mine(f"channel {channel}")
-        return channel not in self._reserved or self._holdings.mine(f"outlet {channel}")
+        return True
 
     def tenure(self, channel: str) -> int:
         """Of an outlet: the token of its lease; 0 = another process has it."""

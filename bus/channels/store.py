@@ -243,6 +243,24 @@ class StoreBroker:
             channel.next += len(payloads)
         insert(tx, first, payloads)
 
+    def bring(self, channel: str, payloads: list[bytes]) -> None:
+        """Messages in their stored form, as they are, to the end of a channel."""
+        self._store.commit("home", lambda tx: self._append(tx, self._channels[channel], payloads))
+        self._announce({channel})
+
+    def give_legs(self, positions: list[int]) -> None:
+        """Store messages again that were sent when no leg was needed, before there was another broker."""
+
+        def work(tx: Transaction) -> None:
+            self._store.lock(tx, ["legs"])
+            for position in positions:
+                row = tx.execute("SELECT payload FROM queued WHERE id = ?", (position,)).fetchone()
+                message = salvage(row[0]) if row else None
+                if message is not None and not message.headers.leg:
+                    tx.execute("UPDATE queued SET payload = ? WHERE id = ?", (self.encode(message), position))
+
+        self._store.commit("legs", work)
+
     # ------------------------------------------------------------ batches
 
     def stage(self, chunk: Chunk, cursor: Cursor | None) -> Cursor:

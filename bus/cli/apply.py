@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def command(*, config: Path, only_look: bool, as_json: bool) -> None:
     """Declare the queues that the routes need at the broker of `bus.yaml`; `bus run` does the same at its start.
 
-    A queue that is there with other properties is named and left alone, and none is ever deleted.
+    A queue that is there with other properties is named and left alone, and none is ever deleted. What keeps the order
+    of a key behind a `partition` has no queue: it is in the ledger's database.
 
     Exit code: 0 all are there, 1 some differ, 3 some are missing (with --check), 5 the broker is away.
     """
@@ -50,8 +51,9 @@ def command(*, config: Path, only_look: bool, as_json: bool) -> None:
 
 
 def channels_of(landscape: Landscape) -> list[str]:
-    """All channels of a landscape: its routes' segments and its outlets."""
+    """All channels of a landscape that have a queue: its routes' segments and its outlets."""
+    from bus.channels.amqp.kept import has_queue  # noqa: PLC0415
     from bus.runtime.pipeline import channels  # noqa: PLC0415
 
     found = [name for loaded in landscape.routes.values() for name in channels(loaded.spec)]
-    return [*found, *landscape.spec.outlets]
+    return [*filter(has_queue, found), *landscape.spec.outlets]

@@ -99,10 +99,11 @@ def database(url: str) -> Iterator[Found]:
 def broker(spec: BrokerSpec, landscape: Landscape) -> Iterator[Found]:
     """Login, version, alarms, and whether every queue is there as it has to be."""
     from bus.channels.amqp import address_of, topology  # noqa: PLC0415 - the client library, where it is used
+    from bus.channels.amqp.kept import has_queue  # noqa: PLC0415
     from bus.runtime.pipeline import channels  # noqa: PLC0415
 
     address = address_of(spec, landscape.folder)
-    names = [name for loaded in landscape.routes.values() for name in channels(loaded.spec)]
+    names = [name for loaded in landscape.routes.values() for name in filter(has_queue, channels(loaded.spec))]
     seen = topology.look(address, [*names, *landscape.spec.outlets])
     version, alarm = topology.greeting(address, _BLOCK)
     yield Found("broker", "RabbitMQ", "ok", f"version {version} at {address.shown}")

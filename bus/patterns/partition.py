@@ -24,7 +24,8 @@ class PartitionSpec(StepSpec):
     A message that fails and is tried again keeps those of its key waiting behind it; others go on. A message that is
     rejected, held or dead stands aside, and its key goes on.
 
-    A route has one such step, not inside a branch. The order holds up to the next split, aggregate, hold or delay.
+    A route has one such step, not inside a branch. The order holds up to the next split, aggregate, hold, delay or
+    route, and to the partner of an outlet that the route names: while that one fails, all of its outlet waits.
 
     Delivery: the unit of work ends here. The number of partitions can be changed when nothing waits in the old ones;
     until then the change is refused (SYS166).

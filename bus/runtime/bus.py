@@ -61,6 +61,8 @@ class Assembly:
     senders: dict[str, Sender] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     """Channel name in a ``from: {channel: …}`` -> route that reads it."""
+    ordered: set[str] = field(default_factory=set)
+    """Outlets that get messages from routes with a ``partition``."""
 
     def channels(self) -> Iterable[str]:
         """All channels that must exist."""
@@ -150,7 +152,8 @@ class Bus:
         self._broker.alias(assembly.aliases)
         self._broker.forget(c for r in assembly.routes if r.spec.guarantee == "at-least-once" for c in r.channels)
         self._broker.reserve(assembly.senders)
-        self._broker.keep_order({c for r in assembly.routes for c in r.lines} | self.ledger.lined_channels())
+        self._broker.keep_order({c for r in assembly.routes for c in r.lines} | assembly.ordered)
+        self._broker.keep_order(self.ledger.lined_channels())
         self._broker.keep_order(channel for channel in self._broker.declared() if "~" in channel)
         old, self.assembly = self.assembly, assembly
         self.book.install(assembly.routes)

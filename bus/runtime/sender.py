@@ -29,6 +29,9 @@ from bus.runtime.meter import Unit
 from bus.runtime.retry import SETTLED_ELSEWHERE, next_wait, resting
 from bus.runtime.stores import Stores
 
+_LINE = "*"
+"""The one line of an outlet that keeps its order."""
+
 
 class Ledger(Protocol):
     """What a sender asks of the ledger."""
@@ -38,6 +41,12 @@ class Ledger(Protocol):
 
     def live_receipts(self, sink: str) -> list[Receipt]:
         """Receipts of unfinished effects."""
+
+    def lines(self, channel: str) -> dict[str, int]:
+        """The lines of a channel in which somebody stands: line -> when its first runs again."""
+
+    def line_heads(self, channel: str, most: int) -> list[tuple[int, Message]]:
+        """What stands at the head of a line of the channel and may run now: (row, message)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +97,25 @@ class Sender:
         """Take a batch and bring it out; returns how many were settled (0 = nothing to do, or resting)."""
         if self.resting():
             return 0
-        deliveries = self._broker.take(self.outlet.name, self.outlet.batch)
+        deliveries = self._take()
         if not deliveries:
             return 0
         self._begun = time.monotonic()
         self._sweep_once()
         ready, settled = self._prepare(deliveries)
         return settled + self._publish(ready)
+
+    def _take(self) -> list[Delivery]:
+        """A batch. In an outlet in order, what is tried again comes first and alone, when its time has come."""
+        name = self.outlet.name
+        if self._broker.in_order(name) and self._broker.may_take(name) and self._ledger.lines(name):
+            return [Delivery(name, -row, message) for row, message in self._ledger.line_heads(name, 1)]
+        return self._broker.take(name, self.outlet.batch)
+
+    def _settle(self, deliveries: list[Delivery], settlement: Settlement, label: str) -> None:
+        """Take them away, from the channel or from the head of the outlet's line (a position below 0)."""
+        settlement.line = max(-deliveries[0].position, 0)
+        self._broker.settle([] if settlement.line else deliveries, settlement, label)
 
     def resting(self) -> bool:
         """Whether the partner is being left alone."""
@@ -173,7 +194,7 @@ class Sender:
                 settlement.events.append(Event(message, "delivered"))
                 settlement.report(_untold(message), "delivered")
             deliveries = [f.delivery for f in done]
-            self._broker.settle(deliveries, settlement, "delivered")
+            self._settle(deliveries, settlement, "delivered")
             self._meter.unit(Unit(self.outlet.name, 0, deliveries, self._begun), settlement)
         if failed is not None and failed.error is not None:
             untouched = failed.receipt if failed.untouched else None
@@ -239,10 +260,13 @@ class Sender:
                     (self.outlet.name, message.headers.id, message, {**receipt, "state": "in_doubt"})
                 )
         else:
-            wait = next_wait(self.outlet.policy.backoff, attempt, self._chance)
+            due = self._clock.now() + next_wait(self.outlet.policy.backoff, attempt, self._chance)
             again = message.with_headers(attempt=attempt)
-            settlement.deferred.append((self._clock.now() + wait, self.outlet.name, again, code, reason))
-            self.resting_until = self._clock.now() + wait
+            if self._broker.in_order(self.outlet.name):
+                settlement.lined.append((_LINE, due, again, code, reason))
+            else:
+                settlement.deferred.append((due, self.outlet.name, again, code, reason))
+            self.resting_until = due
             if isinstance(error, ConfigError):
                 settlement.cases.append(self._note(message, code, reason))
             message, outcome = again, "deferred"
@@ -252,7 +276,7 @@ class Sender:
             )
         settlement.events.append(Event(message, outcome, "", code, reason))
         settlement.report(_untold(message), outcome)
-        self._broker.settle([delivery], settlement, "failure")
+        self._settle([delivery], settlement, "failure")
         self._meter.unit(Unit(self.outlet.name, 0, [delivery], self._begun), settlement)
 
     def _note(self, message: Message, code: str, reason: str) -> CaseNote:

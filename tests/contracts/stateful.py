@@ -52,6 +52,8 @@ class Books:
     def __init__(self, place: str | None = None, rabbit: MemoryRabbit | None = None) -> None:
         self.clock = ManualClock()
         self.rabbit = rabbit
+        self.kept: frozenset[str] = frozenset()
+        """Channels in order, from the next process on."""
         self._crash_at = ""
         self.store: Store | PostgresStore
         self.store = PostgresStore(place, effect=self._effect) if place else Store(None, effect=self._effect)
@@ -75,6 +77,7 @@ class Books:
             owner = f"{self.lives:016x}"
             self.broker = AmqpBroker(self.rabbit.wire(), self.store, inside, self.clock, owner, self._effect)
         self.broker.declare(CHANNELS)
+        self.broker.keep_order(self.kept)
         self.control = Control(self.broker, Decisions(self.ledger))
 
     def _effect(self, label: str) -> None:
@@ -152,13 +155,17 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self._opened = ExitStack()
         place = self._opened.enter_context(self.ledgers()) if self.kind == "postgres" else None
-        rabbit = bad_rabbit(shuffled=self.kind == "shuffled") if self.kind in ("rabbitmq", "shuffled") else None
+        shuffled = self.kind in ("shuffled", "ordered")
+        rabbit = bad_rabbit(shuffled=shuffled) if self.kind not in ("sqlite", "postgres") else None
         self.books = Books(place, rabbit)
         self._opened.callback(self.books.close)
 
     @classmethod
     def on(cls, kind: str, request: pytest.FixtureRequest) -> type[Self]:
-        """This machine on ``sqlite``, ``postgres``, ``rabbitmq`` (in memory), or one that is ``shuffled``."""
+        """This machine on ``sqlite``, ``postgres``, ``rabbitmq`` (in memory), or one that is ``shuffled``.
+
+        ``ordered`` and ``switching`` are for machines that say which channels are in order.
+        """
         found = {"kind": kind}
         if kind == "postgres":
             server = request.getfixturevalue("postgres_server")

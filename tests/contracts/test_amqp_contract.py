@@ -690,3 +690,40 @@ def test_apply_declares_what_is_missing_and_names_what_differs(rabbit: str, tmp_
         channel.queue_delete(f"{prefix}a")
         channel.queue_declare(f"{prefix}a", durable=True)
     assert apply() == (1, {"a": "different", "a#later": "present"})
+
+
+def test_what_waited_before_there_was_a_broker_comes_whole(rabbit: str) -> None:
+    made = Books(rabbit)
+    embedded = StoreBroker(made.store, made.ledger)
+    embedded.transact("put", lambda _tx: [("in", message(n)) for n in range(5)])
+    made.reopened()
+    made.broker.relay()
+    taken = made.take("in", 5)
+    assert bodies(taken) == list(range(5))
+    made.pass_on(taken, "out")
+    assert bodies(made.take("out", 5)) == list(range(5))
+    made.broker.close()
+    made.store.close()
+
+
+def test_a_channel_that_turns_into_one_in_order_brings_home_what_stands_in_its_queue(books: Books) -> None:
+    books.put("in", *(message(n) for n in range(3)))
+    first = books.take("in", 3)
+    books.pass_on(first[:1], "out")
+    books.broker.keep_order(["in"])
+    books.broker.transact("put", lambda _tx: [("in", message(n)) for n in range(3, 6)])
+    assert books.broker.relay() == 0
+    found: list[int] = []
+
+    def gather() -> bool | None:
+        taken = books.broker.take("in", 2)
+        if taken:
+            found.extend(bodies(taken))
+            books.pass_on(taken, "out")
+        return len(found) == 5 or None
+
+    eventually(gather)
+    assert sorted(found) == [1, 2, 3, 4, 5]
+    books.broker.relay()
+    assert sorted(bodies(books.take("out", 6))) == list(range(6))
+    assert books.broker.depth("in") == 0

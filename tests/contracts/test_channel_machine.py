@@ -26,6 +26,9 @@ class Channels(Machine):
         super().__init__()
         self.sent: list[str] = []
         self.settled: dict[str, list[str]] = {name: [] for name in CHANNELS}
+        if self.kind == "ordered":
+            self.books.kept = frozenset(CHANNELS)
+            self.books.restart()
 
     @rule(count=st.integers(1, 5), moment=st.sampled_from(SENDING))
     def send(self, count: int, moment: str) -> None:
@@ -67,6 +70,15 @@ class Channels(Machine):
     def end_in_good_order(self) -> None:
         self.books.restart()
 
+    @precondition(lambda self: self.kind == "switching")
+    @rule(kept=st.sets(st.sampled_from(CHANNELS)), moment=st.sampled_from(MOMENTS))
+    def put_other_channels_in_order(self, kept: set[str], moment: str) -> None:
+        """The next landscape needs the order elsewhere; what the relay was about to bring is in two places."""
+        with self.books.dying(moment):
+            self.books.take("in#next", 1)
+        self.books.kept = frozenset(kept)
+        self.books.restart()
+
     @precondition(lambda self: self.books.rabbit is not None)
     @rule(later=st.integers(1, 3))
     def lose_the_connection(self, later: int) -> None:
@@ -78,7 +90,7 @@ class Channels(Machine):
     def nothing_is_settled_twice_or_out_of_nothing(self) -> None:
         """What a dead process had published before its commit may be ahead of its input; the copies end there."""
         for names in self.settled.values():
-            if self.kind == "shuffled":
+            if self.kind in ("shuffled", "switching"):
                 assert max(Counter(names).values(), default=1) == 1
                 assert set(names) <= set(self.sent)
             else:
@@ -110,7 +122,14 @@ def _pass_on(channel: str, deliveries: list[Delivery], settlement: Settlement) -
             settlement.puts.append((NEXT[channel], delivery.message))
 
 
-HISTORIES = {"sqlite": (40, 30), "rabbitmq": (40, 30), "shuffled": (30, 30), "postgres": (8, 20)}
+HISTORIES = {
+    "sqlite": (40, 30),
+    "rabbitmq": (40, 30),
+    "shuffled": (30, 30),
+    "ordered": (30, 30),
+    "switching": (60, 40),
+    "postgres": (8, 20),
+}
 
 
 @pytest.mark.timeout(600)

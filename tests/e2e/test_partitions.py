@@ -15,9 +15,10 @@ from bus import key_text
 from bus.app import App, Surroundings
 from bus.errors import ConfigError, Rejected, Retryable
 from bus.ledger import instructions
-from bus.message import Remember
+from bus.message import Remember, decode
 from bus.testing.clock import ManualClock
 from bus.testing.endpoints import ScriptedArrival, ScriptedSource
+from bus.testing.wire import MemoryRabbit, Misbehaviour
 
 BUS = "name: order\nledger: ${env:TEST_LEDGER}\noutlets:\n  out: {endpoint: {file: {path: out}}, format: json}\n"
 ROUTE = """\
@@ -41,6 +42,7 @@ class Town:
     """Buses on one ledger that share a source and a partner, turned by hand."""
 
     def __init__(self, folder: Path, ledger: str, monkeypatch: pytest.MonkeyPatch, route: str = ROUTE) -> None:
+        ledger, self.rabbit = ledger.removesuffix("+rabbit"), bad_rabbit() if ledger.endswith("+rabbit") else None
         monkeypatch.setenv("TEST_LEDGER", ledger)
         self.folder = folder
         (folder / "bus.yaml").write_text(BUS if ledger else BUS.replace("ledger: ${env:TEST_LEDGER}\n", ""))
@@ -59,6 +61,7 @@ class Town:
             catalogue=catalogue(self.troubles),
             source=lambda _spec, _resources: self.source,
             sink=lambda _spec, _resources: self.partner,
+            wire=self.rabbit.wire() if self.rabbit else None,
         )
         app = App(self.folder, around, home=self.folder / "store")
         app.ledger.holdings.term = TERM
@@ -91,9 +94,20 @@ class Town:
             assert came == [r["id"] for r in self.sent if r["account"] == account and r["id"] not in besides], account
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+def bad_rabbit() -> MemoryRabbit:
+    """A broker that hands out in any order and stores some messages twice."""
+    return MemoryRabbit(random.Random(3), Misbehaviour(doubled=0.1, shuffled=True))  # noqa: S311 - repeatable
+
+
+@pytest.fixture(params=["sqlite", "postgres", "sqlite+rabbit", "postgres+rabbit"])
 def ledger(request: pytest.FixtureRequest) -> str:
-    return "" if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))
+    place, plus, backbone = request.param.partition("+")
+    return ("" if place == "sqlite" else str(request.getfixturevalue("postgres_url"))) + plus + backbone
+
+
+@pytest.fixture(params=["", "+rabbit"])
+def shared(request: pytest.FixtureRequest, postgres_url: str) -> str:
+    return postgres_url + str(request.param)
 
 
 def spin(app: App) -> None:
@@ -131,6 +145,46 @@ def test_a_failing_message_keeps_its_key_waiting_and_no_other(
     close(town)
 
 
+def test_a_partner_who_fails_for_a_while_changes_no_order(
+    tmp_path: Path, ledger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town = Town(tmp_path, ledger, monkeypatch)
+    app = town.bus()
+    for n in range(4):
+        town.send(f"f{n}", 30)
+        town.partner.away = Retryable("NET001", "away") if n % 2 else None
+        town.partner.breaks = None if n % 2 else Retryable("NET001", "breaks off")
+        spin(app)
+        assert app.store.read("SELECT channel, line FROM deferred") == [("out", "*")]
+        assert town.partner.order == []
+        town.clock.advance(400)  # too early
+        spin(app)
+    town.partner.breaks = town.partner.away = None
+    town.turn(app)
+    town.everything_in_order()
+    assert app.store.read("SELECT 1 FROM deferred") == []
+    close(town)
+
+
+def test_what_a_partner_never_takes_stands_aside_in_its_outlet(
+    tmp_path: Path, ledger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town = Town(tmp_path, ledger, monkeypatch)
+    app = town.bus()
+    town.send("one", 30)
+    town.partner.away = Retryable("NET001", "away")
+    for _ in range(300):
+        spin(app)
+        town.clock.advance(600_000)
+        if app.store.read("SELECT 1 FROM dead"):
+            break
+    town.partner.away = None
+    ((dead,),) = app.store.read("SELECT payload FROM dead")
+    town.turn(app, until=29)
+    town.everything_in_order(besides=(decode(dead).body["id"],))
+    close(town)
+
+
 def test_a_rejected_message_stands_aside_and_its_key_goes_on(
     tmp_path: Path, ledger: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,9 +204,9 @@ def test_a_rejected_message_stands_aside_and_its_key_goes_on(
 
 
 def test_two_buses_share_the_partitions_and_one_dies(
-    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, shared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    town = Town(tmp_path, postgres_url, monkeypatch)
+    town = Town(tmp_path, shared, monkeypatch)
     one, two = town.bus(), town.bus()
     for n in range(6):
         town.send(f"f{n}", 40)
@@ -176,10 +230,8 @@ def test_two_buses_share_the_partitions_and_one_dies(
     close(town)
 
 
-def test_a_frozen_owner_wakes_and_does_no_harm(
-    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    town = Town(tmp_path, postgres_url, monkeypatch)
+def test_a_frozen_owner_wakes_and_does_no_harm(tmp_path: Path, shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    town = Town(tmp_path, shared, monkeypatch)
     one, two = town.bus(), town.bus()
     for n in range(3):
         town.send(f"f{n}", 40)
@@ -227,9 +279,9 @@ def test_the_number_of_partitions_changes_only_when_nothing_waits(
 
 
 def test_buses_that_reload_at_different_moments_finish_what_came_in_under_the_old_version(
-    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, shared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    town = Town(tmp_path, postgres_url, monkeypatch)
+    town = Town(tmp_path, shared, monkeypatch)
     one, two = town.bus(), town.bus()
     town.send("old", 30)
     town.turn(one, two, until=5)

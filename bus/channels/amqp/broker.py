@@ -3,6 +3,7 @@
 What a unit does is committed before the broker hears of its input again:
 
 * A unit that only passes messages on publishes them, waits for all confirms, commits inbox and history, acknowledges.
+* What must keep its order never goes to the broker: see :mod:`bus.channels.amqp.kept`.
 * Every other unit commits inbox, state and outbox, acknowledges; the relay publishes from the outbox, waits for the
   confirms and forgets the rows. The outbox is the embedded channel of the same name (:mod:`bus.channels.store`), so a
   batch of a hundred thousand lines is hidden in it until it opens, as it is without a broker.
@@ -18,18 +19,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from bus.channels.amqp import legs
+from bus.channels.amqp import legs, undeliverable
 from bus.channels.amqp.consumer import Received
 from bus.channels.amqp.frames import properties
+from bus.channels.amqp.kept import Kept, has_queue, is_kept
 from bus.channels.amqp.overlap import Overlap
 from bus.channels.amqp.publisher import Job, Outgoing
 from bus.channels.amqp.tallies import Tallies
 from bus.channels.amqp.wire import Wire
 from bus.channels.store import StoreBroker
-from bus.errors import BusError, ConfigError, Retryable, Stalled
-from bus.message import Message, encode
+from bus.errors import BusError, Retryable, Stalled
+from bus.message import NULL_ID, Message, encode
 from bus.ports import (
     RELAY,
     CaseNote,
@@ -38,7 +41,6 @@ from bus.ports import (
     Cursor,
     Delivery,
     EffectHook,
-    Event,
     Settlement,
     Store,
 )
@@ -109,6 +111,7 @@ class AmqpBroker:
         self._lock = threading.Lock()
         self._relaying = threading.Lock()
         self._taken: dict[str, list[Received]] = {}
+        self._kept = Kept(self.address, store, outbox, lambda: self._consumer, clock)
         self._publisher = wire.publishing()
         self._consumer = wire.consuming(self._arrived, self._cancelled)
 
@@ -149,7 +152,7 @@ class AmqpBroker:
         """
         names = list(channels)
         self._outbox.declare(names)
-        missing = [name for name in names if name not in self._declared]
+        missing = [name for name in names if name not in self._declared and has_queue(name)]
         if missing:
             self._wire.declare(missing)
             self._declared.update(missing)
@@ -160,23 +163,22 @@ class AmqpBroker:
 
     def forget(self, channels: Iterable[str]) -> None:
         """Name the channels of which nothing is remembered that only passes through (``guarantee: at-least-once``)."""
-        self._forgetful = frozenset(channels)
+        self._forgetful = self._kept.forgetful = frozenset(channels)
 
     def reserve(self, channels: Iterable[str]) -> None:
         """Name the channels that one process at a time may take from: the outlets."""
         self._outbox.reserve(channels)
 
     def keep_order(self, channels: Iterable[str]) -> None:
-        """Order by key needs channels in the database.
-
-        Raises:
-            ConfigError: ``SYS168`` there are some.
-        """
-        if any("~" in name for name in channels):
-            raise ConfigError("SYS168", "`partition` needs the channels in the ledger", hint="leave `broker:` out")
+        """Name channels that keep their order: they stay in the ledger's database (:mod:`bus.channels.amqp.kept`)."""
+        names = list(channels)
+        self._outbox.keep_order(names)
+        self._kept.add(names)
+        with self._lock:
+            self._pending -= self._kept.names
 
     def in_order(self, channel: str) -> bool:
-        """No queue keeps order by key."""
+        """Whether one process at a time works on it, one message after the other."""
         return self._outbox.in_order(channel)
 
     def may_take(self, channel: str) -> bool:
@@ -188,7 +190,8 @@ class AmqpBroker:
         return self._outbox.tenure(channel)
 
     def share(self, channel: str) -> None:
-        """There is nothing to share."""
+        """Between two batches of a channel in order: another process may get it."""
+        self._outbox.share(channel)
 
     def look_around(self) -> None:
         """Wake up for what other processes left in the outbox, and for channels that became ours to take from."""
@@ -203,8 +206,9 @@ class AmqpBroker:
         """Channels that hold messages which may be taken here; also those that nobody here consumes yet."""
         consuming = set(self._consumer.consuming())
         here = set(self._consumer.holding())
-        queue = self.address.queue
-        return [name for name in self.declared() if queue(name) in here or queue(name) not in consuming]
+        queue, kept = self.address.queue, set(self._kept.holding())
+        queues = filter(has_queue, self.declared())
+        return [*(n for n in queues if n not in kept and (queue(n) in here or queue(n) not in consuming)), *kept]
 
     def at_rest(self) -> bool:
         """Whether no channel holds anything and nothing is on its way; asks the broker."""
@@ -228,6 +232,8 @@ class AmqpBroker:
 
     def take(self, channel: str, most: int) -> list[Delivery]:
         """The oldest messages that are here; the first call for a channel begins to consume it."""
+        if channel in self._kept.names:
+            return self._kept.take(channel, most)
         queue = self.address.queue(channel)
         if not self._outbox.may_take(channel):
             self._consumer.leave(queue)
@@ -265,6 +271,10 @@ class AmqpBroker:
         if not deliveries:
             self._outbox.settle_with(settlement, label, lambda _tx: None)
             return
+        if is_kept(deliveries[0]):
+            with self._giving(legs.passed_on(deliveries, settlement.puts, self._outbox.real)):
+                self._kept.settle(deliveries, settlement, label)
+            return
         channel = deliveries[0].channel
         received = [self._taken[channel][d.position] for d in deliveries]
         passes_on = self._passes_on(deliveries, settlement)
@@ -277,14 +287,20 @@ class AmqpBroker:
             self._settle_later((deliveries, received, out), settlement, label)
             return
         self._bring(out, channel)
+        with self._giving(given):
+            self._finish((deliveries, received), settlement, label, remember=settlement.remember or not passes_on)
+        self._careful[channel] = self._careful.get(channel, 0) - len(deliveries)
+
+    @contextmanager
+    def _giving(self, given: set[str]) -> Iterator[None]:
+        """Meanwhile these legs are not replaced by new ones."""
         with self._lock:
             self._given |= given
         try:
-            self._finish((deliveries, received), settlement, label, remember=settlement.remember or not passes_on)
+            yield
         finally:
             with self._lock:
                 self._given -= given
-        self._careful[channel] = self._careful.get(channel, 0) - len(deliveries)
 
     def _in_its_turn(self, channel: str, *, wait: bool = False) -> None:
         """Refuse what was taken before something in front of it failed; ``wait`` until all in front of it is settled.
@@ -361,7 +377,8 @@ class AmqpBroker:
         if not legs.all_passed_on(deliveries, settlement.puts):
             return False
         with self._lock:  # what waits in the outbox comes first
-            return not any(self._outbox.real(name) in self._pending for name, _ in settlement.puts)
+            elsewhere = self._pending | self._kept.names
+            return not any(self._outbox.real(name) in elsewhere for name, _ in settlement.puts)
 
     def _taken_out(self, settlement: Settlement) -> list[Outgoing]:
         """What is published before the commit."""
@@ -417,9 +434,12 @@ class AmqpBroker:
     def _relay(self) -> int:
         count = 0
         with self._lock:
-            pending = self._pending.union(self._outbox.channels())
+            pending = self._pending.union(self._outbox.channels()) - self._kept.names
         for channel in pending:
             while rows := self._outbox.take(channel, _RELAYED):
+                if bare := [r.position for r in rows if not r.message.headers.leg and r.message.headers.id != NULL_ID]:
+                    self._outbox.give_legs(bare)  # they are from before there was a broker
+                    continue
                 self._bring([self._outgoing(channel, row.message) for row in rows], channel)
                 self._outbox.settle_with(Settlement(channel), "relay", self._outbox.taking(rows))
                 count += len(rows)
@@ -435,16 +455,18 @@ class AmqpBroker:
         return encode(message.with_headers(leg=f"{self._owner}{next(self._counter):016x}"))
 
     def _in_outbox(self, names: set[str]) -> None:
+        kept = names & self._kept.names
         with self._lock:
-            self._pending |= names
-        self.ready({RELAY})
+            self._pending |= names - kept
+        self.ready({RELAY, *kept} if names - kept else kept)
 
     def sweep(self) -> int:
         """Housekeeping: the outbox, queues that somebody deleted, and what the broker gave up to hand out."""
         if self._gone:
             self._restore()
         self._tallies.write(lambda counted: self._outbox.settle([], counted, "tally"))
-        return self._outbox.sweep() + self._bury_undeliverable()
+        buried = undeliverable.bury(self.address, self._consumer, self._outbox) if self._declared else 0
+        return self._outbox.sweep() + buried
 
     def _restore(self) -> None:
         """Declare again what somebody deleted, and tell a person: what was in it is gone from the broker."""
@@ -462,31 +484,6 @@ class AmqpBroker:
         self._outbox.settle([], settlement, "broker")
         with self._lock:
             self._gone -= gone
-
-    def _bury_undeliverable(self) -> int:
-        """Whatever was handed out too often without ever being settled is a dead letter with a case."""
-        queue = self.address.undeliverable
-        received = self._consumer.here(queue, _RELAYED)
-        if not received:
-            if self._declared:
-                self._consumer.consume(queue)
-            return 0
-        settlement = Settlement(queue)
-        for one in received:
-            message = legs.read(one)
-            died = (one.headers().get("x-death") or [{}])[0]
-            channel = str(died.get("queue", "")).removeprefix(self.address.prefix)
-            code, reason = "NET226", f"handed out {self.address.delivery_limit} times and never settled"
-            headers = message.headers
-            mark, context = f"{channel}:{code}:{headers.id}", {"file": headers.name, "message": headers.id}
-            route = channel.partition("#")[0]
-            note = CaseNote(code, reason, route, "", mark, headers.number, headers.correlation_id, context)
-            settlement.dead.append((channel, message.with_headers(attempt=0), note))
-            settlement.events.append(Event(message, "dead", "", code, reason))
-            settlement.report(message, "dead")
-        self._outbox.settle(settlement=settlement, deliveries=[], label="undeliverable")
-        self._consumer.settle(queue, received)
-        return len(received)
 
     # ------------------------------------------------------------ the I/O thread
 
