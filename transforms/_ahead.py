@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -10,18 +10,15 @@ T = TypeVar("T")
 _END: Any = object()
 
 
-def one_ahead(items: Iterator[T]) -> Iterator[T]:
+def one_ahead(items: Iterator[T], after: Callable[[T], bool] = lambda _item: True) -> Iterator[T]:
     """The same items in the same order; from the third on each is made by another thread while the one before is used.
 
-    An error comes when the item is asked for that could not be made. Few items are not worth a thread.
+    That is so for items that come ``after`` one for which it is worth it. An error comes when the item is asked for
+    that could not be made. Few items are not worth a thread.
     """
-    for _ in range(2):
-        item = next(items, _END)
-        if item is _END:
-            return
-        yield item
-    with ThreadPoolExecutor(1, "read-ahead") as helper:
-        coming = helper.submit(next, items, _END)
-        while (item := coming.result()) is not _END:
-            coming = helper.submit(next, items, _END)
+    number, item = 1, next(items, _END)
+    with ThreadPoolExecutor(1, "read-ahead") as helper:  # without a task it has no thread
+        while item is not _END:
+            coming = helper.submit(next, items, _END) if number > 1 and after(item) else None
             yield item
+            number, item = number + 1, next(items, _END) if coming is None else coming.result()

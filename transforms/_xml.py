@@ -6,6 +6,7 @@ in every encoding); that leaves entities, external or exploding, without a place
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from lxml import etree
@@ -35,6 +36,9 @@ _ENTITY = frozenset(
     }
 )
 _LINES_TOLD_BY_LIBXML2 = 65_535
+_NO_CHARACTERS = bytes(set(range(0x20)) - set(b"\t\n\r"))
+_NO_CHARACTER = re.compile(b"\xef\xbf[\xbe\xbf]")
+_OTHER_REFERENCE = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos);)")
 
 
 def hardened() -> dict[str, Any]:
@@ -95,6 +99,20 @@ def must_be_well_formed(content: bytes, using: etree.XMLParser, line_offset: int
         etree.fromstring(content, using)
     except etree.XMLSyntaxError as error:
         raise refusal(error, content, line_offset) from None
+
+
+def is_text(content: bytes) -> bool:
+    """Whether UTF-8 has, its tags apart, nothing against XML 1.0 §2.2 and §2.4; false also for what is only unusual.
+
+    No forbidden character, no ``]]>``, no reference but to the five entities that every XML has.
+    """
+    return not (
+        len(content.translate(None, _NO_CHARACTERS)) < len(content)
+        # One byte is looked for first: that is much faster, and these are rare.
+        or (b"]" in content and b"]]>" in content)
+        or (b"&" in content and _OTHER_REFERENCE.search(content))
+        or (b"\xef" in content and _NO_CHARACTER.search(content))
+    )
 
 
 def refusal(error: etree.XMLSyntaxError, content: bytes, line_offset: int = 0) -> Rejected:

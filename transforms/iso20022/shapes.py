@@ -1,10 +1,13 @@
 """Records read by their shape: files repeat a few arrangements of elements, so each is worked out once.
 
 The :class:`Node` tree of a shape tells which value of a record stands where. Looking up a path, which costs ten
-times more than reading the value, is done once a shape; then a record is one tuple of values. A record that is text is
-matched with the regular expression of a known shape, which is an exact reading because the stretch it stands in was
-parsed and is plain (:mod:`transforms._plain_xml`): every ``<`` in it begins a tag. All other records are walked,
-element by element.
+times more than reading the value, is done once a shape; then a record is one tuple of values.
+
+A record that is text is matched with the regular expression of a known shape. It is made of a record that libxml2 took
+and repeats its tags and all that stands between them letter by letter; only values may differ. So the match is an exact
+reading of plain XML (:mod:`transforms._plain_xml`), in which every ``<`` begins a tag; and a stretch of such records is
+well-formed when its values are text of XML, see :func:`transforms._xml.is_text`. All other records are walked, element
+by element.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
-from typing import Any
+from threading import Lock
+from typing import Any, NamedTuple
 
 from lxml import etree
 
@@ -27,10 +31,13 @@ _MOST_TAGS = 400
 _MOST_PATTERNS = 48
 _MOST_SHAPES = 2_000
 _LUCK = 2_000
+_SPACE = " \t\n"
 _TAG = re.compile(
-    r"<(?P<end>/?)(?P<name>[\w.:-]++)(?P<attributes>(?:\s++[\w.:-]++\s*+=\s*+(?:\"[^\"<]*+\"|'[^'<]*+'))*+)\s*+(?P<empty>/?)>"
+    r"<(?P<end>/?)(?P<name>[\w.:-]++)"
+    r"(?P<attributes>(?:[ \t\n]++[\w.:-]++[ \t\n]*+=[ \t\n]*+(?:\"[^\"<]*+\"|'[^'<]*+'))*+)"
+    r"(?P<rest>[ \t\n]*+(?P<empty>/?)>)"
 )
-_ATTRIBUTE = re.compile(r"\s++([\w.:-]++)\s*+=\s*+([\"'])")
+_ATTRIBUTE = re.compile(r"([\w.:-]++)[ \t\n]*+=[ \t\n]*+([\"']).*?\2", re.DOTALL)
 _REFERENCE = re.compile(r"&#(?:x([0-9a-fA-F]{1,6})|([0-9]{1,7}));")
 
 
@@ -79,15 +86,29 @@ class Node:
         return itemgetter(*(self.index(path) for path in paths))
 
 
+class Found(NamedTuple):
+    """A record in a text, and where its first tag begins."""
+
+    node: Node
+    values: Values
+    begin: int
+
+
+_Shape = tuple[Callable[[str, int], re.Match[str] | None], Node]
+"""What matches the record, with its end tag, that begins at a place of a text, and its tree."""
+
+
 class Shapes:
-    """The shapes of one file's records, known so far."""
+    """The shapes of one file's records, known so far; one thread may match while another one learns."""
 
     def __init__(self, record: str, depth: int) -> None:
         """For records spelled ``record`` (with the file's prefix) that stand ``depth`` levels deep."""
         self._prefix = record.partition(":")[0] + ":" if ":" in record else ""
         self._depth = depth
         self._start = re.compile(rf"<{re.escape(record)}(?=[\s>])")
-        self._patterns: list[tuple[Callable[..., re.Match[str] | None], Node]] = []
+        self._end = f"</{record}>"
+        self._known: tuple[_Shape, ...] = ()
+        self._guard = Lock()
         self._walked: dict[tuple[Any, ...], Node] = {}
         self._luck = _LUCK
 
@@ -98,43 +119,57 @@ class Shapes:
         """
         if self._luck < 0:
             return None
-        known = self._known(text)
+        whole = text + self._end
+        known = self._match(whole, 0)
         if known is None and (begin := self._start.search(text)):
             # The head of a container may stand before its first record.
-            known = self._known(text[begin.start() :]) or self._learned(text[begin.start() :])
-        return known
+            start = begin.start()
+            known = self._match(whole, start) or (self._match(whole, start) if self._learn(text[start:]) else None)
+        return (known[0], _decoded(known[1].groups())) if known is not None else None
 
-    def all_of(self, texts: Sequence[str]) -> list[tuple[Node, Values]] | None:
-        """Records from their texts as :meth:`read`, all of them or none; nothing else may stand before a record."""
-        found = []
-        for text in texts:
-            known = self._known(text) if self._luck >= 0 and len(text) <= _LONGEST else None
-            if known is None and self._luck >= 0 and self._start.match(text, len(text) - len(text.lstrip())):
-                known = self._learned(text)
-            if known is None:
+    def all_of(self, text: str, *, learn: bool) -> list[Found] | None:
+        """The records of a text that has nothing else; None when some are of shapes not known, or not to be learned.
+
+        Only what was parsed may be learned from.
+        """
+        found: list[Found] = []
+        position, end, decode = 0, len(text), "&" in text
+        while position < end and self._luck >= 0:
+            begin = text.find("<", position)
+            known = self._match(text, position)
+            if known is None and learn and begin >= 0 and self._start.match(text, begin):
+                learned = self._learn(text[begin : text.find(self._end, begin)])
+                known = self._match(text, position) if learned else None
+            if known is None or known[1].end() - position > _LONGEST:
                 return None
-            found.append(known)
-        return found
+            node, match = known
+            found.append(Found(node, _decoded(match.groups()) if decode else match.groups(), begin))
+            position = match.end()
+        return found if position == end else None
 
-    def _known(self, text: str) -> tuple[Node, Values] | None:
-        for number, (match, node) in enumerate(self._patterns):
-            found = match(text)
-            if found:
-                if number:
-                    self._patterns.insert(0, self._patterns.pop(number))
+    def _match(self, text: str, position: int) -> tuple[Node, re.Match[str]] | None:
+        for shape in self._known:
+            found = shape[0](text, position)
+            if found is not None:
+                if shape is not self._known[0]:
+                    self._put_first(shape)
                     self._luck += 1
-                return node, _decoded(found.groups(), text)
+                return shape[1], found
         return None
 
-    def _learned(self, text: str) -> tuple[Node, Values] | None:
-        if len(self._patterns) >= _MOST_PATTERNS:
+    def _put_first(self, shape: _Shape) -> None:
+        with self._guard:
+            self._known = (shape, *(one for one in self._known if one is not shape))
+
+    def _learn(self, text: str) -> bool:
+        """Learn the shape of a record, given up to its end tag; false when no pattern can be made for it."""
+        if len(self._known) >= _MOST_PATTERNS:
             self._luck -= 1  # shapes that never repeat are not looked for for ever
-            return None
-        learned = _Learner(self._prefix, self._depth).learn(text) if len(text) <= _LONGEST else None
-        if learned is None:
-            return None
-        self._patterns.insert(0, learned)
-        return self._known(text)
+            return False
+        learned = _Learner(self._prefix, self._depth).learn(text, self._end) if len(text) <= _LONGEST else None
+        if learned is not None:
+            self._put_first(learned)
+        return learned is not None
 
     def is_one(self, text: str) -> bool:
         """Whether a text that was cut at the record's end tag is that of exactly one record."""
@@ -200,9 +235,7 @@ def walk(element: etree._Element) -> tuple[Node, Values]:
     return root, walker.values
 
 
-def _decoded(values: tuple[str, ...], text: str) -> Values:
-    if "&" not in text:
-        return values
+def _decoded(values: tuple[str, ...]) -> Values:
     return [_entities(value) if "&" in value else value for value in values]
 
 
@@ -220,30 +253,36 @@ class _Learner:
         self._prefix = prefix
         self._deepest = MOST_DEPTH - depth
         self._pattern: list[str] = []
+        self._tags = 0
         self._values = 0
         self._stack: list[Node] = []
         self._root: Node | None = None
 
-    def learn(self, text: str) -> tuple[Callable[..., re.Match[str] | None], Node] | None:
-        """None for a text that is not exactly one record, or has something that no pattern should be made for."""
+    def learn(self, text: str, end: str) -> _Shape | None:
+        """From a text without the tag that ends it; None when that is not exactly one record, or none for a pattern."""
         position = 0
         may_be_leaf = False
         for tag in _TAG.finditer(text):
             between = text[position : tag.start()]
             ends = bool(tag["end"])
-            if "<" in between or not ((ends and may_be_leaf) or not between.strip()):
+            is_leaf = ends and may_be_leaf
+            if "<" in between or (between.strip(_SPACE) and not is_leaf):
                 return None
-            if not (self._end(tag, leaf=may_be_leaf) if ends else self._begin(tag)):
+            self._pattern.append("([^<]*+)" if is_leaf else re.escape(between))
+            if not (self._end(tag, leaf=is_leaf) if ends else self._begin(tag)):
                 return None
             may_be_leaf = not ends and not tag["empty"]
             position = tag.end()
-        if self._root is None or self._stack != [self._root] or text[position:].strip():
+        rest = text[position:]
+        if self._root is None or self._stack != [self._root] or rest.strip(_SPACE):
             return None
-        return re.compile("".join(self._pattern) + r"\s*+()").fullmatch, self._root
+        pattern = re.compile(rf"[ \t\n]*+{''.join(self._pattern)}{re.escape(rest + end)}()")
+        return pattern.match, self._root
 
     def _begin(self, tag: re.Match[str]) -> bool:
         name = tag["name"].removeprefix(self._prefix)
-        if ":" in name or len(self._stack) >= self._deepest or len(self._pattern) > 2 * _MOST_TAGS:
+        self._tags += 1
+        if ":" in name or len(self._stack) >= self._deepest or self._tags > _MOST_TAGS:
             return False
         node = Node(name)
         if self._stack:
@@ -255,7 +294,7 @@ class _Learner:
         attributes = self._attributes(tag["attributes"], node)
         if attributes is None:
             return False
-        self._pattern.append(rf"\s*+<{re.escape(tag['name'])}{attributes}\s*+{tag['empty']}>")
+        self._pattern.append(f"<{re.escape(tag['name'])}{attributes}{re.escape(tag['rest'])}")
         if not tag["empty"]:
             self._stack.append(node)
         return True
@@ -267,17 +306,19 @@ class _Learner:
         if leaf:
             node.text = self._values
             self._values += 1
-        self._pattern.append(("([^<]*+)" if leaf else r"\s*+") + rf"</{re.escape(tag['name'])}\s*+>")
+        self._pattern.append(re.escape(tag[0]))
         return True
 
     def _attributes(self, text: str, node: Node) -> str | None:
         """Pattern for the attributes of a start tag; None where one has a prefix or declares a namespace."""
-        parts = []
+        pattern, position = "", 0
         for found in _ATTRIBUTE.finditer(text):
             name, quote = found[1], found[2]
             if ":" in name or name == "xmlns":
                 return None
             node.attributes[name] = self._values
             self._values += 1
-            parts.append(rf"\s++{re.escape(name)}\s*+=\s*+{quote}([^{quote}<]*+){quote}")
-        return "".join(parts)
+            # Line ends and tabs in an attribute are spaces (XML 1.0 §3.3.3), so those are not read here.
+            pattern += rf"{re.escape(text[position : found.end(2)])}([^{quote}<\t\n]*+)"
+            position = found.end() - 1
+        return pattern + re.escape(text[position:])

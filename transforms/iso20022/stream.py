@@ -2,7 +2,8 @@
 
 The file is cut at end tags of records; each stretch is put between the elements that are open there, parsed, and, where
 asked for, validated against the XML Schema as a small document of its own. What only the whole can tell (control sums,
-balances) is checked by the readers. Where all records of a stretch are of known shapes, no tree of it is made.
+balances) is checked by the readers. A stretch whose records are all of known shapes is well-formed
+(:mod:`transforms.iso20022.shapes`): libxml2 is not asked about it, and no tree of it is made.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from transforms._ahead import one_ahead
 from transforms._plain_xml import Plain
 from transforms._xml import (
     broken_encoding,
+    is_text,
     line_of,
     listener,
     must_be_well_formed,
@@ -30,7 +32,7 @@ from transforms._xml import (
 )
 from transforms.iso20022.names import FAMILIES, message_of
 from transforms.iso20022.opening import Opening, outside
-from transforms.iso20022.shapes import Node, Shapes, Values
+from transforms.iso20022.shapes import Found, Node, Shapes, Values
 
 _BLOCK = 128 * 1024
 _BLOCK_OF_TREES = 256 * 1024
@@ -90,6 +92,7 @@ class Segment:
         own_from: first line of ``root`` that is not a repetition of what earlier segments had.
         is_inner: it begins and ends with a record, and others go before it.
         record_tag: of its records.
+        known: its records, where all are of known shapes and there is nothing else.
     """
 
     __slots__ = (
@@ -97,6 +100,7 @@ class Segment:
         "_parser",
         "_root",
         "is_inner",
+        "known",
         "line",
         "line_offset",
         "own_from",
@@ -111,6 +115,7 @@ class Segment:
         self.own_from = before + 1 if before else 0
         self.text = ""
         self.is_inner = False
+        self.known: list[Found] | None = None
         self._document, self._parser = document, using
         self._root: etree._Element | None = None
 
@@ -144,8 +149,9 @@ class Cutter:
         last_container: where in the last stretch a container began last; -1 for none.
     """
 
-    def __init__(self, file: Plain, begun: Opening, record: str, *, trees: bool) -> None:
-        self._trees = trees
+    def __init__(self, file: Plain, begun: Opening, record: str, *, trees: bool, shapes: Shapes | None = None) -> None:
+        """With ``trees`` every stretch is parsed; without, one with nothing but records of known ``shapes`` is not."""
+        self._trees, self._shapes = trees, shapes
         self._file, self._line = file, file.line
         self.end = f"</{record}>".encode()
         self.closing = "".join(f"</{tag}>" for tag in reversed(begun.open_tags)).encode()
@@ -190,16 +196,16 @@ class Cutter:
         document = b"".join((before, stretch, closing))
         segment = Segment(document, self._parser, self._line, before.count(b"\n"))
         segment.is_inner = bool(before and closing)
-        if segment.is_inner and not self._trees:
-            must_be_well_formed(document, self._listener, segment.line_offset)
-        else:
-            _ = segment.root
-        try:
-            text = stretch.decode()
-        except UnicodeDecodeError:
-            raise broken_encoding(self._line) from None
-        if "\r" in text:  # line ends as XML 1.0 §2.11 wants them
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        text = _text(stretch)
+        if text is not None and segment.is_inner and not self._trees and self._shapes is not None and is_text(stretch):
+            segment.known = self._shapes.all_of(text, learn=False)
+        if segment.known is None:
+            if segment.is_inner and not self._trees:
+                must_be_well_formed(document, self._listener, segment.line_offset)
+            else:
+                _ = segment.root
+        if text is None:
+            raise broken_encoding(self._line)
         segment.text = text
         self._line += stretch.count(b"\n")
         if closing:
@@ -219,14 +225,23 @@ class Cutter:
             self.envelope = (self._message_head or b"") + stretch[begin.start() : end]
 
 
-def segments(file: Plain, begun: Opening, *, trees: bool = True) -> Iterator[Segment]:
-    """The stretches of a file, for those who only look at the whole; without ``trees`` not all of them are parsed.
+def _text(stretch: bytes) -> str | None:
+    """The text with line ends as XML 1.0 §2.11 wants them; None when the bytes are no UTF-8."""
+    try:
+        text = stretch.decode()
+    except UnicodeDecodeError:
+        return None
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def segments(file: Plain, begun: Opening, *, trees: bool = True, shapes: Shapes | None = None) -> Iterator[Segment]:
+    """The stretches of a file, see :class:`Cutter`.
 
     Raises:
         Rejected: see :func:`transforms._xml.parse`; ``SEC107`` (a record over 32 MB).
     """
     if begun.open_tags:
-        yield from Cutter(file, begun, record_name(begun), trees=trees).segments()
+        yield from Cutter(file, begun, record_name(begun), trees=trees, shapes=shapes).segments()
         return
     file.file.seek(file.start)
     yield Segment(file.file.read(), parser(), file.line, 0)
@@ -243,15 +258,18 @@ def events(
 ) -> Iterator[Event]:
     """The whole message, in order; ``before`` records of it are known already, where it is the rest of another.
 
-    Another thread parses the next stretch while one is used, unless ``ahead`` says that the other cores have work.
+    Another thread parses the next stretch while one is used that was parsed too, for libxml2 does not hold up Python;
+    ``ahead`` is false when the other cores have work.
 
     Raises:
         Rejected: see :func:`transforms._xml.parse`; ``SEC101`` (too deep), ``SEC107`` (a record over 32 MB).
     """
-    reader = _Reader(begun, record_name(begun), before) if begun.open_tags else None
-    found = segments(file, begun, trees=check is not None)
+    record = record_name(begun)
+    shapes = Shapes(record, len(begun.open_tags) + 1)
+    reader = _Reader(begun, record, shapes, before) if begun.open_tags else None
+    found = segments(file, begun, trees=check is not None, shapes=shapes)
     checked = found if check is None else _checked(found, check)
-    for segment in one_ahead(checked) if ahead else checked:
+    for segment in one_ahead(checked, lambda segment: segment.known is None) if ahead else checked:
         if reader is not None:
             yield from reader.read(segment)
     if reader is None:
@@ -273,14 +291,14 @@ def _head(element: etree._Element) -> Record:
 class _Reader:
     """Turns segments into events."""
 
-    def __init__(self, begun: Opening, record: str, before: int) -> None:
+    def __init__(self, begun: Opening, record: str, shapes: Shapes, before: int) -> None:
         space = f"{{{begun.namespace}}}" if begun.namespace else ""
         self._message_tag = str(begun.head.tag)
         self._container_tag = space + begun.family.container if begun.has_container else ""
         self._family, self._namespace = begun.family, begun.namespace
         self._record_tag = space + begun.family.record
         self._end_tag = f"</{record}>"
-        self._shapes = Shapes(record, len(begun.open_tags) + 1)
+        self._shapes = shapes
         self._number, self._containers = before, 0
         self._is_open = False
         self._is_first = True
@@ -319,16 +337,15 @@ class _Reader:
 
     def _by_text(self, segment: Segment) -> list[Record] | None:
         """The records of a segment that has nothing else; None when that cannot be told from its text."""
-        *texts, rest = segment.text.split(self._end_tag)
-        known = self._shapes.all_of(texts) if not rest.strip() else None
+        text = segment.text
+        known = segment.known or self._shapes.all_of(text, learn=True)
         if known is None:
             return None
         segment.record_tag = self._record_tag
-        line, before, found = segment.line, self._number + 1, []
-        for at, (text, (node, values)) in enumerate(zip(texts, known, strict=True)):
-            begins = line + text.count("\n", 0, text.find("<"))
-            found.append(Record(node, values, before + at, begins, segment, at))
-            line += text.count("\n")
+        line, position, found = segment.line, 0, []
+        for at, (node, values, begin) in enumerate(known):
+            line, position = line + text.count("\n", position, begin), begin
+            found.append(Record(node, values, self._number + 1 + at, line, segment, at))
         self._number += len(found)
         return found
 
