@@ -9,7 +9,8 @@ import msgspec
 
 from bus.cli.output import json_line
 
-_EXPONENT = re.compile(rb"E[+-]\d+\"")
+# The first byte is looked for first, and looked back from: that is much faster than to begin with the quote.
+_EXPONENT = re.compile(rb"E(?<=[\"0-9.-][0-9]E)[+-][0-9]+\"")
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
@@ -19,7 +20,7 @@ def record_line(record: Any) -> bytes:
         line = _encode(record)
     except (TypeError, UnicodeEncodeError, ValueError):
         return json_line(record)
-    if (b"E-" in line or b"E+" in line) and any(_is_number(line, found.start()) for found in _EXPONENT.finditer(line)):
+    if _EXPONENT.search(line) and any(_is_number(line, found.start()) for found in _EXPONENT.finditer(line)):
         return json_line(record)
     return line + b"\n"
 
