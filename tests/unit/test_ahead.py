@@ -40,10 +40,16 @@ def test_an_error_comes_in_the_place_of_its_item(broken_at: int) -> None:
 
 
 def test_who_stops_early_leaves_no_thread_behind() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     found = one_ahead(numbers(100))
     for _ in range(10):
         next(found)
-    assert threading.active_count() == before + 1
+    assert len(set(threading.enumerate()) - before) == 1
     found.close()  # type: ignore[attr-defined]  # it is a generator
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
+
+
+def test_only_what_comes_after_a_costly_item_is_made_ahead() -> None:
+    here = threading.get_ident()
+    makers = [maker for _, maker in one_ahead(numbers(6), lambda item: item[0] == 3)]
+    assert [maker == here for maker in makers] == [True, True, True, True, False, True]
