@@ -18,8 +18,8 @@ from bench.measure import Measurement
 from bench.peers.place import OUT, Place
 from bench.peers.runners import Runner, stop
 from bus.channels.amqp.consumer import Consumer
-from bus.channels.amqp.frames import properties
-from bus.channels.amqp.publisher import Outgoing, Publisher
+from bus.channels.amqp.frames import Outgoing, properties
+from bus.channels.amqp.publisher import Publisher
 
 _RATE = 100
 _WARM = 500

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from random import Random
 
 from bus.channels.amqp.address import Address
-from bus.channels.amqp.consumer import Received
-from bus.channels.amqp.publisher import Job, Outgoing
+from bus.channels.amqp.frames import Outgoing, Received
+from bus.channels.amqp.publisher import Job
 from bus.errors import Stalled
 
 
@@ -114,7 +114,7 @@ class MemoryPublisher:
         """Raise what went wrong."""
         if job.error is not None:
             raise job.error
-        self.confirmed += len(job.items)
+        self.confirmed += job.count
 
     def close(self) -> None:
         """Nothing is open."""

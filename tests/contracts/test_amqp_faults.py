@@ -13,8 +13,8 @@ import pytest
 
 from bus.app import App, Surroundings
 from bus.channels.amqp import address_of
-from bus.channels.amqp.frames import properties
-from bus.channels.amqp.publisher import Outgoing, Publisher
+from bus.channels.amqp.frames import Outgoing, properties
+from bus.channels.amqp.publisher import Publisher
 from bus.errors import Stalled
 from bus.landscape import BrokerSpec
 from bus.message import Headers, Message

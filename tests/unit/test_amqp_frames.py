@@ -8,10 +8,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from pika import BasicProperties, frame, spec
+from pika.frame import decode_frame
 
 from bus.channels.amqp.address import Address
-from bus.channels.amqp.consumer import Consumer, Received
-from bus.channels.amqp.frames import BlockConnection, Confirm, Handed, properties
+from bus.channels.amqp.consumer import Consumer
+from bus.channels.amqp.frames import BlockConnection, Confirm, Outgoing, Received, Subscriber, blocks, properties
 
 
 class Ear(BlockConnection):
@@ -19,7 +20,7 @@ class Ear(BlockConnection):
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
-        self.deliveries = {1: lambda found: self.heard.extend(("message", one) for one in found)}
+        self.deliveries = {1: Subscriber(7, lambda found: self.heard.extend(("message", one) for one in found))}
         self.confirms = {2: lambda found: self.heard.extend(("confirm", one) for one in found)}
         self._rest = b""
         self.bytes_received = 0
@@ -42,6 +43,8 @@ FRAMES = st.one_of(
     st.tuples(st.just("library")),
 )
 
+IDS = st.text("0123456789abcdef", min_size=32, max_size=32)
+
 
 @given(st.lists(FRAMES, max_size=12), st.lists(st.integers(1, 40), min_size=1, max_size=20))
 def test_blocks_of_any_size_give_the_same(frames: list[tuple[Any, ...]], cuts: list[int]) -> None:
@@ -50,7 +53,7 @@ def test_blocks_of_any_size_give_the_same(frames: list[tuple[Any, ...]], cuts: l
         if kind == "message":
             tag, body, most = rest
             stream += delivery(1, tag, body, most)
-            wanted.append(("message", (tag, tag % 2 == 1, body)))
+            wanted.append(("message", (7, tag, {"n": tag}, body)))
         elif kind == "confirm":
             stream += frame.Method(2, spec.Basic.Ack(*rest)).marshal()
             wanted.append(("confirm", Confirm(*rest)))
@@ -65,7 +68,7 @@ def test_blocks_of_any_size_give_the_same(frames: list[tuple[Any, ...]], cuts: l
             break
         ear._on_data_available(stream[at : at + size])
         at += size
-    found = [(k, (v.tag, v.again, v.body)) if isinstance(v, Handed) else (k, v) for k, v in ear.heard]
+    found = [(k, (v.subscription, v.tag, v.headers(), v.body)) if k == "message" else (k, v) for k, v in ear.heard]
     # Within a block messages come before confirms: they are of different channels, so no order is promised.
     assert [x for x in found if x[0] == "message"] == [x for x in wanted if x[0] == "message"]
     assert [x for x in found if x[0] == "confirm"] == [x for x in wanted if x[0] == "confirm"]
@@ -73,7 +76,30 @@ def test_blocks_of_any_size_give_the_same(frames: list[tuple[Any, ...]], cuts: l
     assert ear.bytes_received == len(stream)
 
 
-@given(st.text("abc0", max_size=40), st.text("xyz", max_size=40), st.integers(0, 2**40))
+@given(st.lists(st.binary(max_size=60), max_size=20), st.integers(9, 40), st.integers(1, 7))
+def test_blocks_that_are_published_read_as_the_library_reads_them(
+    bodies: list[bytes], frame_max: int, together: int
+) -> None:
+    about = properties("m", "c", 5)
+    made = blocks([Outgoing(f"q{n % 3}", about, body) for n, body in enumerate(bodies)], 4, frame_max, together)
+    assert [block.count for block in made] == [len(bodies[n : n + together]) for n in range(0, len(bodies), together)]
+    data, found = b"".join(block.frames for block in made), []
+    while data:
+        size, read = decode_frame(data)
+        data = data[size:]
+        assert read.channel_number == 4
+        if isinstance(read, frame.Method):
+            assert (read.method.exchange, read.method.mandatory) == ("", True)
+            found.append((read.method.routing_key, b""))
+        elif isinstance(read, frame.Header):
+            assert (read.properties.message_id, read.body_size) == ("m", len(bodies[len(found) - 1]))
+        else:
+            assert size <= frame_max
+            found[-1] = (found[-1][0], found[-1][1] + read.fragment)
+    assert found == [(f"q{n % 3}", body) for n, body in enumerate(bodies)]
+
+
+@given(st.text("abc0", max_size=40) | IDS, st.text("xyz", max_size=40) | IDS, st.integers(0, 2**40))
 def test_properties_read_as_the_library_reads_them(message: str, correlation: str, seconds: int) -> None:
     read = BasicProperties()
     read.decode(properties(message, correlation, seconds))

@@ -23,11 +23,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from bus.channels.amqp import legs, undeliverable
-from bus.channels.amqp.consumer import Received
-from bus.channels.amqp.frames import properties
+from bus.channels.amqp.frames import Outgoing, Received, properties
 from bus.channels.amqp.kept import Kept, has_queue, is_kept
 from bus.channels.amqp.overlap import Overlap
-from bus.channels.amqp.publisher import Job, Outgoing
+from bus.channels.amqp.publisher import Job
 from bus.channels.amqp.tallies import Tallies
 from bus.channels.amqp.wire import Wire
 from bus.channels.store import StoreBroker
@@ -242,22 +241,21 @@ class AmqpBroker:
             self._taken_at[channel] = self._overlap.failures(channel)
             if self._overlap.hurt(channel):
                 return []
-        received = self._consumer.here(queue, most)
-        if not received:
-            self._consumer.consume(queue)
-            return []
-        found, copies = legs.firsts(received)
-        if channel not in self._forgetful:
-            known = self._store.known([message.headers.leg for _, message in found])
-            copies += [one for one, message in found if message.headers.leg in known]
-            found = [(one, message) for one, message in found if message.headers.leg not in known]
-        if copies:
-            self.copies += len(copies)
-            self._consumer.settle(queue, copies)
-            if not found:
-                return self.take(channel, most)
-        self._taken[channel] = [one for one, _ in found]
-        return [Delivery(channel, n, message) for n, (_, message) in enumerate(found)]
+        while received := self._consumer.here(queue, most):
+            found, copies = legs.firsts(received)
+            if channel not in self._forgetful:
+                known = self._store.known([message.headers.leg for _, message in found])
+                if known:
+                    copies += [one for one, message in found if message.headers.leg in known]
+                    found = [(one, message) for one, message in found if message.headers.leg not in known]
+            if copies:
+                self.copies += len(copies)
+                self._consumer.settle(queue, copies)
+            if found:
+                self._taken[channel] = [one for one, _ in found]
+                return [Delivery(channel, n, message) for n, (_, message) in enumerate(found)]
+        self._consumer.consume(queue)
+        return []
 
     # ------------------------------------------------------------ settling
 
@@ -271,17 +269,18 @@ class AmqpBroker:
         if not deliveries:
             self._outbox.settle_with(settlement, label, lambda _tx: None)
             return
+        given, all_given = legs.passed_on(deliveries, settlement.puts, self._outbox.real)
         if is_kept(deliveries[0]):
-            with self._giving(legs.passed_on(deliveries, settlement.puts, self._outbox.real)):
+            with self._giving(given):
                 self._kept.settle(deliveries, settlement, label)
             return
         channel = deliveries[0].channel
-        received = [self._taken[channel][d.position] for d in deliveries]
-        passes_on = self._passes_on(deliveries, settlement)
+        taken = self._taken[channel]
+        received = [taken[d.position] for d in deliveries]
+        passes_on = all_given and self._passes_on(settlement)
         later = passes_on and self._overlap is not None and self._careful.get(channel, 0) <= 0
         if not later:
             self._in_its_turn(channel, wait=True)
-        given = legs.passed_on(deliveries, settlement.puts, self._outbox.real)
         out = self._taken_out(settlement) if passes_on else []
         if later:
             self._settle_later((deliveries, received, out), settlement, label)
@@ -367,22 +366,21 @@ class AmqpBroker:
 
         overlap.add(channel, finish, failed)
 
-    def _passes_on(self, deliveries: list[Delivery], settlement: Settlement) -> bool:
-        """Whether everything that comes out may be published before the commit: then the outbox is not needed.
+    def _passes_on(self, settlement: Settlement) -> bool:
+        """Whether what comes out, each message to one channel, may be published before the commit, without the outbox.
 
-        Only messages that came in, each to one channel: their legs are the same however a second run is batched.
+        The legs are the same however a second run is batched.
         """
-        if not settlement.puts or any(getattr(settlement, name) for name in _STATE):
-            return False
-        if not legs.all_passed_on(deliveries, settlement.puts):
+        if any(getattr(settlement, name) for name in _STATE):
             return False
         with self._lock:  # what waits in the outbox comes first
             elsewhere = self._pending | self._kept.names
-            return not any(self._outbox.real(name) in elsewhere for name, _ in settlement.puts)
+            return not elsewhere.intersection(map(self._outbox.real, {name for name, _ in settlement.puts}))
 
     def _taken_out(self, settlement: Settlement) -> list[Outgoing]:
         """What is published before the commit."""
-        out = [self._outgoing(self._outbox.real(name), message) for name, message in settlement.puts]
+        names = {name: self._outbox.real(name) for name, _ in settlement.puts}
+        out = [self._outgoing(names[name], message) for name, message in settlement.puts]
         settlement.puts.clear()
         return out
 

@@ -9,30 +9,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple
-
-from pika import BasicProperties
+from typing import Any
 
 from bus.channels.amqp.address import Address
-from bus.channels.amqp.frames import Handed
+from bus.channels.amqp.frames import Received, Subscriber
 from bus.channels.amqp.link import Link
 
 log = logging.getLogger("girobus")
-
-
-class Received(NamedTuple):
-    """A message that is here and not settled; ``subscription`` and ``tag`` are how to acknowledge it."""
-
-    subscription: int
-    tag: int
-    properties: bytes
-    body: bytes
-
-    def headers(self) -> dict[str, Any]:
-        """The header table that came with it."""
-        properties = BasicProperties()
-        properties.decode(self.properties)
-        return properties.headers or {}
 
 
 class _Queue:
@@ -218,16 +201,16 @@ class Consumer:
         subscription, buffer, lock = state.subscription, state.buffer, state.lock
         name, arrived = state.name, self._arrived
 
-        def came(handed: list[Handed]) -> None:
+        def came(received: list[Received]) -> None:
             with lock:
-                buffer.extend([Received(subscription, one.tag, one.properties, one.body) for one in handed])
+                buffer.extend(received)
             arrived(name)  # whatever is here already may be on its way out, and nobody come back for more
 
         channel.add_on_close_callback(lambda _channel, why: self._channel_closed(state, channel, why))
         channel.add_on_cancel_callback(lambda _frame: self._was_cancelled(state, channel))
         channel.basic_qos(prefetch_count=self._address.prefetch)
         connection = channel.connection
-        connection.deliveries[channel.channel_number] = came
+        connection.deliveries[channel.channel_number] = Subscriber(subscription, came)
         channel.basic_consume(name, _never)
 
     def _unsubscribe(self, state: _Queue) -> None:

@@ -12,33 +12,55 @@ from functools import lru_cache
 from struct import Struct
 from typing import Any, NamedTuple
 
+import msgspec
+from pika import BasicProperties
 from pika.adapters.select_connection import SelectConnection
 from pika.frame import decode_frame
 
 _FRAME = Struct(">BHI")  # type, channel, size
 _CONTENT_FRAME = Struct(">BHIHHQ")  # type, channel, size; class, weight, size of the body
 _BODY_FRAME = Struct(">BBHI")  # end of the frame before; type, channel, size
-_SIZE = Struct(">Q")
-_TIME = Struct(">Q")
+_TAG = _TIME = Struct(">Q")
 _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
 _DELIVER, _ACK = b"\x00\x3c\x00\x3c", b"\x00\x3c\x00\x50"
 _BASIC, _END = 60, 0xCE
 _OVERHEAD = 8
+_DELIVERY = 24
+"""Bytes of the method frame of a delivery without names: frame 8, method 4, tag 8, flag 1, three lengths."""
 _BLOCK = 1 << 18
 """Bytes read at once."""
-_TOGETHER = 64
-"""Messages that are one write."""
 # content-type, delivery-mode, correlation-id, message-id, timestamp, type; persistent
 _FLAGS = (0x8000 | 0x1000 | 0x0400 | 0x0080 | 0x0040 | 0x0020).to_bytes(2, "big")
 
 
-class Handed(NamedTuple):
-    """A message as the broker handed it out: delivery tag, whether it did before, raw properties, body."""
+class Received(msgspec.Struct, frozen=True, gc=False):
+    """A message as it came: ``subscription`` and ``tag`` are how to acknowledge it, properties and body are raw."""
 
+    subscription: int
     tag: int
-    again: bool
     properties: bytes
     body: bytes
+
+    def headers(self) -> dict[str, Any]:
+        """The header table that came with it."""
+        properties = BasicProperties()
+        properties.decode(self.properties)
+        return properties.headers or {}
+
+
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
+    """One message on its way to a queue; ``properties`` as they stand in a frame."""
+
+    queue: str
+    properties: bytes
+    body: bytes
+
+
+class Subscriber(NamedTuple):
+    """Who is told of the deliveries of a block, and the subscription they belong to."""
+
+    number: int
+    came: Callable[[list[Received]], None]
 
 
 class Confirm(NamedTuple):
@@ -55,7 +77,7 @@ class BlockConnection(SelectConnection):  # type: ignore[misc]  # the library is
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self.deliveries: dict[int, Callable[[list[Handed]], None]] = {}
+        self.deliveries: dict[int, Subscriber] = {}
         self.confirms: dict[int, Callable[[list[Confirm]], None]] = {}
         self._rest = b""
         super().__init__(*arguments, **options)
@@ -65,34 +87,10 @@ class BlockConnection(SelectConnection):  # type: ignore[misc]  # the library is
         transport._MAX_RECV_BYTES, transport._MAX_CONSUME_BYTES = _BLOCK, 1  # noqa: SLF001 - it has no setting
         super()._proto_connection_made(transport)
 
-    def publish(self, channel: int, items: Sequence[tuple[str, bytes, bytes]]) -> None:
-        """Send (queue, properties, body) of many messages, mandatory, by few writes.
-
-        Not by one: the library copies what is left of a write whenever the socket took only a part of it.
-        """
-        most = self.params.frame_max - _OVERHEAD
-        content, body_frame = _CONTENT_FRAME.pack, _BODY_FRAME.pack
-        parts: list[bytes] = []
-        for n, (queue, properties, body) in enumerate(items, 1):
-            size = len(body)
-            parts += (
-                _prefix(channel, queue),
-                content(_HEADER, channel, 12 + len(properties), _BASIC, 0, size),
-                properties,
-            )
-            if 0 < size <= most:
-                parts += (body_frame(_END, _BODY, channel, size), body, b"\xce")
-            else:
-                parts.append(b"\xce")
-                for begin in range(0, size, most):
-                    piece = body[begin : begin + most]
-                    parts += (_FRAME.pack(_BODY, channel, len(piece)), piece, b"\xce")
-            if not n % _TOGETHER:
-                self._emit(b"".join(parts))
-                parts = []
-        if parts:
-            self._emit(b"".join(parts))
-        self.frames_sent += 2 * len(items)
+    def publish(self, block: Block) -> None:
+        """Send a block by one write."""
+        self._emit(block.frames)
+        self.frames_sent += 2 * block.count
 
     def _emit(self, data: bytes) -> None:
         self.bytes_sent += len(data)
@@ -102,7 +100,7 @@ class BlockConnection(SelectConnection):  # type: ignore[misc]  # the library is
         """One block from the socket: what is ours in one loop, what is not to the library, in the order it came."""
         self.bytes_received += len(data_in)  # the library takes it as a sign of life
         data = self._rest + data_in if self._rest else data_in
-        handed: dict[int, list[Handed]] = {}
+        came: dict[int, list[Received]] = {}
         confirmed: dict[int, list[Confirm]] = {}
         deliveries = self.deliveries
         at, end = 0, len(data)
@@ -114,58 +112,111 @@ class BlockConnection(SelectConnection):  # type: ignore[misc]  # the library is
             begin = at + 7
             method = data[begin : begin + 4] if kind == _METHOD else b""
             if method == _DELIVER and channel in deliveries:
-                after = self._delivery(data, (begin, after, end), handed.setdefault(channel, []))
-                if not after:
+                after = self._messages(data, at, deliveries[channel].number, came.setdefault(channel, []))
+                if after == at:
                     break  # the rest of it is still to come
             elif method == _ACK and channel in self.confirms:
-                (tag,) = _SIZE.unpack_from(data, begin + 4)
+                (tag,) = _TAG.unpack_from(data, begin + 4)
                 confirmed.setdefault(channel, []).append(Confirm(tag, bool(data[begin + 12])))
             else:
-                self._tell(handed, confirmed)
+                self._tell(came, confirmed)
                 consumed, frame = decode_frame(data[at:after])
                 if consumed:
                     self._process_frame(frame)
             at = after
         self._rest = data[at:]
-        self._tell(handed, confirmed)
+        self._tell(came, confirmed)
 
-    def _delivery(self, data: bytes, where: tuple[int, int, int], into: list[Handed]) -> int:
-        """Read method, properties and body; where the next frame begins, 0 when they are not all here."""
-        size: int
-        begin, at, end = where
-        at_tag = begin + 5 + data[begin + 4]
-        (tag,) = _SIZE.unpack_from(data, at_tag)
-        if end - at < 7:
-            return 0
-        _, _, size = _FRAME.unpack_from(data, at)
-        if end - at < size + _OVERHEAD:
-            return 0
-        left: int = _SIZE.unpack_from(data, at + 11)[0]
-        properties = data[at + 19 : at + 7 + size]
-        at += size + _OVERHEAD
-        pieces: list[bytes] = []
-        while left:
-            if end - at < 7:
-                return 0
-            _, _, size = _FRAME.unpack_from(data, at)
-            if end - at < size + _OVERHEAD:
-                return 0
-            pieces.append(data[at + 7 : at + 7 + size])
-            at += size + _OVERHEAD
-            left -= size
-        into.append(
-            Handed(tag, bool(data[at_tag + 8]), properties, pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        )
+    def _messages(self, data: bytes, at: int, subscription: int, into: list[Received]) -> int:
+        """Read the whole messages that stand there one behind the other; where what follows them begins."""
+        frame, content, tag_of, add = _FRAME.unpack_from, _CONTENT_FRAME.unpack_from, _TAG.unpack_from, into.append
+        end = len(data)
+        start = data[at : at + 3]
+        while end - at >= _DELIVERY and data[at : at + 3] == start and data[at + 7 : at + 11] == _DELIVER:
+            (_, _, size) = frame(data, at)
+            header = at + size + _OVERHEAD
+            if end - header < _CONTENT_FRAME.size:
+                break
+            (_, _, size, _, _, left) = content(data, header)
+            body = header + size + _OVERHEAD
+            if end - body < left + _OVERHEAD * (left > 0):
+                break
+            (tag,) = tag_of(data, at + 12 + data[at + 11])
+            properties = data[header + _CONTENT_FRAME.size : body - 1]
+            if left and frame(data, body)[2] == left:
+                begin = body + 7
+                add(Received(subscription, tag, properties, data[begin : begin + left]))
+                at = begin + left + 1
+                continue
+            pieces, after = _pieces(data, body, left)
+            if after < 0:
+                break
+            add(Received(subscription, tag, properties, b"".join(pieces)))
+            at = after
         return at
 
-    def _tell(self, handed: dict[int, list[Handed]], confirmed: dict[int, list[Confirm]]) -> None:
-        for channel, messages in handed.items():
+    def _tell(self, came: dict[int, list[Received]], confirmed: dict[int, list[Confirm]]) -> None:
+        for channel, messages in came.items():
             if messages:
-                self.deliveries[channel](messages)
-        handed.clear()
+                self.deliveries[channel].came(messages)
+        came.clear()
         for channel, confirms in confirmed.items():
             self.confirms[channel](confirms)
         confirmed.clear()
+
+
+class Block(msgspec.Struct, frozen=True, gc=False):
+    """Messages that are one write."""
+
+    count: int
+    frames: bytes
+
+
+def blocks(items: Sequence[Outgoing], channel: int, frame_max: int, together: int) -> list[Block]:
+    """Many messages to be published, mandatory, in blocks of at most so many.
+
+    Not in one: the library copies what is left of a write whenever the socket took only a part of it. Whoever made the
+    bodies makes the blocks: they are in the cache of his core still.
+    """
+    most = frame_max - _OVERHEAD
+    content, body_frame = _CONTENT_FRAME.pack, _BODY_FRAME.pack
+    made = []
+    for first in range(0, len(items), together):
+        some = items[first : first + together]
+        parts: list[bytes] = []
+        for item in some:
+            properties, body = item.properties, item.body
+            size = len(body)
+            parts += (
+                _prefix(channel, item.queue),
+                content(_HEADER, channel, 12 + len(properties), _BASIC, 0, size),
+                properties,
+            )
+            if 0 < size <= most:
+                parts += (body_frame(_END, _BODY, channel, size), body, b"\xce")
+            else:
+                parts.append(b"\xce")
+                for begin in range(0, size, most):
+                    piece = body[begin : begin + most]
+                    parts += (_FRAME.pack(_BODY, channel, len(piece)), piece, b"\xce")
+        made.append(Block(len(some), b"".join(parts)))
+    return made
+
+
+def _pieces(data: bytes, at: int, left: int) -> tuple[list[bytes], int]:
+    """(the body that begins there in frames, where what follows begins; -1 when it is not all here)."""
+    pieces: list[bytes] = []
+    end = len(data)
+    while left:
+        if end - at < _OVERHEAD:
+            return [], -1
+        size: int = _FRAME.unpack_from(data, at)[2]
+        if end - at < size + _OVERHEAD:
+            return [], -1
+        pieces.append(data[at + 7 : at + 7 + size])
+        at += size + _OVERHEAD
+        left -= size
+    return pieces, at
 
 
 @lru_cache(maxsize=1_000)
@@ -176,27 +227,21 @@ def _prefix(channel: int, queue: str) -> bytes:
     return _FRAME.pack(_METHOD, channel, len(method)) + method + b"\xce"
 
 
-def properties(message_id: str, correlation_id: str, seconds: int) -> bytes:
-    """The properties of a persistent message of ours, as they stand in a header frame."""
-    return b"".join(
-        (
-            _FLAGS,
-            _CONTENT,
-            b"\x02",
-            bytes((len(correlation_id),)),
-            correlation_id.encode(),
-            bytes((len(message_id),)),
-            message_id.encode(),
-            _TIME.pack(seconds),
-            _TYPE,
-        )
-    )
-
-
 def _short(text: str) -> bytes:
     raw = text.encode()
     return bytes((len(raw),)) + raw
 
 
-_CONTENT = _short("application/vnd.girobus.message+json")
-_TYPE = _short("girobus.message")
+_BEFORE_IDS = _FLAGS + _short("application/vnd.girobus.message+json") + b"\x02"
+_BEHIND_IDS = _short("girobus.message")
+_ID = 32
+_PROPERTIES = Struct(f">{len(_BEFORE_IDS)}sB{_ID}sB{_ID}sQ{len(_BEHIND_IDS)}s")
+
+
+def properties(message_id: str, correlation_id: str, seconds: int) -> bytes:
+    """The properties of a persistent message of ours, as they stand in a header frame."""
+    message, correlation = message_id.encode(), correlation_id.encode()
+    if len(message) == len(correlation) == _ID:  # as every id of ours
+        return _PROPERTIES.pack(_BEFORE_IDS, _ID, correlation, _ID, message, seconds, _BEHIND_IDS)
+    ids = bytes((len(correlation),)) + correlation + bytes((len(message),)) + message
+    return _BEFORE_IDS + ids + _TIME.pack(seconds) + _BEHIND_IDS

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import msgspec
 
-from bus.channels.amqp.consumer import Received
-from bus.message import NULL_ID, Message, salvage
+from bus.channels.amqp.frames import Received
+from bus.errors import Rejected
+from bus.message import NULL_ID, Message, decode, salvage
 from bus.ports import Delivery
 
 Puts = list[tuple[str, Message]]
@@ -38,42 +39,43 @@ def _lane(origin: str, channel: str) -> str:
     return hashlib.blake2b(f"{origin}\x1f{channel}".encode(), digest_size=8).hexdigest()
 
 
-def all_passed_on(deliveries: list[Delivery], puts: Puts) -> bool:
-    """Whether all that comes out came in, each message to one channel."""
-    came = {d.message.headers.id for d in deliveries}
-    goes = {message.headers.id for _, message in puts}
-    if len(came) < len(deliveries) or len(goes) < len(puts) or not goes <= came:
-        return False
-    return all(message.headers.number for _, message in puts)
-
-
-def passed_on(deliveries: list[Delivery], puts: Puts, real: Callable[[str], str]) -> set[str]:
-    """Give what came in and goes to one channel its next leg, in place; the legs given.
+def passed_on(deliveries: list[Delivery], puts: Puts, real: Callable[[str], str]) -> tuple[set[str], bool]:
+    """Give what came in and goes to one channel its next leg, in place.
 
     A batch that is run again may be cut otherwise and come out another way, straight to the broker or by the outbox:
     by its leg the receiver knows it either way.
+
+    Returns:
+        the legs given, and whether they are all: nothing else comes out, and no two of what came in are one.
     """
-    came = {d.message.headers.id: d.message.headers.leg for d in deliveries}
-    times = Counter(message.headers.id for _, message in puts)
-    given = set()
+    came = {headers.id: headers.leg for headers in [d.message.headers for d in deliveries]}
+    ids = [message.headers.id for _, message in puts]
+    times = Counter(ids) if len(set(ids)) < len(ids) else {}
+    names = {name: real(name) for name, _ in puts}
+    replace = msgspec.structs.replace
+    given = []
     for n, (name, message) in enumerate(puts):
         headers = message.headers
         leg = came.get(headers.id)
-        if leg is not None and times[headers.id] == 1 and headers.number:
-            leg = next_leg(leg, real(name))
-            given.add(leg)
-            puts[n] = (name, Message(msgspec.structs.replace(headers, leg=leg), message.body, message.properties))
-    return given
+        if leg is not None and headers.number and times.get(headers.id, 1) == 1:
+            leg = next_leg(leg, names[name])
+            given.append(leg)
+            puts[n] = (name, Message(replace(headers, leg=leg), message.body, message.properties))
+    return set(given), 0 < len(given) == len(puts) and len(came) == len(deliveries)
 
 
-def firsts(received: Iterable[Received]) -> tuple[list[tuple[Received, Message]], list[Received]]:
+def firsts(received: Sequence[Received]) -> tuple[list[tuple[Received, Message]], list[Received]]:
     """(the first of each leg, further copies)."""
-    found: dict[str, tuple[Received, Message]] = {}
+    try:
+        messages = [decode(one.body) for one in received]
+    except Rejected:
+        messages = [read(one) for one in received]
+    found = dict(zip([message.headers.leg for message in messages], zip(received, messages, strict=True), strict=True))
+    if len(found) == len(received):
+        return list(found.values()), []
+    found.clear()
     copies = []
-    for one in received:
-        message = read(one)
-        if message.headers.leg in found:
+    for one, message in zip(received, messages, strict=True):
+        if found.setdefault(message.headers.leg, (one, message))[0] is not one:
             copies.append(one)
-        else:
-            found[message.headers.leg] = (one, message)
     return list(found.values()), copies

@@ -7,34 +7,33 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from bus.channels.amqp.address import Address
-from bus.channels.amqp.frames import Confirm
+from bus.channels.amqp.frames import Block, Confirm, Outgoing, blocks
 from bus.channels.amqp.link import Link
 from bus.errors import Stalled
 
-
-class Outgoing(NamedTuple):
-    """One message on its way to a queue; ``properties`` as they stand in a frame."""
-
-    queue: str
-    properties: bytes
-    body: bytes
+_CHANNEL = 1
+"""Number of the one channel of the connection."""
+_TOGETHER = 64
+"""Messages that are one write, where the window has room for so many."""
 
 
 class Job:
     """Messages published together: done when all are confirmed, or one thing failed."""
 
-    __slots__ = ("before", "begun", "done", "error", "items", "left", "sent")
+    __slots__ = ("before", "begun", "blocks", "count", "done", "error", "left", "queues")
 
     def __init__(self, items: Sequence[Outgoing], before: Job | None = None) -> None:
-        self.items = items
+        self.queues = {item.queue for item in items}
+        """Where the messages go."""
         self.before = before
         """What this one must not overtake: where that failed, this one is not sent."""
         self.begun = time.monotonic()
-        self.left = len(items)
-        self.sent = 0
+        self.count = self.left = len(items)
+        self.blocks: deque[Block] = deque()
+        """What is not sent yet."""
         self.error: Stalled | None = None
         self.done = threading.Event()
 
@@ -118,7 +117,12 @@ class Publisher:
         """
         job = Job(items, before)
         self._open.add(job)
-        if not self.link.wait_open(self._address.deadline) or not self.link.call(lambda: self._begin(job)):
+        opened = self.link.wait_open(self._address.deadline)
+        connection = self.link.connection
+        if opened and connection is not None:
+            together = min(_TOGETHER, self._address.window)
+            job.blocks.extend(blocks(items, _CHANNEL, connection.params.frame_max, together))
+        if not job.blocks or self.link.connection is not connection or not self.link.call(lambda: self._begin(job)):
             self._open.discard(job)
             raise Stalled(
                 "NET221",
@@ -139,7 +143,7 @@ class Publisher:
         self._open.discard(job)
         if job.error is not None:
             raise job.error
-        self.confirmed += len(job.items)
+        self.confirmed += job.count
 
     # ------------------------------------------------------------ the I/O thread
 
@@ -147,7 +151,7 @@ class Publisher:
         self._blocked = False
         connection.add_on_connection_blocked_callback(lambda *_: self._block(blocked=True))
         connection.add_on_connection_unblocked_callback(lambda *_: self._block(blocked=False))
-        connection.channel(on_open_callback=self._channel_open)
+        connection.channel(_CHANNEL, on_open_callback=self._channel_open)
 
     def _channel_open(self, channel: Any) -> None:
         channel.add_on_close_callback(lambda _channel, why: self.link.abort(f"channel closed: {why}"))
@@ -179,20 +183,19 @@ class Publisher:
         channel = self._channel
         if channel is None or self._blocked:
             return
-        while self._jobs and (room := self._address.window - self._flying) > 0:
+        while self._jobs:
             job = self._jobs[0]
-            if job.error is not None:
+            if job.error is not None or not job.blocks:
                 self._jobs.popleft()
                 continue
-            end = min(len(job.items), job.sent + room)
-            count = end - job.sent
-            self._ranges.append(_Range(job, self._tag + 1, self._tag + count))
-            channel.connection.publish(channel.channel_number, job.items[job.sent : end])
-            self._tag += count
-            self._flying += count
-            job.sent = end
-            if end == len(job.items):
-                self._jobs.popleft()
+            block = job.blocks[0]
+            if self._flying + block.count > self._address.window:
+                break
+            job.blocks.popleft()
+            self._ranges.append(_Range(job, self._tag + 1, self._tag + block.count))
+            self._tag += block.count
+            self._flying += block.count
+            channel.connection.publish(block)
 
     def _confirmed(self, confirms: list[Confirm]) -> None:
         self._heard = time.monotonic()
@@ -229,7 +232,7 @@ class Publisher:
         queue = method.routing_key
         error = Stalled("NET223", f"the broker has no queue `{queue}`", hint="was it deleted? `bus apply` declares it")
         for job in {id(one.job): one.job for one in self._ranges}.values():
-            if any(item.queue == queue for item in job.items):
+            if queue in job.queues:
                 job.fail(error)
 
     def _lost(self, why: str) -> None:

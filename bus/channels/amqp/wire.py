@@ -8,8 +8,9 @@ from typing import Protocol
 
 from bus.channels.amqp import topology
 from bus.channels.amqp.address import Address
-from bus.channels.amqp.consumer import Consumer, Received
-from bus.channels.amqp.publisher import Job, Outgoing, Publisher
+from bus.channels.amqp.consumer import Consumer
+from bus.channels.amqp.frames import Outgoing, Received
+from bus.channels.amqp.publisher import Job, Publisher
 
 
 class Publishing(Protocol):
