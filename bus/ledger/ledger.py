@@ -305,6 +305,19 @@ class Ledger:
         )
         return bool(self.read(sql, (now,))[0][0])
 
+    def bring_forward(self, longest: int) -> int:
+        """Let run what waits longer for its next attempt than any may (milliseconds): the clock was set back since."""
+        now = self.clock.now()
+        sql = "SELECT EXISTS (SELECT 1 FROM deferred WHERE due > ?)"
+        if not self.read(sql, (now + longest,))[0][0]:
+            return 0
+
+        def work(tx: Any) -> int:
+            self.store.lock(tx, ["due"])
+            return waiting.bring_forward(tx, now, longest)
+
+        return self.commit("due", work)
+
     def line_heads(self, channel: str, most: int) -> list[tuple[int, Message]]:
         """What stands at the head of a line of the channel and may run now: (row, message)."""
         return waiting.heads(self.read, channel, self.clock.now(), most)

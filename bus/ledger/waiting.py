@@ -77,6 +77,12 @@ def take_due(tx: Any, now: int, most: int) -> list[tuple[str, Message]]:
     return [(channel, salvage(payload)) for _, channel, payload in sorted(rows)]
 
 
+def bring_forward(tx: Any, now: int, longest: int) -> int:
+    """Make everything due now whose next attempt is further away than the longest wait; how many that were."""
+    sql = "UPDATE deferred SET due = ? WHERE due > ? RETURNING 1"
+    return len(tx.execute(sql, (now, now + longest)).fetchall())
+
+
 def hold(tx: Any, wish: Hold, channel: str, case_id: int | None, now: int) -> None:
     """Keep a message until it is released, its time comes or its predicate turns true."""
     tx.execute(

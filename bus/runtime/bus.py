@@ -16,6 +16,7 @@ from bus.runtime.control import Control
 from bus.runtime.dispatcher import Dispatcher
 from bus.runtime.intake import Intake
 from bus.runtime.pipeline import CompiledRoute
+from bus.runtime.retry import longest
 from bus.runtime.route import RouteBook
 from bus.runtime.schedule import Schedule
 from bus.runtime.sender import Sender
@@ -69,6 +70,12 @@ class Assembly:
         for route in self.routes:
             yield from route.channels
         yield from self.senders
+
+    def longest_wait(self) -> int:
+        """Milliseconds that nothing waits longer for its next attempt."""
+        policies = [route.spec.on_error for route in self.routes]
+        policies += [sender.outlet.policy for sender in self.senders.values()]
+        return max((longest(policy.backoff) for policy in policies), default=0)
 
 
 class Upkeep(Protocol):
@@ -276,7 +283,8 @@ class Bus:
             return swept
         lapses = expectations.look([r.spec for r in self.assembly.routes], self.ledger, self.clock)
         forgotten = self.upkeep.turn() if self.upkeep is not None else 0
-        return lapses + int(self.ledger.sweep()) + swept + forgotten
+        brought = int(self.ledger.bring_forward(self.assembly.longest_wait()))
+        return lapses + int(self.ledger.sweep()) + swept + forgotten + brought
 
     def turn(self, *, poll: bool = True) -> int:
         """Everything once, in one thread: for tests, simulation and commands that run to the end."""

@@ -32,6 +32,11 @@ def next_wait(backoff: BackoffSpec, attempt: int, chance: random.Random) -> int:
     return max(1, round(wait * chance.uniform(0.9, 1.1)))
 
 
+def longest(backoff: BackoffSpec) -> int:
+    """Milliseconds that no :func:`next_wait` is over."""
+    return round(backoff.most * 1.1) + 1
+
+
 def resting(until: int, now: int, backoff: BackoffSpec) -> bool:
     """Whether a partner is still left alone; no rest is longer than the longest, even when the clock was set back."""
-    return now < until <= now + backoff.most * 1.1 + 1
+    return now < until <= now + longest(backoff)

@@ -24,6 +24,8 @@ UNKNOWN = "NOTPROVIDED"
 # Decimal places of currencies that have other than two (ISO 4217).
 _MINOR = dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV"), 0)
 _MINOR |= dict.fromkeys(("XAF", "XOF", "XPF"), 0) | dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3)
+# With the first schema libxml2 makes the types that all share, and not for two threads at once: the bus may be another.
+etree.XMLSchema(etree.XML('<schema xmlns="http://www.w3.org/2001/XMLSchema"/>'))
 
 
 def minor_units(currency: str) -> int:

@@ -426,6 +426,18 @@ def test_what_is_deferred_comes_when_it_is_due(books: Books) -> None:
     assert books.due() == []
 
 
+def test_no_attempt_waits_longer_than_any_may(books: Books) -> None:
+    """The clock was set back since: what is further away than the longest wait is due now."""
+    now = books.clock.now()
+    books.settle(
+        [],
+        lambda s: s.deferred.extend([(now + 21, "in", message("a"), "X", ""), (now + 20, "in", message("b"), "X", "")]),
+    )
+    assert books.ledger.bring_forward(20) == 1
+    assert books.ledger.bring_forward(20) == 0
+    assert [m.headers.id for _, m in books.due()] == _ids("a")
+
+
 def test_held_messages_wait_for_their_time_or_for_a_person(books: Books) -> None:
     until = books.clock.now() + 50
     books.settle(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from desk import Desk, Listing, Unreadable, condition_wait
+from faulty import Partner
 
 from bus.errors import Rejected, Retryable
 from bus.ledger.store import Store
@@ -380,6 +381,21 @@ def test_a_clock_that_is_set_back_stops_no_source_and_no_outlet(tmp_path: Path) 
         desk.send('{"a": 1}')
         desk.settle()
         assert desk.got() == [b'{"a":1}']
+
+
+def test_a_clock_that_is_set_back_puts_no_attempt_off(tmp_path: Path) -> None:
+    """What had failed while the clock was an hour fast was tried again an hour later."""
+    bank = Partner(away=Retryable("NET101", "away", hint="wait"))
+    routes = {"a": FILE + "steps:\n  - parse: json\nto: out\n"}
+    with Desk(tmp_path, routes, sink=lambda *_: bank) as desk:
+        desk.clock.advance(3_600_000)
+        desk.send('{"a": 1}')
+        desk.turn(5)
+        assert desk.left() == {"deferred": 1}
+        bank.away = None
+        desk.clock.advance(-3_600_000)
+        desk.later(20_000)
+        assert list(bank.delivered.values()) == [b'{"a":1}']
 
 
 def test_amounts_of_any_size_are_added_to_the_last_cent(tmp_path: Path) -> None:

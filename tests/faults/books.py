@@ -25,11 +25,14 @@ class Books:
     def __init__(self, place: Path | str) -> None:
         self._place = place
         self._reading: Reading | None = None
+        self._file: tuple[int, int] | None = None
 
     def look(self, sql: str) -> list[tuple[Any, ...]] | None:
         """The rows, None when nobody can tell now."""
+        self._must_be_that_one()
         try:
             if self._reading is None:
+                self._file = self._identity()
                 self._reading = open_reading(self._place, patience=3.0)
             return self._reading.rows(sql)
         except BusError:
@@ -48,6 +51,18 @@ class Books:
                 raise TimeoutError("the ledger cannot be read")
             time.sleep(_LOOK)
         return rows
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Device and number of the file, None where there is none."""
+        with suppress(OSError):
+            found = self._place.stat() if isinstance(self._place, Path) else None
+            return found and (found.st_dev, found.st_ino)
+        return None
+
+    def _must_be_that_one(self) -> None:
+        """Let a file go that is no longer the one at the place: another disk is there now."""
+        if self._reading is not None and self._identity() != self._file:
+            self.close()
 
     def close(self) -> None:
         """Disconnect."""

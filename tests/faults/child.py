@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -22,11 +23,15 @@ class Child:
         landscape: folder with ``bus.yaml``.
         source: the tree that the bus is run from.
         name: of the files, when there are several.
+        around: of its environment, besides ours.
         more: words of its :class:`tests.faults.node.Plan`.
     """
 
-    def __init__(self, landscape: Path, source: Path = ROOT, name: str = "bus", **more: Any) -> None:
-        self._source = source
+    def __init__(
+        self, landscape: Path, source: Path = ROOT, name: str = "bus", *, around: dict[str, str] | None = None,
+        **more: Any,
+    ) -> None:  # fmt: skip
+        self._source, self._around = source, around or {}
         board = landscape.with_name(f"{name}.board")
         board.write_bytes(bytes(SIZE))
         self.board = Board(board)
@@ -43,12 +48,16 @@ class Child:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.faults.node", str(self._told)],
-                cwd=self._source, stdin=subprocess.PIPE, stderr=log,
+                cwd=self._source, stdin=subprocess.PIPE, stderr=log, env={**os.environ, **self._around},
             )  # fmt: skip
 
     def stopped(self) -> bool:
         """Whether it is stopped by a signal."""
         return self._process is not None and _state(self._process.pid) == "T"
+
+    def dead(self) -> bool:
+        """Whether it ran and does no more."""
+        return self._process is not None and self._process.poll() is not None
 
     def wake(self) -> None:
         """Let it go on."""

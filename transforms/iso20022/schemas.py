@@ -45,11 +45,21 @@ def source(message: str) -> etree._Element:
 
 
 _guards: dict[str, Lock] = {}
+_compiling = Lock()
+
+
+def schema(message: str) -> etree.XMLSchema:
+    """The compiled schema of a message; see :func:`source`.
+
+    One thread at a time compiles: with the first schema libxml2 makes the types that all schemas share. Two threads
+    that did so at once had a schema refused, or their process ended by a segmentation fault while it validated.
+    """
+    with _compiling:
+        return _compiled(message)
 
 
 @cache
-def schema(message: str) -> etree.XMLSchema:
-    """The compiled schema of a message; see :func:`source`."""
+def _compiled(message: str) -> etree.XMLSchema:
     return etree.XMLSchema(source(message))
 
 

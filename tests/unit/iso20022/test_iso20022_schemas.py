@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -277,3 +279,30 @@ def test_findings_hold_rules_and_names_but_no_content() -> None:
     shown = [schemas.without_values(message) for message in raw]
     assert not any("s3cret" in message or "urn:iso" in message for message in shown)
     assert all(re.match(r"Element '\w+'", message) for message in shown)
+
+
+AT_ONCE = """
+import threading
+from transforms.iso20022.schemas import schema
+
+found, start = [], threading.Barrier(8)
+
+def ask():
+    start.wait()
+    for message in ("pain.001.001.09", "camt.053.001.08", "pacs.008.001.08", "pain.008.001.08"):
+        found.append(schema(message))
+
+threads = [threading.Thread(target=ask) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(found), len(set(map(id, found))))
+"""
+
+
+def test_threads_that_need_a_schema_at_once_compile_it_once() -> None:
+    """The first two files of a process were written at once, and the process ended with a segmentation fault."""
+    done = subprocess.run([sys.executable, "-c", AT_ONCE], capture_output=True, text=True, timeout=60, check=True)
+
+    assert done.stdout.split() == ["32", "4"], done.stderr
