@@ -347,6 +347,17 @@ class StepResources(Protocol):
     clock: Clock
 
 
+class Hops(NamedTuple):
+    """What one commit tells of messages at one place: their lowest and highest number, and the rest packed."""
+
+    first: int
+    last: int
+    at: int
+    version: int
+    place: str
+    packed: bytes
+
+
 class Transaction(Protocol):
     """What is used of a database connection inside a commit. SQL is written once, in the words of SQLite."""
 
@@ -386,6 +397,9 @@ class Store(Protocol):
 
     def serial(self, tx: Any, table: Literal["lane", "batch"]) -> int:
         """A row number of that table that was never used, neither by a row that is gone."""
+
+    def add_history(self, tx: Any, part: Hops) -> None:
+        """Write it down behind all that was written before."""
 
     def add_tally(self, tx: Any, place: str, now: int, tally: MoneyTotalsByOutcome) -> None:
         """Add counts and sums to the running totals of a place; sums are exact decimals."""

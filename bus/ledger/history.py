@@ -1,16 +1,20 @@
-"""Message history (EIP): one packed row per batch of units and segment, expanded when somebody asks."""
+"""Message history (EIP): one packed part per batch of units and segment, expanded when somebody asks.
+
+A row of the table holds one part, or several small ones that were committed one after the other: then the indexes are
+written once for all of them, and a commit changes nothing but the last page of the table.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from bus.message import Message
 from bus.money import exact_sum
-from bus.ports import Event, MoneyTotalsByOutcome
+from bus.ports import Event, Hops, MoneyTotalsByOutcome, Store
 
 SPAN = 4096
 """No packed row covers more message numbers than this, so that a range query needs one plain index."""
@@ -21,16 +25,33 @@ NOBODY: Joined = {}
 _PLAIN = 10
 """Fields of a packed event; after them stand the gatherings, then the facts of a birth, where there are any."""
 
+_ROW = 4_000
+"""Bytes to which a row grows: two of them fill a page of the embedded store."""
+_OPEN_FOR = 1_000
+"""Milliseconds after its first part in which a row takes others, because it is forgotten by the time of its first."""
+_LENGTH = 4
+"""Bytes in front of each part that tell its length."""
+_ARRAY = 0x80
+"""First byte of a row of one part without its length, as they were written at first; a length is below."""
+
 _pack = msgspec.msgpack.Encoder()
 _unpack = msgspec.msgpack.Decoder()
 
 
-def write(tx: Any, place: str, version: int, now: int, events: list[Event], joined: Joined = NOBODY) -> None:
+class Stamp(NamedTuple):
+    """Where, in which version of the route, and when (milliseconds since 1970 UTC) something was committed."""
+
+    place: str
+    version: int
+    at: int
+
+
+def write(store: Store, tx: Any, stamp: Stamp, events: list[Event], joined: Joined = NOBODY) -> None:
     """Store the events of one commit; numbers must be assigned. ``joined``: message id -> gatherings it went into."""
-    _store(tx, (place, version, now), _items(events, joined))
+    _store(store, tx, stamp, _items(events, joined))
 
 
-def write_births(tx: Any, place: str, version: int, now: int, events: list[Event], joined: Joined = NOBODY) -> None:
+def write_births(store: Store, tx: Any, stamp: Stamp, events: list[Event], joined: Joined = NOBODY) -> None:
     """As :func:`write`, for first events: with what must still be known when the message itself is long gone."""
     items = _items(events, joined)
     for item, event in zip(items, events, strict=True):
@@ -38,7 +59,7 @@ def write_births(tx: Any, place: str, version: int, now: int, events: list[Event
         currency, amount = headers.worth or ("", "")
         facts = [headers.name, headers.place, headers.keys, currency, f"{amount:f}" if currency else ""]
         item.extend([[], facts] if len(item) == _PLAIN else [facts])
-    _store(tx, (place, version, now), items)
+    _store(store, tx, stamp, items)
 
 
 def _items(events: list[Event], joined: Joined) -> list[list[Any]]:
@@ -78,54 +99,86 @@ def _output(channel: str, message: Message) -> list[Any]:
     return [channel, message.headers.number, bytes.fromhex(message.headers.id)]
 
 
-def _store(tx: Any, row: tuple[str, int, int], items: list[list[Any]]) -> None:
+def _store(store: Store, tx: Any, stamp: Stamp, items: list[list[Any]]) -> None:
     """Pack ascending runs of numbers, none wider than SPAN."""
     run: list[list[Any]] = []
     first = last = 0
     for item in items:
         number = item[0]
         if run and not (number > last and number - first < SPAN):
-            _insert(tx, row, first, last, run)
+            store.add_history(tx, _part(first, last, stamp, run))
             run = []
         if not run:
             first = number
         last = number
         run.append(item)
     if run:
-        _insert(tx, row, first, last, run)
+        store.add_history(tx, _part(first, last, stamp, run))
 
 
-def _insert(tx: Any, row: tuple[str, int, int], first: int, last: int, run: list[list[Any]]) -> None:
-    place, version, now = row
-    tx.execute(
-        "INSERT INTO history (first, last, at, version, place, packed) VALUES (?, ?, ?, ?, ?, ?)",
-        (first, last, now, version, place, _pack.encode(run)),
-    )
+def _part(first: int, last: int, stamp: Stamp, run: list[list[Any]]) -> Hops:
+    place, version, at = stamp
+    packed = _pack.encode((at, version, place, run))
+    return Hops(first, last, at, version, place, len(packed).to_bytes(_LENGTH, "big") + packed)
+
+
+def insert(tx: Any, part: Hops) -> None:
+    """A row of its own for a part."""
+    tx.execute("INSERT INTO history (first, last, at, version, place, packed) VALUES (?, ?, ?, ?, ?, ?)", part)
+
+
+_GROW = (
+    "UPDATE history SET last = max(last, ?1), packed = CAST(packed || ?2 AS BLOB) "
+    "WHERE id = (SELECT max(id) FROM history) AND length(packed) + length(?2) <= ?3 "
+    "AND first <= ?4 AND first > ?1 - ?5 AND at <= ?6 AND at > ?6 - ?7"
+)
+
+
+def grow(tx: Any, part: Hops) -> bool:
+    """Add a part to the newest row, where both are small and of the same moment; SQLite's words."""
+    if len(part.packed) > _ROW:
+        return False
+    tx.execute(_GROW, (part.last, part.packed, _ROW, part.first, SPAN, part.at, _OPEN_FOR))
+    return bool(tx.changes())
+
+
+def _parts(row: tuple[Any, ...]) -> Iterator[tuple[int, int, str, list[Any]]]:
+    """(at, version, place, items) of a row ``(at, version, place, packed)``."""
+    *stamp, packed = row
+    if packed[0] >= _ARRAY:
+        yield (*stamp, _unpack.decode(packed))
+        return
+    begin = 0
+    while begin < len(packed):
+        end = begin + _LENGTH + int.from_bytes(packed[begin : begin + _LENGTH], "big")
+        yield _unpack.decode(packed[begin + _LENGTH : end])
+        begin = end
 
 
 def expand(row: tuple[Any, ...], number: int | None = None) -> Iterator[dict[str, Any]]:
     """Hops of a packed row ``(at, version, place, packed)``, of one message or of all."""
-    at, version, place, packed = row
-    for item in _unpack.decode(packed):
-        if number is not None and item[0] != number:
-            continue
-        yield {
-            "at": at,
-            "place": place,
-            "version": version,
-            "number": item[0],
-            "message": item[1].hex(),
-            "parent": item[2].hex(),
-            "correlation": item[3].hex(),
-            "outcome": item[4],
-            "step": item[5],
-            "attempt": item[6],
-            "code": item[7],
-            "reason": item[8],
-            "outputs": [_went(output, item) for output in item[9]],
-            "groups": item[_PLAIN] if len(item) > _PLAIN else [],
-            "born": _facts(item[_PLAIN + 1]) if len(item) > _PLAIN + 1 else None,
-        }
+    for part in _parts(row):
+        at, version, place, items = part
+        for item in items:
+            if number is not None and item[0] != number:
+                continue
+            yield {
+                "at": at,
+                "place": place,
+                "version": version,
+                "number": item[0],
+                "message": item[1].hex(),
+                "parent": item[2].hex(),
+                "correlation": item[3].hex(),
+                "outcome": item[4],
+                "step": item[5],
+                "attempt": item[6],
+                "code": item[7],
+                "reason": item[8],
+                "outputs": [_went(output, item) for output in item[9]],
+                "groups": item[_PLAIN] if len(item) > _PLAIN else [],
+                "born": _facts(item[_PLAIN + 1]) if len(item) > _PLAIN + 1 else None,
+            }
 
 
 def _went(output: list[Any], item: list[Any]) -> dict[str, Any]:
@@ -146,19 +199,17 @@ def write_keys(tx: Any, rows: list[tuple[str, str, int]]) -> None:
 
 
 def add_tally(tx: Any, place: str, now: int, tally: MoneyTotalsByOutcome) -> None:
-    """Add counts and sums to the running totals of a place; sums are exact decimals kept as text."""
+    """Add counts and sums to the running totals of a place; sums are exact decimals as text (see :func:`add_texts`)."""
     for (outcome, currency), (count, amount) in tally.items():
-        row = tx.execute(
-            "SELECT count, amount FROM tally WHERE place = ? AND outcome = ? AND currency = ?",
-            (place, outcome, currency),
-        ).fetchone()
-        if row is None:
-            tx.execute(
-                "INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?)", (place, outcome, currency, count, str(amount), now)
-            )
-        else:
-            total = row[1] if not amount else str(exact_sum(Decimal(row[1]), amount))
-            tx.execute(
-                "UPDATE tally SET count = ?, amount = ?, last = ? WHERE place = ? AND outcome = ? AND currency = ?",
-                (row[0] + count, total, now, place, outcome, currency),
-            )
+        tx.execute(
+            "INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count, "
+            "amount = add_texts(amount, excluded.amount), last = excluded.last",
+            (place, outcome, currency, count, str(amount), now),
+        )
+
+
+def add_texts(*texts: Any) -> str:
+    """The exact sum of two decimals, as a function for SQLite, which has none; the first one where nothing is added."""
+    old, new = texts
+    amount = Decimal(new)
+    return str(exact_sum(Decimal(old), amount)) if amount else old

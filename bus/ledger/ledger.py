@@ -10,6 +10,7 @@ import msgspec
 
 from bus.errors import Retryable
 from bus.ledger import batches, cases, edges, gatherings, history, instructions, locks, versions, waiting
+from bus.ledger.history import Stamp
 from bus.ledger.leases import Holdings
 from bus.message import Group, Hold, Message, Remember, Sequence, salvage
 from bus.ports import CaseNote, Chunk, Clock, Cursor, Event, Receipt, Settlement, Store
@@ -49,7 +50,7 @@ class Ledger:
         events = settlement.events
         if numbered:
             events = [_renumbered(event, numbered) for event in events]
-        history.write(tx, settlement.place, settlement.version, now, events, joined)
+        history.write(self.store, tx, Stamp(settlement.place, settlement.version, now), events, joined)
         self.store.add_tally(tx, settlement.place, now, settlement.tally)
 
     def _facts(self, tx: Any, settlement: Settlement, numbered: dict[str, Message], now: int) -> None:
@@ -112,7 +113,7 @@ class Ledger:
             group: int = numbered.body.number
             gatherings.announced(tx, group, headers.number)
             event = Event(numbered, "released", outputs=((channel, numbered),))
-            history.write(tx, channel, headers.version, now, [event], {headers.id: [group]})
+            history.write(self.store, tx, Stamp(channel, headers.version, now), [event], {headers.id: [group]})
             history.write_keys(tx, [(headers.id, "message", headers.number)])
         return out
 
@@ -181,7 +182,7 @@ class Ledger:
         refused = [Event(_born(e.message, place), e.outcome, e.step, e.code, e.reason) for e in settlement.events]
         events = sorted(births + refused, key=lambda e: e.message.headers.number)
         _, joined = gatherings.join(tx, _route(settlement.place), settlement.joins, now)
-        history.write_births(tx, settlement.place, settlement.version, now, events, joined)
+        history.write_births(self.store, tx, Stamp(settlement.place, settlement.version, now), events, joined)
         for note in settlement.cases:
             cases.open_case(tx, note, now)
         self.store.add_tally(tx, settlement.place, now, chunk.money)
@@ -232,7 +233,7 @@ class Ledger:
             code,
             reason,
         )
-        history.write_births(tx, place, headers.version, now, [event])
+        history.write_births(self.store, tx, Stamp(place, headers.version, now), [event])
         self.store.add_tally(tx, place, now, {(event.outcome, ""): (1, Decimal(0))})
         if note is not None:
             self.store.lock(tx, [locks.of_case(note)])

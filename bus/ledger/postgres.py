@@ -19,8 +19,9 @@ from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrDumperUnknown
 
 from bus.errors import Rejected, Retryable, Unavailable
+from bus.ledger import history
 from bus.ledger.store import no_effect
-from bus.ports import EffectHook, MoneyTotalsByOutcome
+from bus.ports import EffectHook, Hops, MoneyTotalsByOutcome
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -307,6 +308,10 @@ class PostgresStore:
     def serial(self, tx: Any, table: str) -> int:
         """A row number that no process ever gets again."""
         return int(tx.execute(f"SELECT nextval('{table}_number')").fetchone()[0])
+
+    def add_history(self, tx: Any, part: Hops) -> None:
+        """Add a part as a row of its own: processes do not wait for each other at the newest one."""
+        history.insert(tx, part)
 
     def add_tally(self, tx: Any, place: str, now: int, tally: MoneyTotalsByOutcome) -> None:
         """Add to the running totals of a place, in rows that are mostly this connection's own."""

@@ -14,7 +14,7 @@ import apsw
 
 from bus.errors import Retryable, Unavailable
 from bus.ledger import history
-from bus.ports import EffectHook, MoneyTotalsByOutcome
+from bus.ports import EffectHook, Hops, MoneyTotalsByOutcome
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -183,6 +183,11 @@ class Store:
         self._serials[table] = max(int(str(last)), self._serials.get(table, 0)) + 1
         return self._serials[table]
 
+    def add_history(self, tx: apsw.Connection, part: Hops) -> None:
+        """Add a part to the newest row, or as a row of its own."""
+        if not history.grow(tx, part):
+            history.insert(tx, part)
+
     def add_tally(self, tx: apsw.Connection, place: str, now: int, tally: MoneyTotalsByOutcome) -> None:
         """Add to the running totals of a place; SQLite has no exact decimals, so the sums are made here."""
         history.add_tally(tx, place, now, tally)
@@ -232,7 +237,10 @@ def _open(path: Path | None, *, readonly: bool) -> apsw.Connection:
         flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         connection = apsw.Connection(str(path), flags=flags, statementcachesize=200)
     connection.set_busy_timeout(10_000)
+    # Else a statement whose LIMIT is a parameter is compiled anew whenever it runs (sqlite.org/queryplanner-ng.html).
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     if not readonly:
+        connection.create_scalar_function("add_texts", history.add_texts, 2, deterministic=True)
         connection.execute("PRAGMA page_size = 8192")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")

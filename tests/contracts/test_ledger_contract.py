@@ -663,6 +663,7 @@ def test_what_waits_in_a_group_or_for_its_predecessor_keeps_its_history(books: B
         row = ("ep", f"sha{n}", 0, f"{n}.csv", 3, 100, "accepted", "", "")
         note = message(f"m{n}")
         books.broker.transact("admit", lambda tx, m=note, row=row: [("in", books.ledger.admit(tx, m, row, "in", None))])
+        books.clock.advance(1_000)  # what happens in one second may be kept together
     first, second, third, fourth = books.broker.take("in", 4)
     books.settle([first])
     books.settle([second], lambda s: s.resequences.append((Resequence("by", "k", 7, second.message, 9_000, 1), "out")))

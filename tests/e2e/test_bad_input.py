@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from houses import SAMPLES, House, landscape
 
 from bus import FolderEntry, FolderSource
 from bus.errors import ConfigError
+from bus.ledger import history
 from bus.testing.folder import MemoryFolder
 
 CANARY = b"CANARY-7431"
@@ -174,7 +174,8 @@ def _told(house: House) -> str:
         for table in ("cases", "audit", "business_key", "deferred", "arrival")
         for row in house.rows(f"SELECT * FROM {table}")  # noqa: S608 - names of the test
     ]
-    texts += [str(msgspec.msgpack.decode(row[0])) for row in house.rows("SELECT packed FROM history")]
+    rows = house.rows("SELECT at, version, place, packed FROM history")
+    texts += [str(hop) for row in rows for hop in history.expand(row)]
     texts += [str(row) for row in house.rows("SELECT code, reason FROM dead UNION ALL SELECT code, reason FROM held")]
     return "\n".join(texts)
 

@@ -1,0 +1,2 @@
+-- A row of the history may hold several parts from here on (bus.ledger.history); rows that are there stay as they are.
+-- Only the number of the schema changes, so that a program that knows nothing of parts refuses the store.
