@@ -7,8 +7,8 @@ from functools import cached_property, lru_cache
 from typing import Any
 from xml.sax.saxutils import escape
 
-from transforms.iso20022.forms import Write, known, type_at, writer
-from transforms.iso20022.model import model
+from transforms.iso20022.forms import Write, known, writer
+from transforms.iso20022.model import model, type_at
 from transforms.iso20022.party_forms import ACCOUNT, AGENT, PARTY
 from transforms.iso20022.payment_forms import CREDIT_TRANSFER
 from transforms.iso20022.pen import TextPen

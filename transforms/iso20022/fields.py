@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Any
 
 from bus import Rejected, minor_units
-from transforms.iso20022.forms import Codec, Field, Form, Pen, PlainText, Read, Write, reader, type_at, writer
-from transforms.iso20022.model import Type
+from transforms.iso20022.forms import Codec, Field, Form, Pen, PlainText, Read, Write, reader, writer
+from transforms.iso20022.model import Type, type_at
 from transforms.iso20022.shapes import Node
 from transforms.iso20022.values import day, direction, flag, moment, number
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from bus import Rejected
-from transforms.iso20022.model import Type
+from transforms.iso20022.model import Type, type_at
 from transforms.iso20022.shapes import Node, Values
 
 Read = Callable[[Values], Any]
@@ -145,16 +145,6 @@ def _put(target: Any, keys: Sequence[str], value: Any) -> None:
             target[key] = fresh
         else:
             target = target.setdefault(key, fresh)
-
-
-def type_at(kind: Type, path: str) -> Type | None:
-    """The type at ``A/B`` below another; None when the version has no such element."""
-    for name in path.split("/") if path else ():
-        element = kind.elements.get(name)
-        if element is None:
-            return None
-        kind = element.type
-    return kind
 
 
 def known(kind: Type, path: str) -> Type:

@@ -70,6 +70,16 @@ class Type:
             return found
 
 
+def type_at(kind: Type, path: str) -> Type | None:
+    """The type at ``A/B`` below another; None when the version has no such element."""
+    for name in path.split("/") if path else ():
+        element = kind.elements.get(name)
+        if element is None:
+            return None
+        kind = element.type
+    return kind
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
     """A message in one version.

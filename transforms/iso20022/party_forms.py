@@ -23,8 +23,8 @@ from transforms.iso20022.fields import (
     texts,
     time,
 )
-from transforms.iso20022.forms import Field, Form, Pen, Read, Write, below, reader, type_at, writer
-from transforms.iso20022.model import Type
+from transforms.iso20022.forms import Field, Form, Pen, Read, Write, below, reader, writer
+from transforms.iso20022.model import Type, type_at
 from transforms.iso20022.shapes import Node
 from transforms.iso20022.trees import Tree
 

@@ -64,15 +64,21 @@ def _compiled(message: str) -> etree.XMLSchema:
 
 
 def violations(segment: Segment, message: str) -> Iterator[Finding]:
-    """What a segment of a message breaks of its schema, ``VAL405`` each, with the line in the file."""
+    """What a segment of a message breaks of its schema, ``VAL405`` each, with the line in the file.
+
+    At the end :attr:`transforms.iso20022.stream.Segment.is_valid` tells whether nothing at all was found in it.
+    """
     rules, guard = schema(message), _guards.setdefault(message, Lock())
+    verdicts = []
     for document in segment.root.iter(f"{{{namespace(message)}}}Document"):
         with guard:  # the log is the schema's own: another thread that validates would empty it
-            log: Any = () if rules.validate(document) else tuple(rules.error_log)  # type: ignore[arg-type]  # the stubs do not know that it is a sequence
+            verdicts.append(rules.validate(document))
+            log: Any = () if verdicts[-1] else tuple(rules.error_log)  # type: ignore[arg-type]  # the stubs do not know that it is a sequence
         for entry in log:
             if entry.line >= segment.own_from:
                 line = entry.line + segment.line_offset
                 yield Finding("VAL405", "error", f"line {line}", without_values(entry.message))
+    segment.is_valid = bool(verdicts) and all(verdicts)
 
 
 def is_valid(document: bytes, message: str) -> bool:

@@ -6,8 +6,9 @@ times more than reading the value, is done once a shape; then a record is one tu
 A record that is text is matched with the regular expression of a known shape. It is made of a record that libxml2 took
 and repeats its tags and all that stands between them letter by letter; only values may differ. So the match is an exact
 reading of plain XML (:mod:`transforms._plain_xml`), in which every ``<`` begins a tag; and a stretch of such records is
-well-formed when its values are text of XML, see :func:`transforms._xml.is_text`. All other records are walked, element
-by element.
+well-formed when its values are text of XML, see :func:`transforms._xml.is_text`. It even keeps the XML Schema when the
+shapes were learned from valid records, so that the elements are right, and each value is one of its type
+(:mod:`transforms.iso20022.typed`). All other records are walked, element by element.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from typing import Any, NamedTuple
 from lxml import etree
 
 from transforms._xml import MOST_DEPTH, line_of, too_deep
+from transforms.iso20022.model import Type
+from transforms.iso20022.typed import Value, pattern
 
 Values = Sequence[str]
 """Texts and attributes of one record in the order of the document; the last, always empty, stands for absent."""
@@ -94,8 +97,26 @@ class Found(NamedTuple):
     begin: int
 
 
-_Shape = tuple[Callable[[str, int], re.Match[str] | None], Node]
-"""What matches the record, with its end tag, that begins at a place of a text, and its tree."""
+_Match = Callable[[str, int], re.Match[str] | None]
+"""Matches the record, with its end tag, that begins at a place of a text."""
+
+
+class _Shape:
+    """One shape: its tree and what matches its records, or those of them that keep the XML Schema."""
+
+    def __init__(self, node: Node, pieces: Sequence[str | Value]) -> None:
+        self.node = node
+        self.match: _Match = pattern(pieces).match  # type: ignore[union-attr]  # without types there always is one
+        self._pieces = pieces
+        self._right: _Match | None = None
+        self._is_tried = False
+
+    def right(self, record: Type) -> _Match | None:
+        """What matches only values that are right by the type of the record; None when that is left to libxml2."""
+        if not self._is_tried:
+            found = pattern(self._pieces, record)
+            self._right, self._is_tried = found.match if found is not None else None, True
+        return self._right
 
 
 class Shapes:
@@ -125,36 +146,51 @@ class Shapes:
             # The head of a container may stand before its first record.
             start = begin.start()
             known = self._match(whole, start) or (self._match(whole, start) if self._learn(text[start:]) else None)
-        return (known[0], _decoded(known[1].groups())) if known is not None else None
+        if known is None:
+            return None
+        shape, match = known
+        return shape.node, _decoded(match.groups())
 
-    def all_of(self, text: str, *, learn: bool) -> list[Found] | None:
-        """The records of a text that has nothing else; None when some are of shapes not known, or not to be learned.
+    def learned(self, text: str) -> list[Found] | None:
+        """The records of a text that has nothing else and was parsed, perhaps of new shapes; None when it is not so."""
 
-        Only what was parsed may be learned from.
+        def match(position: int) -> tuple[_Shape, re.Match[str]] | None:
+            known = self._match(text, position)
+            begin = text.find("<", position)
+            if known is not None or begin < 0 or not self._start.match(text, begin):
+                return known
+            return self._match(text, position) if self._learn(text[begin : text.find(self._end, begin)]) else None
+
+        return self._all(text, match)
+
+    def known(self, text: str, record: Type | None = None) -> list[Found] | None:
+        """The records of a text that has nothing else, was not parsed and need not be; None when it has to be.
+
+        With the type of a ``record`` they keep the XML Schema too, if all that was learned from does.
         """
+        return self._all(text, lambda position: self._match(text, position, record))
+
+    def _all(self, text: str, match: Callable[[int], tuple[_Shape, re.Match[str]] | None]) -> list[Found] | None:
         found: list[Found] = []
         position, end, decode = 0, len(text), "&" in text
         while position < end and self._luck >= 0:
-            begin = text.find("<", position)
-            known = self._match(text, position)
-            if known is None and learn and begin >= 0 and self._start.match(text, begin):
-                learned = self._learn(text[begin : text.find(self._end, begin)])
-                known = self._match(text, position) if learned else None
+            known = match(position)
             if known is None or known[1].end() - position > _LONGEST:
                 return None
-            node, match = known
-            found.append(Found(node, _decoded(match.groups()) if decode else match.groups(), begin))
-            position = match.end()
+            values = known[1].groups()
+            found.append(Found(known[0].node, _decoded(values) if decode else values, text.find("<", position)))
+            position = known[1].end()
         return found if position == end else None
 
-    def _match(self, text: str, position: int) -> tuple[Node, re.Match[str]] | None:
+    def _match(self, text: str, position: int, record: Type | None = None) -> tuple[_Shape, re.Match[str]] | None:
         for shape in self._known:
-            found = shape[0](text, position)
+            match = shape.match if record is None else shape.right(record)
+            found = match(text, position) if match is not None else None
             if found is not None:
                 if shape is not self._known[0]:
                     self._put_first(shape)
                     self._luck += 1
-                return shape[1], found
+                return shape, found
         return None
 
     def _put_first(self, shape: _Shape) -> None:
@@ -252,7 +288,7 @@ class _Learner:
     def __init__(self, prefix: str, depth: int) -> None:
         self._prefix = prefix
         self._deepest = MOST_DEPTH - depth
-        self._pattern: list[str] = []
+        self._pieces: list[str | Value] = [r"[ \t\n]*+"]
         self._tags = 0
         self._values = 0
         self._stack: list[Node] = []
@@ -268,7 +304,7 @@ class _Learner:
             is_leaf = ends and may_be_leaf
             if "<" in between or (between.strip(_SPACE) and not is_leaf):
                 return None
-            self._pattern.append("([^<]*+)" if is_leaf else re.escape(between))
+            self._pieces.append(Value(self._path(), "", "<") if is_leaf else re.escape(between))
             if not (self._end(tag, leaf=is_leaf) if ends else self._begin(tag)):
                 return None
             may_be_leaf = not ends and not tag["empty"]
@@ -276,8 +312,10 @@ class _Learner:
         rest = text[position:]
         if self._root is None or self._stack != [self._root] or rest.strip(_SPACE):
             return None
-        pattern = re.compile(rf"[ \t\n]*+{''.join(self._pattern)}{re.escape(rest + end)}()")
-        return pattern.match, self._root
+        return _Shape(self._root, [*self._pieces, re.escape(rest + end)])
+
+    def _path(self) -> str:
+        return "/".join(node.name for node in self._stack[1:])
 
     def _begin(self, tag: re.Match[str]) -> bool:
         name = tag["name"].removeprefix(self._prefix)
@@ -291,12 +329,13 @@ class _Learner:
             self._root = node
         else:
             return False
-        attributes = self._attributes(tag["attributes"], node)
-        if attributes is None:
+        self._stack.append(node)
+        self._pieces.append(f"<{re.escape(tag['name'])}")
+        if not self._attributes(tag["attributes"], node):
             return False
-        self._pattern.append(f"<{re.escape(tag['name'])}{attributes}{re.escape(tag['rest'])}")
-        if not tag["empty"]:
-            self._stack.append(node)
+        self._pieces.append(re.escape(tag["rest"]))
+        if tag["empty"]:
+            self._stack.pop()
         return True
 
     def _end(self, tag: re.Match[str], *, leaf: bool) -> bool:
@@ -306,19 +345,19 @@ class _Learner:
         if leaf:
             node.text = self._values
             self._values += 1
-        self._pattern.append(re.escape(tag[0]))
+        self._pieces.append(re.escape(tag[0]))
         return True
 
-    def _attributes(self, text: str, node: Node) -> str | None:
-        """Pattern for the attributes of a start tag; None where one has a prefix or declares a namespace."""
-        pattern, position = "", 0
+    def _attributes(self, text: str, node: Node) -> bool:
+        """Take the attributes of a start tag; false where one has a prefix or declares a namespace."""
+        position = 0
         for found in _ATTRIBUTE.finditer(text):
             name, quote = found[1], found[2]
             if ":" in name or name == "xmlns":
-                return None
+                return False
             node.attributes[name] = self._values
             self._values += 1
-            # Line ends and tabs in an attribute are spaces (XML 1.0 §3.3.3), so those are not read here.
-            pattern += rf"{re.escape(text[position : found.end(2)])}([^{quote}<\t\n]*+)"
+            self._pieces += [re.escape(text[position : found.end(2)]), Value(self._path(), name, quote)]
             position = found.end() - 1
-        return pattern + re.escape(text[position:])
+        self._pieces.append(re.escape(text[position:]))
+        return True

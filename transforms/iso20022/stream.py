@@ -3,7 +3,8 @@
 The file is cut at end tags of records; each stretch is put between the elements that are open there, parsed, and, where
 asked for, validated against the XML Schema as a small document of its own. What only the whole can tell (control sums,
 balances) is checked by the readers. A stretch whose records are all of known shapes is well-formed
-(:mod:`transforms.iso20022.shapes`): libxml2 is not asked about it, and no tree of it is made.
+(:mod:`transforms.iso20022.shapes`) and, if all values are of their types, valid: libxml2 is not asked about it, and no
+tree of it is made.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from transforms._xml import (
     parser,
     spelled,
 )
+from transforms.iso20022.model import Type, model, type_at
 from transforms.iso20022.names import FAMILIES, message_of
 from transforms.iso20022.opening import Opening, outside
 from transforms.iso20022.shapes import Found, Node, Shapes, Values
@@ -93,6 +95,7 @@ class Segment:
         is_inner: it begins and ends with a record, and others go before it.
         record_tag: of its records.
         known: its records, where all are of known shapes and there is nothing else.
+        is_valid: libxml2 found nothing in it, its envelope included, that is against the XML Schema.
     """
 
     __slots__ = (
@@ -100,6 +103,7 @@ class Segment:
         "_parser",
         "_root",
         "is_inner",
+        "is_valid",
         "known",
         "line",
         "line_offset",
@@ -114,7 +118,7 @@ class Segment:
         self.line, self.line_offset = line, line - 1 - before
         self.own_from = before + 1 if before else 0
         self.text = ""
-        self.is_inner = False
+        self.is_inner = self.is_valid = False
         self.known: list[Found] | None = None
         self._document, self._parser = document, using
         self._root: etree._Element | None = None
@@ -136,7 +140,9 @@ class Segment:
 
 
 Check = Callable[[Segment], None]
-"""Looks at each segment before its records are handed out; may raise Rejected."""
+"""Looks at each segment before its records are handed out, unless they are known to be right; may raise Rejected."""
+Known = Callable[[str], list[Found] | None]
+"""The records of a text that has nothing else and need not be parsed."""
 
 
 class Cutter:
@@ -149,9 +155,9 @@ class Cutter:
         last_container: where in the last stretch a container began last; -1 for none.
     """
 
-    def __init__(self, file: Plain, begun: Opening, record: str, *, trees: bool, shapes: Shapes | None = None) -> None:
-        """With ``trees`` every stretch is parsed; without, one with nothing but records of known ``shapes`` is not."""
-        self._trees, self._shapes = trees, shapes
+    def __init__(self, file: Plain, begun: Opening, record: str, *, trees: bool, known: Known | None = None) -> None:
+        """With ``trees`` a tree is made of every stretch whose records are not ``known`` to be right."""
+        self._trees, self._known = trees, known
         self._file, self._line = file, file.line
         self.end = f"</{record}>".encode()
         self.closing = "".join(f"</{tag}>" for tag in reversed(begun.open_tags)).encode()
@@ -197,8 +203,8 @@ class Cutter:
         segment = Segment(document, self._parser, self._line, before.count(b"\n"))
         segment.is_inner = bool(before and closing)
         text = _text(stretch)
-        if text is not None and segment.is_inner and not self._trees and self._shapes is not None and is_text(stretch):
-            segment.known = self._shapes.all_of(text, learn=False)
+        if text is not None and segment.is_inner and self._known is not None and is_text(stretch):
+            segment.known = self._known(text)
         if segment.known is None:
             if segment.is_inner and not self._trees:
                 must_be_well_formed(document, self._listener, segment.line_offset)
@@ -234,14 +240,14 @@ def _text(stretch: bytes) -> str | None:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-def segments(file: Plain, begun: Opening, *, trees: bool = True, shapes: Shapes | None = None) -> Iterator[Segment]:
+def segments(file: Plain, begun: Opening, *, trees: bool = True, known: Known | None = None) -> Iterator[Segment]:
     """The stretches of a file, see :class:`Cutter`.
 
     Raises:
         Rejected: see :func:`transforms._xml.parse`; ``SEC107`` (a record over 32 MB).
     """
     if begun.open_tags:
-        yield from Cutter(file, begun, record_name(begun), trees=trees, shapes=shapes).segments()
+        yield from Cutter(file, begun, record_name(begun), trees=trees, known=known).segments()
         return
     file.file.seek(file.start)
     yield Segment(file.file.read(), parser(), file.line, 0)
@@ -267,9 +273,11 @@ def events(
     record = record_name(begun)
     shapes = Shapes(record, len(begun.open_tags) + 1)
     reader = _Reader(begun, record, shapes, before) if begun.open_tags else None
-    found = segments(file, begun, trees=check is not None, shapes=shapes)
-    checked = found if check is None else _checked(found, check)
-    for segment in one_ahead(checked, lambda segment: segment.known is None) if ahead else checked:
+    if check is None:
+        found = segments(file, begun, trees=False, known=shapes.known)
+    else:
+        found = _Checked(begun, check, shapes).segments(file)
+    for segment in one_ahead(found, lambda segment: segment.known is None) if ahead else found:
         if reader is not None:
             yield from reader.read(segment)
     if reader is None:
@@ -278,10 +286,31 @@ def events(
         yield from reader.ended()
 
 
-def _checked(found: Iterator[Segment], check: Check) -> Iterator[Segment]:
-    for segment in found:
-        check(segment)
-        yield segment
+class _Checked:
+    """Segments that were looked at, or need not be, because all records in them are known to keep the XML Schema."""
+
+    def __init__(self, begun: Opening, check: Check, shapes: Shapes) -> None:
+        self._begun, self._check, self._shapes = begun, check, shapes
+        # Until something is found all shapes are those of valid records, and what is open around them is valid too.
+        self._is_valid = True
+
+    def segments(self, file: Plain) -> Iterator[Segment]:
+        for segment in segments(file, self._begun, trees=True, known=self._known):
+            if segment.known is None:
+                self._check(segment)
+                self._is_valid = self._is_valid and segment.is_valid
+            yield segment
+
+    def _known(self, text: str) -> list[Found] | None:
+        record = self._record_type() if self._is_valid else None
+        return self._shapes.known(text, record) if record is not None else None
+
+    def _record_type(self) -> Type | None:
+        """The type of the records by the elements that are open around them."""
+        names = [tag.rpartition(":")[2] for tag in self._begun.open_tags]
+        _, *inside = names[names.index("Document") :] if "Document" in names else [""]
+        message = model(self._begun.message)
+        return type_at(message.root.type, "/".join([*inside, self._begun.family.record])) if inside else None
 
 
 def _head(element: etree._Element) -> Record:
@@ -338,7 +367,7 @@ class _Reader:
     def _by_text(self, segment: Segment) -> list[Record] | None:
         """The records of a segment that has nothing else; None when that cannot be told from its text."""
         text = segment.text
-        known = segment.known or self._shapes.all_of(text, learn=True)
+        known = segment.known or self._shapes.learned(text)
         if known is None:
             return None
         segment.record_tag = self._record_tag

@@ -8,10 +8,9 @@ from typing import IO, Any
 from bus import Rejected, RuleBook, WriteContext
 from transforms.iso20022 import schemas
 from transforms.iso20022.compose import Layout, compose
-from transforms.iso20022.forms import type_at
 from transforms.iso20022.layouts import AnswerLayout, DebitLayout, RequestLayout, ReversalLayout, StatusLayout
 from transforms.iso20022.layouts_statements import StatementLayout
-from transforms.iso20022.model import model
+from transforms.iso20022.model import model, type_at
 from transforms.iso20022.names import FAMILIES, WRITABLE
 from transforms.iso20022.pen import TextPen
 from transforms.iso20022.ruled import Ruled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from lxml import etree
 
 from bus import Rejected
 from transforms._xml import is_text
+from transforms.iso20022 import Iso20022Spec
 
 ENTRIES = [entry(f"{n}.00", ref=f"r{n}", inner=details(f"E{n}")) + "\n" for n in range(1, 15)]
 TWELVE = camt053(statement(ENTRIES, closing="205.00"))
@@ -35,14 +37,15 @@ ODD = [
 ]
 
 
-def result(content: bytes) -> Any:
-    """All that is told of a file: records, places, refusals."""
+def result(content: bytes, **options: Any) -> list[Any]:
+    """All that is told of a file: records, places, and last the findings, or why all of it is refused."""
     told: list[Any] = []
     try:
-        told.extend((part.place, part.body, part.raw, str(part.error)) for part in read(content))
+        document = Iso20022Spec(**options).build().read(io.BytesIO(content))
+        told.extend((part.place, part.body, part.raw, str(part.error)) for part in document.parts(""))
     except Rejected as error:
-        told.append((error.code, error.place, error.message))
-    return told
+        return [*told, (error.code, error.place, error.message, error.findings)]
+    return [*told, list(document.findings)]
 
 
 def is_well_formed(content: bytes) -> bool:

@@ -13,8 +13,7 @@ from schema_documents import Maker
 from bus import Rejected
 from transforms.canonical import MODELS
 from transforms.canonical.models import MODEL_TYPES
-from transforms.iso20022.forms import type_at
-from transforms.iso20022.model import Type, model
+from transforms.iso20022.model import Type, model, type_at
 
 ORDERS = {
     "pain.001": ("CstmrCdtTrfInitn/PmtInf/CdtTrfTxInf", ("Tax", "RltdRmtInf", "ChqInstr", "RmtInf/Strd/TaxRmt",
