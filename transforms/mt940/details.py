@@ -9,7 +9,7 @@ read by :mod:`transforms.mt940.swiss`. Everything else is text, line by line.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any
 
 from transforms._statements import account_of
@@ -17,26 +17,9 @@ from transforms.mt940.swiss import rate, swiss, worth
 
 _SUB_FIELDS = re.compile(r"(\d{3})?([?<^~@|])(?=\d\d)", re.ASCII)
 _KEYS = {mark: re.compile(re.escape(mark) + r"(\d\d)", re.ASCII) for mark in "?<^~@|"}
-_TEXT_PIECES = ("20", "21", "22", "23", "24", "25", "26", "27", "28", "29", "60", "61", "62", "63")
-_SEPA_TAGS = frozenset(
-    [
-        "EREF",
-        "KREF",
-        "MREF",
-        "CRED",
-        "DEBT",
-        "COAM",
-        "OAMT",
-        "SVWZ",
-        "ABWA",
-        "ABWE",
-        "PURP",
-        "RREF",
-        "SQTP",
-        "IBAN",
-        "BIC",
-    ]
-)
+_TEXT_PIECES = frozenset(("20", "21", "22", "23", "24", "25", "26", "27", "28", "29", "60", "61", "62", "63"))
+_SEPA_TAG = re.compile(r"(EREF|KREF|MREF|CRED|DEBT|COAM|OAMT|SVWZ|ABWA|ABWE|PURP|RREF|SQTP|IBAN|BIC)\+")
+_SEPA_FIELDS = {"EREF": "end_to_end_id", "KREF": "instruction_id", "MREF": "mandate_id", "PURP": "purpose"}
 _WORDS = (
     "TRTP|IBAN|BIC|NAME|REMI|EREF|KREF|PREF|MARF|CSID|CNTP|ORDP|BENM|RTRN|PURP|TRCD|ULTD|ULTC|UDTR|UCRD|ADDR|ISDT|"
     "CDTRREFTP|CDTRREF|SVCL|ID|TXT|BTCH|IREF|CREF|ULTB|OCMT|EXCH|CHGS|NRTX"
@@ -114,67 +97,60 @@ def _sub_fields(text: str, begin: re.Match[str]) -> Details:
     found = Details()
     found.code, mark = begin[1] or "", begin[2]
     parts = _KEYS[mark].split(text[begin.end() - 1 :])
+    keys = parts[1::2]
     values: dict[str, str] = {}
-    pieces: list[tuple[str, str]] = []
-    for key, value in zip(parts[1::2], parts[2::2], strict=True):
+    pieces: list[str] = []
+    for key, value in zip(keys, parts[2::2], strict=True):
         if key in _TEXT_PIECES:
-            pieces.append((key, value))
+            pieces.append(value)
         else:
-            values[key] = values.get(key, "") + value
-    name = values.pop("32", "") + values.pop("33", "")
+            values[key] = values[key] + value if key in values else value
+    told = values.get
+    name = told("32", "") + told("33", "")
     if not name.strip() and mark != "?":
         # Polish banks name the other side in 27 and 28 and its address in 29 and 60.
-        name = "".join(value for key, value in pieces if key in ("27", "28"))
-        pieces = [piece for piece in pieces if piece[0] not in ("27", "28")]
+        texts = list(zip((key for key in keys if key in _TEXT_PIECES), pieces, strict=True))
+        name = "".join(value for key, value in texts if key in ("27", "28"))
+        pieces = [value for key, value in texts if key not in ("27", "28")]
     found.name = " ".join(name.split())
-    found.additional = values.pop("00", "").strip()
-    own, iban = values.pop("31", "").strip(), values.pop("38", "").strip()
-    found.account = iban or own
-    found.bank = values.pop("30", "").strip()
-    _texts([value for _, value in pieces], found)
+    found.additional = told("00", "").strip()
+    found.account = told("38", "").strip() or told("31", "").strip()
+    found.bank = told("30", "").strip()
+    _texts(pieces, found)
     return found
 
 
 def _texts(pieces: list[str], found: Details) -> None:
     """Remittance pieces: with SEPA tags one text that was cut up, else lines of their own."""
     whole = "".join(pieces)
-    begins, at = set(), 0
-    for piece in pieces:
-        begins.add(at)
-        at += len(piece)
-    tags = list(_tags(whole, begins))
+    tags = _tags(whole, pieces) if "+" in whole else []
     if not tags:
         found.texts = [piece.strip() for piece in pieces if piece.strip()]
         return
-    before = whole[: tags[0][0]].strip()
+    before = whole[: tags[0].start()].strip()
     found.texts = [before] if before else []
-    ends = [start for start, _ in tags[1:]] + [len(whole)]
-    for (start, tag), end in zip(tags, ends, strict=True):
-        _sepa(tag, whole[start + len(tag) + 1 : end].strip(), found)
+    for tag, following in zip(tags, [*tags[1:], None], strict=True):
+        _sepa(tag[1], whole[tag.end() : following.start() if following else None].strip(), found)
 
 
-def _tags(whole: str, begins: set[int]) -> Iterator[tuple[int, str]]:
-    """SEPA tags and where they begin: a piece, a word, or cut by the end of a piece; anything else is text."""
-    plus = whole.find("+")
-    while plus >= 0:
-        for start in (plus - 4, plus - 3):
-            tag = whole[max(start, 0) : plus]
-            if tag in _SEPA_TAGS and (start in begins or whole[start - 1] == " " or _cut_up(begins, start, plus)):
-                yield start, tag
-                break
-        plus = whole.find("+", plus + 1)
-
-
-def _cut_up(begins: set[int], start: int, plus: int) -> bool:
-    return any(at in begins for at in range(start + 1, plus + 1))
+def _tags(whole: str, pieces: list[str]) -> list[re.Match[str]]:
+    """SEPA tags: where a piece or a word begins, or cut by the end of a piece; anything else is text."""
+    begins = {0, *accumulate(map(len, pieces))}
+    return [
+        tag
+        for tag in _SEPA_TAG.finditer(whole)
+        if tag.start() in begins
+        or whole[tag.start() - 1] == " "
+        or not begins.isdisjoint(range(tag.start() + 1, tag.end()))
+    ]
 
 
 def _sepa(tag: str, value: str, found: Details) -> None:
     if tag == "SVWZ":
         if value:
             found.texts.append(value)
-    elif tag in ("EREF", "KREF", "MREF"):
-        found.put({"EREF": "end_to_end_id", "KREF": "instruction_id", "MREF": "mandate_id"}[tag], value)
+    elif tag in _SEPA_FIELDS:
+        found.put(_SEPA_FIELDS[tag], value)
     elif tag == "IBAN":
         found.account = found.account or value.split(" ", maxsplit=1)[0]
     elif tag == "BIC":
@@ -183,8 +159,6 @@ def _sepa(tag: str, value: str, found: Details) -> None:
         found.told["ultimate_debtor"] = {"name": value}
     elif tag == "ABWE" and value:
         found.told["ultimate_creditor"] = {"name": value}
-    elif tag == "PURP":
-        found.put("purpose", value)
     elif value:
         scheme = {"CRED": "creditor-id", "DEBT": "debtor-id"}.get(tag, tag)
         found.references.append({"id": value, "scheme": scheme})

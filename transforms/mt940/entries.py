@@ -57,7 +57,7 @@ def read_line(field: Field) -> Line | Rejected:
     direction, reversal, status = _MARKS[mark]
     reference, _, bank_reference = rest.partition("//")
     dates = (year, month, of_month, entry_month, entry_day)
-    supplement = " ".join(line.strip() for line in field.lines[1:]).strip()
+    supplement = " ".join(line.strip() for line in field.lines[1:]).strip() if len(field.lines) > 1 else ""
     value = Decimal(amount.replace(",", "."))
     return Line(value, direction, reversal, status, dates, kind, reference.strip(), bank_reference.strip(), supplement)
 
@@ -76,11 +76,9 @@ def read_entry(statement: Statement, line: Line, value: Decimal, information: Fi
     if line.reference not in _NO_REFERENCE and line.reference:
         told.setdefault("instruction_id", line.reference)
     structured = told.pop("structured", "")
-    if structured:
-        kind = "SCOR" if structured.startswith("RF") else ""
-        told["remittance"] = {"unstructured": found.texts, "structured": [{"reference": structured, "type": kind}]}
-    else:
-        told["remittance"] = {"unstructured": found.texts, "structured": []}
+    references = [{"reference": structured, "type": "SCOR" if structured[:2] == "RF" else ""}] if structured else []
+    told["remittance"] = {"unstructured": found.texts, "structured": references}
+    told["counterparty"] = found.counterparty()
     if found.references:
         told["own_references"] = found.references
     worth = {"value": value, "currency": statement.currency}
@@ -94,7 +92,7 @@ def read_entry(statement: Statement, line: Line, value: Decimal, information: Fi
         value_date=valued,
         bank_reference=line.bank_reference,
         bank_transaction_code=f"{line.type.strip()}+{found.code}" if found.code else line.type.strip(),
-        transactions=[transaction(worth, counterparty=found.counterparty(), **told)],
+        transactions=[transaction(worth, **told)],
         **further,
     )
 

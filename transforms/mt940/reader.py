@@ -88,15 +88,19 @@ class MtReader:
         found, last = False, 1
         for field in self._tokens:
             tag, last = field.tag, field.line
-            if tag == "86" or (tag == "NS" and self._line is not None):
-                found = True
-                yield from self._information(field)
-                continue
             if self._line is not None:
-                yield self._book(None)
+                of_entry = tag in ("86", "NS")
+                yield self._book(field if of_entry else None)
+                if of_entry:
+                    continue
             if tag == "61":
                 found = True
-                yield from self._entry(field)
+                if self._statement is None:
+                    yield from self._before_entries(field)
+                self._line = field, read_line(field)
+            elif tag == "86":
+                found = True
+                yield from self._information(field)
             elif tag in (HEADER, END, STRAY, "20", "NS"):
                 found = found or tag == "20"
                 yield from self._between(field)
@@ -341,19 +345,13 @@ class MtReader:
 
     # ------------------------------------------------------------ entries
 
-    def _entry(self, field: Field) -> Iterator[Event]:
+    def _before_entries(self, field: Field) -> Iterator[Event]:
         message = self._message or self._headless(field)
-        message.seen.add("61")
-        if self._statement is None:
-            yield from self._end_awaiting()
-            yield from self._begin(message, message.currency)
-        self._line = field, read_line(field)
+        yield from self._end_awaiting()
+        yield from self._begin(message, message.currency)
 
     def _information(self, field: Field) -> Iterator[Event]:
-        """A :86: tells of the entry before it, or after the entries of the statement as a whole."""
-        if self._line is not None:
-            yield self._book(field)
-            return
+        """A :86: that follows no entry tells of the statement as a whole."""
         message = self._message or self._headless(field)
         if self._statement is None:
             yield from self._end_awaiting()
