@@ -1,7 +1,7 @@
 """``peer_NAME``: another library reads the same file as we do, in the same run.
 
-Both read it three times in one process; the last time counts. Floor: our own rate. The libraries stand in ``build/peers`` (``make bench-peers``); without
-it, or where one cannot run, it is left out.
+Both read it three times in one process; the last time counts. Floor: our own rate. The libraries stand in
+``build/peers`` (``make bench-peers``); without it, or where one cannot run, it is left out.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Runs in the environment of the peers: ``readers.py NAME FILE TARGET PASSES`` reads FILE as that library's documents
-say, several times, of which the last counts.
+"""``readers.py NAME FILE TARGET PASSES``, in the environment of the peers, reads FILE as that library's documents say.
 
 Each entry becomes one JSON line of what is asked of all: account, currency, amount, direction, status, both days, the
 bank's reference, end-to-end id, name and account of the other side, remittance text, as far as the library tells it.
-Prints ``{"seconds": …, "count": …, "rss_mb": …}``; the imports are not measured.
+Prints ``{"seconds": …, "count": …, "rss_mb": …}``; the last pass counts, and imports do not.
 """
 
 # Each library is imported alone, for it must not weigh on another.
