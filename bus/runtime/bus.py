@@ -347,6 +347,8 @@ class Bus:
                     if sender.resting_until and not sender.resting():
                         sender.resting_until = 0
                         self._edges.wake(name)
+                    if sender.owes_sweep and ticks % _AGAIN == 0:
+                        self._edges.wake(name)
                 self._look_around()
                 self._segments.wake("due")
                 if ticks % _LINES == 0:

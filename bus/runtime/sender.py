@@ -92,6 +92,8 @@ class Sender:
         """Back-pressure: while the partner is away nothing is taken."""
         self._swept = -1
         """The tenure of the outlet in which it was swept."""
+        self.owes_sweep = False
+        """A partner refused to have it swept: that is asked again, also when nothing more goes out."""
 
     def send_once(self) -> int:
         """Take a batch and bring it out; returns how many were settled (0 = nothing to do, or resting)."""
@@ -99,6 +101,8 @@ class Sender:
             return 0
         deliveries = self._take()
         if not deliveries:
+            if self.owes_sweep and self._broker.may_take(self.outlet.name):
+                self._sweep_once()
             return 0
         self._begun = time.monotonic()
         self._sweep_once()
@@ -136,6 +140,8 @@ class Sender:
                     with self._content(delivery.message) as content:
                         flight.receipt = self.outlet.sink.prepare(delivery.message, content)
                     staged.append(flight)
+                    if state is not None and state[1].get("stage") not in (None, flight.receipt.get("stage")):
+                        self._swept, self.owes_sweep = -1, True  # an earlier owner's file, of which nothing comes
             except Exception as error:  # noqa: BLE001 - the verdict on this delivery
                 if not flights:
                     self._settle_failure(delivery, error)
@@ -306,16 +312,17 @@ class Sender:
     def _sweep_once(self) -> None:
         """Remove stage files of earlier owners that no unfinished effect names, whenever it becomes ours.
 
-        A partner who refuses that now is asked again with the next batch; this one succeeds or fails by itself.
+        A partner who refuses that now is asked again later; this batch succeeds or fails by itself.
         """
         tenure = self._broker.tenure(self.outlet.name)
         if self._swept == tenure:
             return
         sweep: Callable[[set[str]], Any] | None = getattr(self.outlet.sink, "sweep", None)
+        self.owes_sweep = True
         with suppress(Retryable):
             if sweep is not None:
                 sweep({str(r["stage"]) for r in self._ledger.live_receipts(self.outlet.name) if "stage" in r})
-            self._swept = tenure
+            self._swept, self.owes_sweep = tenure, False
 
 
 def _untold(message: Message) -> Message:

@@ -105,6 +105,7 @@ def campaign(schedules: int, seed: int, jobs: int) -> dict[str, Any]:
             for done in as_completed(waiting):
                 tapes.append(done.result())
                 progress.advance(bar, waiting[done])
+                progress.console.print("\n".join(_told(seed, _reds(tapes[-1:]))), end="", highlight=False, markup=False)
                 if not console.is_terminal:
                     sys.stderr.write(f"{len(tapes)} of {len(counts)} worlds, {_sum('', tapes)['red']} wrong\n")
         except KeyboardInterrupt:  # what is done counts
@@ -113,9 +114,20 @@ def campaign(schedules: int, seed: int, jobs: int) -> dict[str, Any]:
         "seed": seed,
         "schedules": sum(tape["schedules"] for tape in tapes),
         "kinds": [_sum(name, [tape for tape in tapes if tape["kind"] == name]) for name in _KINDS],
-        "red": [{**one, "tape": tape["tape"]} for tape in tapes for one in tape["red"]],
+        "red": _reds(tapes),
         "seconds": round(time.perf_counter() - begin, 1),
     }
+
+
+def _reds(tapes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**one, "tape": tape["tape"]} for tape in tapes for one in tape["red"]]
+
+
+def _told(seed: int, red: list[dict[str, Any]]) -> Iterator[str]:
+    for one in red:
+        points = ",".join(map(str, one["points"])) + (" --hasty" if one["hasty"] else "")
+        yield f"RED at --seed {seed} --tape {one['tape']} --points {points} ({' then '.join(one['labels'])})"
+        yield f"{one['story']}\n"
 
 
 def _sum(name: str, tapes: list[dict[str, Any]]) -> dict[str, Any]:
@@ -133,7 +145,4 @@ def text(found: dict[str, Any]) -> Iterator[str]:
         numbers = " | ".join(f"{value:,}" for name, value in row.items() if name != "kind")
         yield f"| {row['kind']} | {numbers} |"
     yield f"\nseed {found['seed']}, {found['schedules']:,} schedules, {found['seconds']:,} s"
-    for one in found["red"]:
-        points = ",".join(map(str, one["points"])) + (" --hasty" if one["hasty"] else "")
-        yield f"RED at --seed {found['seed']} --tape {one['tape']} --points {points} ({' then '.join(one['labels'])})"
-        yield one["story"]
+    yield from _told(found["seed"], found["red"])

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import BinaryIO
 
 import pytest
 
 from bus.app import App, Surroundings
 from bus.errors import InDoubt, Retryable
 from bus.ledger.store import Store
+from bus.message import Message
 from bus.ports import Receipt, Verdict
 from bus.testing.clock import ManualClock
 from bus.testing.endpoints import RecordingSink, ScriptedArrival, ScriptedSource
@@ -156,8 +158,36 @@ def test_a_stage_folder_that_cannot_be_tidied_up_blocks_nobody(flow: Flow) -> No
     flow.sink.sweep = sweep  # type: ignore[attr-defined]  # an optional method of sinks
     flow.send("a")
     assert len(flow.sink.published) == 1
+    flow.later(60_000)
+    assert len(refused) == 2, "also when nothing more goes out"
     flow.send("b")
     flow.later(60_000)
 
     assert len(flow.sink.published) == 2
     assert len(refused) == 2
+
+
+def test_what_an_earlier_owner_staged_is_swept_once_it_is_staged_anew(flow: Flow) -> None:
+    stages: set[str] = set()
+    owner = ["1"]
+
+    def prepare(message: Message, content: BinaryIO) -> Receipt:
+        stage = f"{owner[0]}-{message.headers.id}"
+        stages.add(stage)
+        return {**Partner.prepare(flow.sink, message, content), "stage": stage}
+
+    def publish(receipt: Receipt) -> None:
+        Partner.publish(flow.sink, receipt)
+        stages.remove(receipt["stage"])
+
+    flow.sink.prepare = prepare  # type: ignore[method-assign]
+    flow.sink.publish = publish  # type: ignore[method-assign]
+    flow.sink.sweep = stages.intersection_update  # type: ignore[attr-defined]  # an optional method of sinks
+    flow.sink.script = ["refuses"]
+    flow.send("a")
+    assert len(stages) == 1
+    owner[0] = "2"
+    flow.later(60_000)
+
+    assert len(flow.sink.published) == 1
+    assert stages == set()
