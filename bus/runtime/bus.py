@@ -343,12 +343,7 @@ class Bus:
                 for name, (_, schedule) in list(self.assembly.intakes.items()):
                     if self.state(name) == "running" and schedule.due(now):
                         self._edges.wake(f"source {name}")
-                for name, sender in list(self.assembly.senders.items()):
-                    if sender.resting_until and not sender.resting():
-                        sender.resting_until = 0
-                        self._edges.wake(name)
-                    if sender.owes_sweep and ticks % _AGAIN == 0:
-                        self._edges.wake(name)
+                self._wake_senders(again=ticks % _AGAIN == 0)
                 self._look_around()
                 self._segments.wake("due")
                 if ticks % _LINES == 0:
@@ -361,6 +356,14 @@ class Bus:
                     self._next_housekeeping = now + (0 if self.keep_house() else _HOUSEKEEPING)
             except Exception as error:  # noqa: BLE001 - without this thread nothing is polled, retried or swept
                 _log_failure("scheduler", error)
+
+    def _wake_senders(self, *, again: bool) -> None:
+        for name, sender in list(self.assembly.senders.items()):
+            rested = sender.resting_until and not sender.resting()
+            if rested:
+                sender.resting_until = 0
+            if rested or (again and sender.owes_sweep):
+                self._edges.wake(name)
 
     def _stay(self) -> None:
         """Renew this process's leases, in a thread that does nothing else, so that nothing keeps it from that."""
