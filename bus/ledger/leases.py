@@ -78,11 +78,13 @@ class Holdings:
         self.term = term
         self._held: dict[str, int] = {}
         self._asked: dict[str, float] = {}
+        self._sure_until = 0.0
+        """Until then nobody else can have taken what is held; who was frozen longer asks again."""
         self._lock = threading.Lock()
 
     def mine(self, name: str) -> bool:
         """Whether this process may do it now; a lease that is free is taken. Asks at most twice a second."""
-        if not self._store.shared or name in self._held:
+        if not self._store.shared or self.has(name):
             return True
         now = time.monotonic()
         with self._lock:
@@ -91,11 +93,15 @@ class Holdings:
             self._asked[name] = now + 0.5
         token = self._store.commit("lease", lambda tx: acquire(self._store, tx, name, self.owner, self.term))
         if token:
+            if not self._held:
+                self._sure_until = now + self.term / 1000
             self._held[name] = token
         return bool(token)
 
     def has(self, name: str) -> bool:
-        """Whether this process holds it, as far as it knows."""
+        """Whether this process holds it. Who could not renew in time, for it was frozen, asks before it answers."""
+        if name in self._held and time.monotonic() >= self._sure_until:
+            self.renew()
         return name in self._held
 
     def token(self, name: str) -> int:
@@ -124,12 +130,14 @@ class Holdings:
     def renew(self) -> None:
         """Hold everything for another term; what somebody else has taken is forgotten."""
         held = sorted(self._held.items())
+        asked = time.monotonic()
 
         def work(tx: Any) -> list[str]:
             return [name for name, token in held if not renew(self._store, tx, name, token, self.term)]
 
         for lost in self._store.commit("lease", work) if held else ():
             self._held.pop(lost, None)
+        self._sure_until = asked + self.term / 1000
 
     def release(self) -> None:
         """Give everything back, at the end."""

@@ -134,6 +134,19 @@ def test_holdings_of_two_processes_exclude_each_other(postgres_url: str) -> None
     store.close()
 
 
+def test_who_was_frozen_longer_than_the_lease_asks_before_anything_else(postgres_url: str) -> None:
+    """What it would begin first has effects that no token fences off: it would claim a file, or prepare one."""
+    store = open_store(postgres_url, effect=no_effect)
+    first, second = Holdings(store, "process 1", SHORT), Holdings(store, "process 2", 60_000)
+    assert first.mine("source a")
+    assert first.mine("source b")
+    time.sleep(SHORT / 1000 + 0.05)
+    assert second.mine("source a")
+    assert not first.mine("source a")
+    assert first.mine("source b"), "nobody took that one"
+    store.close()
+
+
 def test_the_only_process_of_a_store_holds_everything(tmp_path: Path) -> None:
     store = open_store(tmp_path / "bus.db", effect=no_effect)
     alone = Holdings(store, "process 1")
