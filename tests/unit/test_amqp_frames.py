@@ -12,7 +12,8 @@ from pika.frame import decode_frame
 
 from bus.channels.amqp.address import Address
 from bus.channels.amqp.consumer import Consumer
-from bus.channels.amqp.frames import BlockConnection, Confirm, Outgoing, Received, Subscriber, blocks, properties
+from bus.channels.amqp.frames import Block, BlockConnection, Confirm, Outgoing, Received, Subscriber, blocks, properties
+from bus.channels.amqp.publisher import Job, Publisher
 
 
 class Ear(BlockConnection):
@@ -106,6 +107,40 @@ def test_properties_read_as_the_library_reads_them(message: str, correlation: st
     assert (read.message_id, read.correlation_id, read.timestamp) == (message, correlation, seconds)
     assert (read.delivery_mode, read.type) == (2, "girobus.message")
     assert read.headers is None
+
+
+class Outlet:
+    """A channel and its connection in one, without a socket: what it is to write is kept."""
+
+    def __init__(self) -> None:
+        self.connection = self
+        self.written: list[bytes] = []
+
+    def publish(self, block: Block) -> None:
+        self.written.append(block.frames)
+
+
+@given(st.integers(1, 30), st.lists(st.integers(1, 40), min_size=1, max_size=5), st.randoms(use_true_random=False))
+def test_no_more_is_on_its_way_than_the_window_lets_and_everything_goes_in_order(
+    window: int, sizes: list[int], chance: Random
+) -> None:
+    publisher = Publisher(Address((("nowhere", 1),), window=window), chance)
+    outlet = publisher._channel = Outlet()
+    jobs = []
+    for n, size in enumerate(sizes):
+        items = [Outgoing(f"q{n}", properties("m", "c", k), b"") for k in range(size)]
+        job = Job(items)
+        job.blocks.extend(blocks(items, 1, 4096, min(7, window)))
+        jobs.append((job, b"".join(block.frames for block in job.blocks)))
+        publisher._begin(job)
+    confirmed = 0
+    while confirmed < sum(sizes):
+        flying = publisher._tag - confirmed
+        assert 0 < flying <= window
+        confirmed += chance.randint(1, flying)
+        publisher._confirmed([Confirm(confirmed, multiple=True)])
+    assert all(job.done.is_set() and job.error is None and not job.left for job, _ in jobs)
+    assert b"".join(outlet.written) == b"".join(frames for _, frames in jobs)
 
 
 def test_what_is_settled_after_its_channel_was_lost_means_nothing_of_the_next_one() -> None:
