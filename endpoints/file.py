@@ -127,10 +127,12 @@ class LocalFolder:
         _flush_folder(place.parent)
 
     def make_folder(self, path: str) -> None:
-        """With parents."""
+        """With parents, each of them flushed: one that a power cut takes away takes all that is in it along."""
         place = self._root / path
+        made = [place, *(parent for parent in place.parents if not parent.exists())]
         place.mkdir(parents=True, exist_ok=True)
-        _flush_folder(place.parent)
+        for folder in made:
+            _flush_folder(folder.parent)
 
     def close(self) -> None:
         """Nothing stays open."""

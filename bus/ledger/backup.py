@@ -20,7 +20,8 @@ import apsw
 import msgspec
 
 from bus.errors import NotAllowed, Unavailable
-from bus.ledger.blobs import hold_collection, sync_folder
+from bus.ledger.blobs import hold_collection
+from bus.ledger.folders import sync_folder
 from bus.ledger.place import Place
 from bus.ledger.store import migration_count, open_reader
 

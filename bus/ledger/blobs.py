@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bus.errors import Rejected, Retryable
+from bus.ledger.folders import make_folder, sync_folder
 from bus.ledger.store import no_effect
 from bus.message import Blob
 from bus.ports import EffectHook
@@ -54,7 +55,8 @@ class FileBlobs:
         self._folder = folder
         self._temporary = folder / "tmp"
         self._effect = effect
-        self._temporary.mkdir(parents=True, exist_ok=True)
+        self._flushed: set[str] = set()
+        make_folder(self._temporary)
         for leftover in self._temporary.iterdir():
             _remove_left_over(leftover)
 
@@ -86,9 +88,10 @@ class FileBlobs:
 
     def _settle(self, path: Path, blob: Blob) -> None:
         final = self._path(blob)
-        if not final.parent.exists():
-            final.parent.mkdir(exist_ok=True)
+        if final.parent.name not in self._flushed or not final.parent.exists():
+            final.parent.mkdir(exist_ok=True)  # or another thread made it a moment ago, and it is not on disk yet
             sync_folder(self._folder)
+            self._flushed.add(final.parent.name)
         with _locked(self._folder, fcntl.LOCK_SH):  # nobody judges the old file of that name now
             path.replace(final)
         sync_folder(final.parent)
@@ -163,12 +166,3 @@ def _locked(folder: Path, how: int) -> Iterator[None]:
     with (folder / "lock").open("a") as handle:
         fcntl.flock(handle, how)
         yield
-
-
-def sync_folder(folder: Path) -> None:
-    """What was created in the folder or renamed into it is on disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -14,6 +14,7 @@ import apsw
 
 from bus.errors import Retryable, Unavailable
 from bus.ledger import history
+from bus.ledger.folders import make_folder
 from bus.ports import EffectHook, Hops, MoneyTotalsByOutcome
 
 T = TypeVar("T")
@@ -252,7 +253,7 @@ def _open(path: Path | None, *, readonly: bool) -> apsw.Connection:
 
 def _take_lock(path: Path) -> IO[str]:
     """One writing process per store; the lock dies with its process, so a crash leaves nothing to clean."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     handle = (path.parent / "writer.lock").open("a+")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

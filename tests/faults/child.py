@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -23,15 +22,14 @@ class Child:
         landscape: folder with ``bus.yaml``.
         source: the tree that the bus is run from.
         name: of the files, when there are several.
-        around: of its environment, besides ours.
+        inside: words before its command.
         more: words of its :class:`tests.faults.node.Plan`.
     """
 
     def __init__(
-        self, landscape: Path, source: Path = ROOT, name: str = "bus", *, around: dict[str, str] | None = None,
-        **more: Any,
+        self, landscape: Path, source: Path = ROOT, name: str = "bus", *, inside: tuple[str, ...] = (), **more: Any
     ) -> None:  # fmt: skip
-        self._source, self._around = source, around or {}
+        self._source, self._inside = source, inside
         board = landscape.with_name(f"{name}.board")
         board.write_bytes(bytes(SIZE))
         self.board = Board(board)
@@ -47,8 +45,8 @@ class Child:
         self._told.write_bytes(msgspec.json.encode(self._plan))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.node", str(self._told)],
-                cwd=self._source, stdin=subprocess.PIPE, stderr=log, env={**os.environ, **self._around},
+                [*self._inside, sys.executable, "-m", "tests.faults.node", str(self._told)],
+                cwd=self._source, stdin=subprocess.PIPE, stderr=log,
             )  # fmt: skip
 
     def stopped(self) -> bool:
@@ -87,6 +85,27 @@ class Child:
                 with suppress(BrokenPipeError):
                     self._process.stdin.close()
         self.board.close()
+
+
+class Pair:
+    """Children that share a ledger, as on several machines."""
+
+    def __init__(self, *children: Child) -> None:
+        self._children = children
+
+    def start(self) -> None:
+        """Begin, unless they run."""
+        for child in self._children:
+            child.start()
+
+    def stop(self) -> str:
+        """End in good order; what was wrong with that."""
+        return "; ".join(filter(None, [child.stop() for child in self._children]))
+
+    def close(self) -> None:
+        """End whatever is left."""
+        for child in self._children:
+            child.close()
 
 
 def _state(pid: int) -> str:

@@ -13,6 +13,7 @@ from typing import Literal, Self
 
 How = Literal["close", "reset", "freeze", "kill"]
 _BLOCK = 4096
+_LOOPBACK = "127.0.0.1"
 
 
 @dataclass(slots=True)
@@ -33,12 +34,11 @@ class Cut:
 
 
 class CuttingProxy:
-    """``with CuttingProxy(port) as proxy:`` listens on ``proxy.port`` and leads to ``port``."""
+    """``with CuttingProxy(port) as proxy:`` listens on ``proxy.port`` and leads to ``port``; ``host`` = where."""
 
-    host = "127.0.0.1"
-
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, host: str = _LOOPBACK) -> None:
         self.port = 0
+        self.host = host
         self._target = target
         self._cut: Cut | None = None
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
@@ -89,7 +89,7 @@ class CuttingProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            server_reader, server_writer = await asyncio.open_connection(self.host, self._target)
+            server_reader, server_writer = await asyncio.open_connection(_LOOPBACK, self._target)
         except OSError:
             _reset(writer)
             return

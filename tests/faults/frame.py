@@ -16,6 +16,7 @@ from pathlib import Path
 from bus.testing.judge import Judgement
 from tests.faults import families
 from tests.faults.partners import table
+from tests.faults.planted import BUGS, JUDGED
 
 HEADS = (
     "fault", "route", "units", "kills", "lost", "doubled", "wrong", "under way", "left over", "recovery s", "seconds",
@@ -64,8 +65,21 @@ class Result:
 
     @property
     def good(self) -> bool:
-        """As it must be: clean, or with a planted bug found by what the partners have."""
-        return not (self.verdict.clean and not self.stuck) if self.planted else self.clean
+        """As it must be: clean, or with a planted bug found by what shows it."""
+        if not self.planted:
+            return self.clean
+        shows = BUGS[self.planted].shown_by if self.planted in BUGS else JUDGED
+        return bool(self.findings & set(shows))
+
+    @property
+    def findings(self) -> set[str]:
+        """What is not as it must be, by the heads of the table."""
+        verdict = self.verdict
+        found = {
+            "lost": verdict.lost, "doubled": verdict.doubled, "wrong": verdict.wrong, "left over": verdict.left_over,
+            "under way": verdict.unfinished or self.stuck,
+        }  # fmt: skip
+        return {name for name, those in found.items() if those}
 
     def line(self) -> dict[str, object]:
         """For ``build/faults.jsonl``."""

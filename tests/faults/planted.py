@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _COPIED = ("bus", "endpoints", "transforms", "certs", "routes", "tests/faults", "tests/contracts")
+JUDGED = ("lost", "doubled", "wrong", "left over")
+"""Findings that no slow machine makes. What is merely under way may be late; only bugs that stop something are that."""
+STOPS = (*JUDGED, "under way")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,7 @@ class Bug:
         shows_at: label of the effects where a crash shows it soonest; empty = not with one process.
         how: further options of the simulation that shows it.
         killed_at: label of the effect where a real kill shows it best; empty = the same.
+        shown_by: what a verdict must name for the bug to be found: one of these.
     """
 
     story: str
@@ -28,9 +32,17 @@ class Bug:
     new: str
     how: tuple[str, ...] = ()
     killed_at: str = ""
+    shown_by: tuple[str, ...] = JUDGED
 
 
 _RABBIT = ("--backbone", "rabbitmq")
+_NO_FSYNC = Bug(
+    "a commit is not flushed to the disk before it is believed",
+    "",
+    "bus/ledger/store.py",
+    '        connection.execute("PRAGMA synchronous = FULL")\n',
+    '        connection.execute("PRAGMA synchronous = OFF")\n',
+)
 BUGS = {
     "ack-before-commit": Bug(
         "a message is taken off its channel in a commit of its own, before its outputs are committed",
@@ -104,6 +116,7 @@ BUGS = {
         "            if int(claim[1]) <= self.resources.epoch:\n",
         "            if int(claim[1]) == self.resources.epoch:\n",
         killed_at="source.claim:after",
+        shown_by=STOPS,
     ),
     "release-twice": Bug(
         "what is published from the outbox again, a released group for instance, gets another leg each time",
@@ -163,6 +176,7 @@ BUGS = {
         "        outbox.channels = list\n        self._pending: set[str] = set()\n",
         _RABBIT,
         killed_at="commit.segment:after",
+        shown_by=STOPS,
     ),
     "confirm-ignored": Bug(
         "nobody looks whether the broker confirmed what was published",
@@ -179,6 +193,7 @@ BUGS = {
         "    if row is None or row[0] != token:\n",
         "    if row is None:\n",
     ),
+    "no-fsync": _NO_FSYNC,
     "legs-by-chance": Bug(
         "a second run of a unit publishes under other legs",
         "amqp.publish:after",
@@ -197,6 +212,7 @@ BEYOND = {
         "    if row is None or row[0] != token:\n",
         "    if row is None:\n",
     ),
+    "no-fsync": replace(_NO_FSYNC, shows_at="tests/faults/test_volume.py::test_a_commit_is_there_after_a_power_cut"),
 }
 """Bugs that need a second process or a real service: ``shows_at`` is the test that must turn red on them."""
 

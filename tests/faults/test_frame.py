@@ -69,6 +69,7 @@ def test_a_clean_run_ends_with_0_and_leaves_a_line_for_each_row(only: dict[str, 
         Result("cut", "gateway", 7, missed=["sink.rename"]),
         Result("cut", "gateway", 7, planted="no-inbox"),
         Result("cut", "gateway", 7, planted="no-inbox", missed=["sink.rename"]),
+        Result("cut", "gateway", 7, planted="no-inbox", verdict=Judgement(unfinished=["1 messages"]), stuck="gave up"),
     ],
 )
 def test_whatever_is_not_as_it_must_be_ends_with_1(only: dict[str, Fault], result: Result) -> None:
@@ -101,6 +102,11 @@ def test_a_whole_run_that_broke_too_little_ends_with_1(only: dict[str, Fault], m
     assert runner.main([]) == 1
     only["one"] = family("one", Result("cut", "gateway", 7, counted="broker", kills=12))
     assert runner.main([]) == 0
+
+
+def test_only_a_bug_that_stops_something_is_found_by_what_never_ends() -> None:
+    for bug, found in (("claim-never-recovered", True), ("no-stage-rule", False)):
+        assert Result("kill", "gateway", 7, planted=bug, stuck="gave up").good is found
 
 
 def test_the_table_says_of_a_planted_bug_whether_it_was_found() -> None:

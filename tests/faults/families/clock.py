@@ -20,7 +20,7 @@ from pathlib import Path
 from bus.testing.landscape import BANKS
 from bus.testing.postgres import PostgresServer, schema
 from bus.testing.sshd import OpenSshServer
-from tests.faults.child import Child
+from tests.faults.child import Child, Pair
 from tests.faults.fleet import Fleet
 from tests.faults.frame import Order, Result, fault
 from tests.faults.gateway import Gateway
@@ -123,27 +123,6 @@ def _jump(gateway: Gateway, told: Clock, name: str, away: OpenSshServer | None) 
     gateway.breathe()
 
 
-class _Two:
-    """Two processes that share a ledger, as on two machines: only one of them believes the clock that jumps."""
-
-    def __init__(self, landscape: Path, told: Clock) -> None:
-        self._children = [Child(landscape, name="right"), Child(landscape, name="jumping", around=told.environment())]
-
-    def start(self) -> None:
-        """Begin, unless they run."""
-        for child in self._children:
-            child.start()
-
-    def stop(self) -> str:
-        """End in good order; what was wrong with that."""
-        return "; ".join(filter(None, [child.stop() for child in self._children]))
-
-    def close(self) -> None:
-        """End whatever is left."""
-        for child in self._children:
-            child.close()
-
-
 def _one_of_two(order: Order) -> Result:
     """The clock of one machine of two: nobody may lose a lease by that."""
     with ExitStack() as opening:
@@ -151,7 +130,9 @@ def _one_of_two(order: Order) -> Result:
         ledger = opening.enter_context(schema(server.url))
         gateway = opening.enter_context(Gateway(order, Site(ledger=ledger, attempts=100), name="two", lines=_LINES))
         told = Clock(order.folder / "clock-of-one")
-        processes = _Two(gateway.boxes.landscape, told)
+        landscape = gateway.boxes.landscape
+        believing = ("env", *(f"{name}={value}" for name, value in told.environment().items()))
+        processes = Pair(Child(landscape, name="right"), Child(landscape, name="jumping", inside=believing))
         opening.callback(processes.close)
         processes.start()
         gateway.give_work()

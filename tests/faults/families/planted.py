@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 from bus.testing.postgres import PostgresServer, schema
 from bus.testing.rabbitmq import RabbitCluster
 from bus.testing.sshd import OpenSshServer
-from tests.faults import stopped
+from tests.faults import power, stopped
 from tests.faults.fleet import Fleet
 from tests.faults.frame import Order, Result, fault
 from tests.faults.gateway import Gateway
@@ -17,42 +18,57 @@ from tests.faults.kill_runs import control
 from tests.faults.mailboxes import EMBEDDED, Site
 from tests.faults.planted import BUGS, plant
 
-SHORT = ("no-stage-rule", "claim-never-recovered", "no-inbox")
-KILLED = (*SHORT, *(name for name, bug in BUGS.items() if bug.killed_at and name not in SHORT))
+SHORT = ("no-stage-rule", "claim-never-recovered", "no-inbox", "no-fsync", "confirm-ignored")
+KILLED = tuple(name for name, bug in BUGS.items() if bug.killed_at)
 """Those that a kill at their effect shows."""
+OTHERS = ("no-fencing", "no-fsync", "confirm-ignored")
+"""Those with a fault of their own: a process that is stopped beyond its leases, a power cut, a broker that hangs."""
 _KILLS = 3
 _HANGS = 2.0
-_OUTLETS = 4
+_PROMISED = ("source.done:after",) * 4
+"""Where power is cut after a partner was told that its file is taken."""
+_OUTLETS = 6
 """Whoever stages first is another outlet each time; a bank takes away what it is given, so there a second one shows."""
 
 
 @fault(
     "planted", "bugs planted into a copy of the tree, under the real fault that shows them", 200,
-    OpenSshServer.missing, RabbitCluster.missing, PostgresServer.missing,
+    power.missing, OpenSshServer.missing, RabbitCluster.missing, PostgresServer.missing,
 )  # fmt: skip
 def planted(order: Order) -> Iterator[Result]:
-    """Four in the short version, the others that a real fault can show in the long one besides."""
+    """Five in the short version, the others that a real fault can show in the long one besides."""
     with RabbitCluster(1) as cluster, PostgresServer() as server:
-        for bug in KILLED if order.full else SHORT:
-            with ExitStack() as opening:
-                site = EMBEDDED
-                if "rabbitmq" in BUGS[bug].how:
-                    ledger = opening.enter_context(schema(server.url))
-                    site = Site({"url": cluster.url, "prefix": f"{bug}."}, ledger)
-                yield control(order.seed, order.folder / bug, bug, site, order.tell)
-        if order.full:
-            with schema(server.url) as ledger:
-                yield _unfenced(order, Site(ledger=ledger, attempts=100))
-        with schema(server.url) as ledger:
-            yield _unconfirmed(
-                order, cluster, Site({"url": cluster.url, "prefix": "unconfirmed."}, ledger, attempts=100)
-            )
+        for bug in (*KILLED, *OTHERS) if order.full else SHORT:
+            yield show(order, bug, cluster, server)
+
+
+def show(order: Order, bug: str, cluster: RabbitCluster, server: PostgresServer) -> Result:
+    """One bug under its fault."""
+    with ExitStack() as opening:
+        if bug == "no-fsync":
+            return _unflushed(order)
+        if bug == "no-fencing":
+            return _unfenced(order, Site(ledger=opening.enter_context(schema(server.url)), attempts=100))
+        if "rabbitmq" not in BUGS[bug].how:
+            return control(order.seed, order.folder / bug, bug, EMBEDDED, order.tell)
+        site = Site({"url": cluster.url, "prefix": f"{bug}."}, opening.enter_context(schema(server.url)))
+        if bug == "confirm-ignored":
+            return _unconfirmed(order, cluster, replace(site, attempts=100))
+        return control(order.seed, order.folder / bug, bug, site, order.tell)
 
 
 def _unfenced(order: Order, site: Site) -> Result:
     source = plant("no-fencing", order.folder / "unfenced")
     found = stopped.run(order, site, ("sink.stage:before",) * _OUTLETS, name="no-fencing", source=source)
     found.planted = "no-fencing"
+    return found
+
+
+def _unflushed(order: Order) -> Result:
+    """The power of the bus' machine is cut."""
+    source = plant("no-fsync", order.folder / "unflushed")
+    found = power.run(order, _PROMISED, name="no-fsync", source=source, patience=20.0)
+    found.planted = "no-fsync"
     return found
 
 

@@ -1,0 +1,15 @@
+"""The power of the bus' machine is cut: what was not flushed is gone from ledger, blobs and local outlets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bus.testing.sshd import OpenSshServer
+from tests.faults.frame import Order, Result, fault
+from tests.faults.power import EFFECTS, missing, run
+
+
+@fault("power", "power cuts: what the bus wrote and did not flush is lost or torn", 90, missing, OpenSshServer.missing)
+def power(order: Order) -> Iterator[Result]:
+    """Ten cuts in the short version, two hundred in the long one."""
+    yield run(order, EFFECTS * (20 if order.full else 1), name="power")

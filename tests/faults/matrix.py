@@ -1,0 +1,78 @@
+"""Every planted bug under the simulator and under the real fault that shows it, in one table.
+
+``python -m tests.faults.matrix [--only BUG …] [--seed N]`` ends with 1 when a bug is found by neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from bus.testing.postgres import PostgresServer
+from bus.testing.rabbitmq import RabbitCluster
+from tests.faults.families.planted import KILLED, OTHERS, show
+from tests.faults.frame import Order, Result
+from tests.faults.partners import table
+from tests.faults.planted import BUGS, plant
+
+HEADS = ("bug", "simulator", "seconds", "real fault", "shown by", "seconds")
+REAL = ("ack-before-commit", *KILLED, *OTHERS)
+_SEED = 20261124
+_LIMIT = 900
+
+
+def simulated(bug: str, folder: Path) -> str:
+    """What the simulator says of it."""
+    if not BUGS[bug].shows_at:
+        return "cannot occur"
+    words = ["--json", "--seed", str(_SEED), "--only", BUGS[bug].shows_at, "--stop", *BUGS[bug].how]
+    command = [sys.executable, "-m", "tests.faults.simulation", *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_LIMIT, check=False)
+    return "found" if json.loads(done.stdout)["red"] else "NOT FOUND"
+
+
+def _real(bug: str, order: Order, cluster: RabbitCluster, server: PostgresServer) -> Result | None:
+    return show(order, bug, cluster, server) if bug in REAL else None
+
+
+def rows(bugs: list[str], seed: int) -> Iterator[tuple[str, ...]]:
+    """A row for each bug, as :data:`HEADS`; ``-`` = there is no real fault that aims at it."""
+    with ExitStack() as opening:
+        place = opening.enter_context(tempfile.TemporaryDirectory(prefix="girobus-matrix-"))
+        cluster, server = opening.enter_context(RabbitCluster(1)), opening.enter_context(PostgresServer())
+        for bug in bugs:
+            folder = Path(place) / bug
+            folder.mkdir()
+            begin = time.perf_counter()
+            told = simulated(bug, plant(bug, folder / "simulated"))
+            between = time.perf_counter()
+            real = _real(bug, Order(seed, full=False, folder=folder, name=bug), cluster, server)
+            verdict = "-" if real is None else "found" if real.good else "NOT FOUND"
+            shown = ", ".join(sorted(real.findings)) if real else ""
+            yield bug, told, f"{between - begin:.0f}", verdict, shown, f"{real.seconds:.0f}" if real else ""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.matrix", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=list(BUGS), metavar="BUG", help="some of them")
+    parser.add_argument("--seed", type=int, default=_SEED, help="of the real faults")
+    options = parser.parse_args(arguments)
+    found = []
+    for row in rows(options.only or list(BUGS), options.seed):
+        sys.stdout.write("  ".join(row) + "\n")
+        sys.stdout.flush()
+        found.append(row)
+    sys.stdout.write("\n" + table(found, HEADS) + "\n")
+    return 0 if all("found" in row for row in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
