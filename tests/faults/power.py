@@ -28,7 +28,7 @@ EFFECTS = (
 """Where power goes: right after something was promised to be on the disk, or somebody was told so."""
 _UP = 20.0
 _PATIENCE = 60.0
-_LINES = 40
+_LINES = 30
 _MOST = 8
 """Times that an effect is passed before it is the one."""
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from tests.faults.frame import Fault, Order, Result, faults, summary
 from tests.faults.planted import ROOT
 
-LEAST = {"bus": 60, "broker": 12, "database": 12, "transfer": 40, "freeze": 6, "clock": 10, "power": 10, "partition": 6}
+LEAST = {"bus": 60, "broker": 12, "database": 12, "transfer": 40, "freeze": 6, "clock": 10, "power": 8, "partition": 6}
 """What a run of all families must break at least, and how often."""
 _JOBS = 2
 _PARENT_DEATH_SIGNAL = 1

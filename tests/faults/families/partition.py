@@ -17,7 +17,7 @@ from tests.faults.network import Cut, Network, missing
 
 _LEASE = 1_500
 """Milliseconds that leases last here."""
-_BEYOND = 5.0
+_BEYOND = 4.0
 """Seconds that a machine is cut off."""
 _DEADLINE = "4s"
 _CUTS = (
@@ -25,6 +25,7 @@ _CUTS = (
     Cut(("broker",), inwards=False), Cut(("database", "broker", "partners")), Cut(("partners",)),
 )  # fmt: skip
 _HOSTS = ("a", "b")
+_LINES = 40
 _PATIENT = {"connect_timeout": "3s", "timeout": "2s", "keepalive": "1s"}
 
 
@@ -47,7 +48,7 @@ def partition(order: Order) -> Iterator[Result]:
             connection={"host": network.address("partners"), **_PATIENT},
             reached=lambda _name, port: network.serve("partners", port),
         )  # fmt: skip
-        gateway = opening.enter_context(Gateway(order, site, cluster))
+        gateway = opening.enter_context(Gateway(order, site, cluster, lines=_LINES))
         processes = Pair(
             *(Child(gateway.boxes.landscape, name=host, inside=network.inside(host), lease=_LEASE) for host in _HOSTS)
         )
