@@ -8,6 +8,7 @@ elements into the order of the schema. So a table holds no version and no order.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple, Protocol
 
 from bus import Rejected
@@ -112,13 +113,20 @@ def _reading(steps: list[_Step]) -> Callable[[Values], dict[str, Any]]:
     taken = {key for key, _, _ in flat}
     lists = [h for h, inner in deep.items() if h in taken or any(k.split(".")[0].isdigit() for k, _, _ in inner)]
     places = [([head, *key.split(".")], read) for head in lists for key, _, read in deep.pop(head)]
-    flat += [(head, -1, _object(_reading(inner))) for head, inner in deep.items()]
+    # Most fields are texts; those in front, which keeps the order, are taken in one go.
+    texts = [(key, index) for key, index, _ in takewhile(lambda step: step[1] >= 0, flat)]
+    others = [(key, read) for key, _, read in flat[len(texts) :]]
+    objects = [(head, _reading(inner)) for head, inner in deep.items()]
 
     def read_all(values: Values) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, index, read in flat:
-            value = values[index].strip() or None if index >= 0 else read(values)
+        found: dict[str, Any] = {key: text for key, index in texts if (text := values[index].strip())}
+        for key, read in others:
+            value = read(values)
             if value is not None:
+                found[key] = value
+        for key, read in objects:
+            value = read(values)
+            if value:
                 found[key] = value
         for keys, read in places:
             value = read(values)
@@ -127,10 +135,6 @@ def _reading(steps: list[_Step]) -> Callable[[Values], dict[str, Any]]:
         return found
 
     return read_all
-
-
-def _object(read: Callable[[Values], dict[str, Any]]) -> Read:
-    return lambda values: read(values) or None
 
 
 def _put(target: Any, keys: Sequence[str], value: Any) -> None:

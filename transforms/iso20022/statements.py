@@ -302,8 +302,10 @@ def _entry(node: Node) -> Entry:
         }
         if rest is not None:
             entry |= rest(values)
-        if transactions and (alone is None or transactions[0]["amount"] is not unsigned):
-            statement.compare(entry, record)
+        if transactions:
+            worth = transactions[0]["amount"]
+            if alone is None or (worth is not unsigned and (worth != unsigned or "direction" in transactions[0])):
+                statement.compare(entry, record)
         if status == "BOOK":
             statement.book(currency, signed)
         statement.count(value, sign)

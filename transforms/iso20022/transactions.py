@@ -99,7 +99,8 @@ def _party(node: Node, side: str) -> Callable[[Values], dict[str, Any]]:
     at = f"RltdPties/{side}"
     pick = node.columns(f"{at}/Nm|{at}/Pty/Nm|{at}/Agt/FinInstnId/Nm", *account_paths(f"{at}Acct"))
     there = {path.removeprefix(at).removeprefix("/") for path in node.leaves() if path.startswith(at)}
-    rich = reader(tuple(f for f in SIDES if f.key.startswith(_SIDES[side])), node)
+    key = f"{_SIDES[side]}."
+    rich = reader(tuple(f._replace(key=f.key.removeprefix(key)) for f in SIDES if f.key.startswith(key)), node)
     has_more = not there <= _PLAIN_SIDE or bool(node.all(f"RltdAgts/{side}Agt"))
 
     def read(values: Values) -> dict[str, Any]:
@@ -107,8 +108,7 @@ def _party(node: Node, side: str) -> Callable[[Values], dict[str, Any]]:
         return {"name": name.strip(), "account": account(iban, other)}
 
     def read_all(values: Values) -> dict[str, Any]:
-        found: dict[str, Any] = rich(values).get(_SIDES[side], {}) if rich is not None else {}
-        return {"name": "", "account": None} | found
+        return {"name": "", "account": None} | (rich(values) if rich is not None else {})
 
     return read_all if has_more else read
 
