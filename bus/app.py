@@ -6,6 +6,7 @@ import gc
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import packages_distributions
@@ -125,16 +126,25 @@ class App:
         effect = self._effect = self.meter.watched(self.around.effect)
         self.place = ledger_place(self.landscape.spec.ledger, self.home)
         self.store = self.around.store or open_store(self.place, effect=effect)
+        with ExitStack() as opened:  # what fails on the way closes what is open by then
+            if self.around.store is None:
+                opened.callback(self.store.close)
+            self._open(opened, effect, hold_outputs=hold_outputs)
+            opened.pop_all()
+
+    def _open(self, opened: ExitStack, effect: EffectHook, *, hold_outputs: bool) -> None:
         self.blobs: Documents = open_blobs(self.landscape.spec.blobs, self.home / "blobs", effect=effect)
         self.ledger = Ledger(self.store, self.around.clock)
         if self.ledger.outputs_held() and not hold_outputs:
-            self.store.close()
             hint = "bus run --hold-outputs; compare with your partners; then bus db release-outputs --reason"
             raise Unavailable("SYS142", "the ledger was restored from a backup and its outputs are held", hint=hint)
         self.broker: Broker = self._broker(self.landscape)
+        opened.callback(self.broker.close)
         self.epoch = self.ledger.epoch
         book = RouteBook(self._recompile)
         self.templates = self.around.templates or template_support().TemplateWorker(self.landscape.spec.templates)
+        if self.around.templates is None:
+            opened.callback(self.templates.close)
         self._stores = Stores(self.broker, self.ledger, self.blobs, self.around.clock, self.around.chance, self.meter)
         worker = Worker(self._stores, book)
         share = Share(self.around.threads, self.around.roles)
@@ -257,6 +267,7 @@ class App:
         landscape = landscape_from_sources(texts, self.around.catalogue)
         route = compile_route(landscape.routes[name].spec, version, self._resources(landscape, name))
         self.broker.declare(route.channels)
+        self.broker.keep_order(route.lines)
         return route
 
     def _endpoint(self, landscape: Landscape, name: str) -> EndpointSurroundings:

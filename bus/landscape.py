@@ -219,7 +219,7 @@ class RetentionSpec(Spec):
     cases: Duration = 400 * 86_400_000
     """Closed cases."""
     outbound: Duration = 400 * 86_400_000
-    """Receipts of what was delivered."""
+    """Receipts of what was delivered, or discarded before it was."""
     instructions: Duration = 400 * 86_400_000
     """Payments with a final status; an answer that comes later finds nothing."""
     inbox: Duration = Field(default=30 * 86_400_000, ge=86_400_000)

@@ -591,6 +591,9 @@ class Broker(Protocol):
     def tenure(self, channel: str) -> int:
         """A number that changes whenever this process becomes the one to take from an outlet's channel."""
 
+    def keep_order(self, channels: Iterable[str]) -> None:
+        """Name channels that one process at a time takes from, message after message."""
+
     def in_order(self, channel: str) -> bool:
         """Whether one process at a time works on it, one message after the other."""
 

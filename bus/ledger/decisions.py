@@ -54,6 +54,12 @@ class Decisions:
         row = tx.execute("SELECT state FROM outbound WHERE id = ? AND sink = ?", (unit, sink)).fetchone()
         return row is not None and row[0] == "in_doubt"
 
+    def give_up(self, tx: Any, unit: str, sink: str) -> None:
+        """A person discards what may have happened: nobody will ask the partner any more."""
+        tx.execute(
+            "UPDATE outbound SET state = 'in_doubt' WHERE id = ? AND sink = ? AND state = 'requested'", (unit, sink)
+        )
+
     def resolve_doubt(self, tx: Any, message: Message, sink: str, *, happened: bool) -> None:
         """A person found out whether the partner has it."""
         row = tx.execute(

@@ -81,9 +81,10 @@ def unanswered(read: Any, now: int) -> list[tuple[str, str, str, int, int]]:
     return read(sql, (now,))  # type: ignore[no-any-return]  # rows of this query
 
 
-def stop_watching(tx: Any, message_id: str) -> None:
-    """The case is open: do not look at these instructions' deadline again."""
-    tx.execute("UPDATE instruction SET answer_by = 0 WHERE message_id = ?", (message_id,))
+def stop_watching(tx: Any, message_id: str) -> bool:
+    """Do not look at these instructions' deadline again; whether it was looked at until now."""
+    sql = "UPDATE instruction SET answer_by = 0 WHERE message_id = ? AND answer_by > 0 RETURNING 1"
+    return bool(tx.execute(sql, (message_id,)).fetchall())
 
 
 def remember(tx: Any, wish: Remember, now: int) -> None:

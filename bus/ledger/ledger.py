@@ -367,12 +367,13 @@ class Ledger:
         return instructions.unanswered(self.read, self.clock.now())
 
     def missed(self, note: CaseNote, remember: tuple[str, str]) -> None:
-        """Open a case once for (scope, key)."""
+        """Open a case once for (scope, key), however many looked at the same time."""
 
         def work(tx: Any) -> None:
-            now = self.clock.now()
-            instructions.remember(tx, Remember(*remember, "told"), now)
-            self.open_case(tx, note)
+            self.store.lock(tx, [locks.of_case(note)])
+            if not tx.execute("SELECT 1 FROM remembered WHERE scope = ? AND key = ?", remember).fetchall():
+                instructions.remember(tx, Remember(*remember, "told"), self.clock.now())
+                self.open_case(tx, note)
 
         self.commit("case", work)
 
@@ -380,8 +381,8 @@ class Ledger:
         """Open a case and stop watching the file's instructions."""
 
         def work(tx: Any) -> None:
-            instructions.stop_watching(tx, message_id)
-            self.open_case(tx, note)
+            if instructions.stop_watching(tx, message_id):  # else somebody else has told it meanwhile
+                self.open_case(tx, note)
 
         self.commit("case", work)
 

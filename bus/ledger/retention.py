@@ -30,6 +30,12 @@ _NOTHING_LEFT = (
     "AND NOT EXISTS (SELECT 1 FROM held WHERE held.number = arrival.number) "
     "AND NOT EXISTS (SELECT 1 FROM deferred WHERE deferred.number = arrival.number)"
 )
+# What is only staged is staged anew if it comes again; a doubt without its dead letter was discarded by a person.
+_GIVEN_UP = (
+    "state IN ('staged', 'in_doubt') "
+    "AND NOT EXISTS (SELECT 1 FROM dead WHERE dead.number = outbound.number AND dead.channel = outbound.sink) "
+    "AND NOT EXISTS (SELECT 1 FROM deferred WHERE deferred.number = outbound.number)"
+)
 _BATCH_GONE = "(batch <> 0 AND NOT EXISTS (SELECT 1 FROM batch AS b WHERE b.id = abs(gathering.batch)))"
 
 
@@ -46,6 +52,7 @@ class Rule(NamedTuple):
 RULES = (
     Rule("arrivals", "arrival", "id", f"at < ? AND state = 'completed' AND {_NOTHING_LEFT}"),
     Rule("outbound", "outbound", "id, sink", "at < ? AND state = 'delivered'"),
+    Rule("outbound", "outbound", "id, sink", f"at < ? AND state <> 'delivered' AND {_GIVEN_UP}"),
     Rule("instructions", "instruction", "id", f"changed < ? AND {_FINAL}"),
     Rule("cases", "dead", "id", "at < ? AND EXISTS (SELECT 1 FROM cases WHERE cases.id = case_id AND state <> 'open')"),
     Rule("cases", "cases", "id", f"last < ? AND state <> 'open' AND {_NOT_WAITING}"),
@@ -63,7 +70,7 @@ def counted(read: Read, times: dict[str, int], spare: Iterable[str]) -> dict[str
     for rule in RULES:
         where, bindings = _where(rule, times, spare)
         ((count,),) = read(f"SELECT count(*) FROM {rule.table} WHERE {where}", bindings)  # noqa: S608 - rules of ours
-        found[rule.table] = count
+        found[rule.table] = found.get(rule.table, 0) + count
     limit = (times["history"], _oldest_waiting(read, times["history"]))
     ((found["history"],),) = read("SELECT count(*) FROM history WHERE at < ? AND last < ?", limit)
     return found

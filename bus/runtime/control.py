@@ -54,8 +54,10 @@ class Control:
 
         def work(tx: Any) -> Puts:
             self._ledger.must_be_open(tx, case_id)
-            gone.extend(self._ledger.take_held_of_case(tx, case_id))
-            gone.extend(self._ledger.take_dead_of_case(tx, case_id))
+            dead = self._ledger.take_dead_of_case(tx, case_id)
+            for channel, message in dead:
+                self._ledger.give_up(tx, message.headers.id, channel)
+            gone.extend([*self._ledger.take_held_of_case(tx, case_id), *dead])
             self._close(tx, case_id, "discarded", (who, reason), gone)
             return []
 

@@ -506,6 +506,30 @@ def test_the_stage_file_of_a_doubt_stays_until_it_is_decided(books: Books) -> No
     assert books.ledger.live_receipts("bank") == []
 
 
+def test_what_never_went_out_and_is_discarded_is_forgotten_and_a_doubt_is_not(books: Books) -> None:
+    """By how far it had come when it was buried; `waiting` still has its dead letter, `queued` never had one."""
+    for n, (name, state) in enumerate(
+        [("staged", "staged"), ("asked", "requested"), ("doubt", "in_doubt"), ("waiting", "in_doubt")], start=7
+    ):
+        buried = message(name, number=n)
+
+        def bury(settlement: Settlement, buried: Message = buried, name: str = name, state: str = state) -> None:
+            settlement.dead.append(("bank", buried, note("NET901", name)))
+            settlement.outbound.append(("bank", buried.headers.id, buried, {"stage": name, "state": state}))
+
+        books.settle([], bury)
+    queued = message("queued", number=11)
+    receipt = {"stage": "queued", "state": "requested"}
+    books.settle([], lambda s: s.outbound.append(("bank", queued.headers.id, queued, receipt)))
+    for case in (1, 2, 3):
+        assert Control(books.broker, Decisions(books.ledger)).discard(case, "ann", "it is paid by hand") == 1
+    kept = books.clock.now() + 1
+    times = dict.fromkeys((rule.kind for rule in retention.RULES), kept)
+    assert retention.counted(books.store.read, times, ())["outbound"] == 3
+    assert retention.purge(books.store, times, ())["outbound"] == 3
+    assert [receipt["stage"] for receipt in books.ledger.live_receipts("bank")] == ["waiting", "queued"]
+
+
 def _number(books: Books, *numbers: int, timeout: int = 1000) -> list[int]:
     gone = []
     for n in numbers:
@@ -609,8 +633,11 @@ def test_instructions_are_registered_once_and_their_status_only_moves_forward(bo
     books.clock.advance(10)
     ((partner, message_id, _, count, _),) = books.ledger.unanswered()
     assert (partner, message_id, count) == ("bank", "M", 1), "E1 was answered"
-    books.ledger.answer_missed(note("SLA102"), "M")
+    for _ in range(2):  # two processes have looked, one of them was frozen before it could tell
+        books.ledger.answer_missed(note("SLA102"), "M")
+        books.ledger.missed(note("SLA101", "late"), ("expect:in:09:00", "2026-11-23"))
     assert books.ledger.unanswered() == []
+    assert sorted(books.case_rows()) == [("SLA101", "open", 1), ("SLA102", "open", 1)]
 
 
 def test_a_status_that_moved_meanwhile_is_a_conflict(books: Books) -> None:

@@ -327,3 +327,27 @@ def test_what_stands_at_the_head_of_a_line_and_is_refused_by_its_commit_is_not_d
     ], "the refused one runs again once, and finds its key known"
     town.everything_in_order(besides=("one-1",))
     close(town)
+
+
+def test_a_bus_that_has_not_reloaded_works_on_messages_for_partitions_that_it_did_not_know(
+    tmp_path: Path, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town = Town(tmp_path, shared, monkeypatch)
+    old = town.bus()
+    town.send("one", 20)
+    town.turn(old)
+    (tmp_path / "flow.route.yaml").write_text(ROUTE.replace("partitions: 4", "partitions: 3"))
+    new = town.bus()
+    town.send("two", 60)
+    end = time.monotonic() + 20
+    while not old.store.read("SELECT 1 FROM batch WHERE state = 'open'"):  # taken in under the new version
+        assert time.monotonic() < end
+        new.bus.poll_once("flow")
+        new.bus.run_batch("flow")
+    new.ledger.holdings.release()
+    for _ in range(40):
+        old.bus.turn()
+    assert all(old.broker.in_order(f"flow#accounts~3.{n}") for n in range(3))
+    town.turn(old, new)
+    town.everything_in_order()
+    close(town)
