@@ -24,14 +24,12 @@ class Misbehaviour:
     Attributes:
         doubled: share of the messages that are stored twice.
         shuffled: hand out again in another order than before.
-        ordered: queues that keep their order all the same, by what their name has before a ``#``.
         failing: the publications with these numbers (from 1, counted over all lives) fail after a part was stored.
     """
 
     doubled: float = 0.0
     shuffled: bool = False
     failing: frozenset[int] = frozenset()
-    ordered: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -140,7 +138,7 @@ class MemoryConsumer:
     def _fetch(self, queue: str) -> None:
         rabbit, here = self._rabbit, self._here[queue]
         waiting = list(rabbit.queues.get(queue, ()))[len(here) :]
-        if rabbit.misbehaviour.shuffled and queue.partition("#")[0] not in rabbit.misbehaviour.ordered:
+        if rabbit.misbehaviour.shuffled:
             rabbit.chance.shuffle(waiting)
             self._reorder(queue, len(here), waiting)
         for properties, body in waiting:

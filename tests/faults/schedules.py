@@ -23,8 +23,6 @@ from tests.faults.exploration import Outcome, Points, Schedule, Simulation, long
 from tests.faults.world import Circumstances
 
 PER_TAPE = 1_000
-_IN_ORDER = frozenset({"bank-north-status", "bank-south-status", "status-in", "payment-status"})
-"""A payment's statuses mean something else in another order: whoever tells them out of order tells something else."""
 _HASTY = 0.02
 _KIN = 60
 """Schedules for one beginning of each length."""
@@ -57,7 +55,6 @@ def circumstances(seed: int, tape: int) -> Circumstances:
         backbone=where,
         doubled=0.05 if where == "rabbitmq" else 0.0,
         shuffled=wrong == "reordering",
-        ordered=_IN_ORDER,
         failing=some(60) if wrong == "losses" else frozenset(),
         refused=some(60) if wrong == "conflicts" else frozenset(),
         troubled=some(300) if wrong in ("refusals", "losses") else frozenset(),

@@ -92,7 +92,6 @@ class Circumstances:
         backbone: where the channels are, ``store`` or ``rabbitmq``.
         doubled: share of messages that the broker stores twice.
         shuffled: the broker hands out in any order.
-        ordered: routes whose messages it does not reorder.
         failing: the publications to the broker with these numbers fail half-way.
         refused: the commits of segments with these numbers are refused, because somebody was first.
         troubled: the effects with these numbers fail before they happen, with an error that is retried.
@@ -105,7 +104,6 @@ class Circumstances:
     backbone: str = "store"
     doubled: float = 0.0
     shuffled: bool = False
-    ordered: frozenset[str] = frozenset()
     failing: frozenset[int] = frozenset()
     refused: frozenset[int] = frozenset()
     troubled: frozenset[int] = frozenset()
@@ -182,7 +180,7 @@ class World:
         if around.backbone == "store":
             return None
 
-        bad = Misbehaviour(around.doubled, around.shuffled, around.failing, around.ordered)
+        bad = Misbehaviour(around.doubled, around.shuffled, around.failing)
         return MemoryRabbit(Random(around.seed), bad)  # noqa: S311 - repeatable
 
     def _town(self) -> Town:
