@@ -184,8 +184,9 @@ class StoreBroker:
             self._begin(tx, settlement)
             take(tx)
             opened = {self._open_lane(tx, cursor.lane) for cursor in settlement.open_batches}
-            buried = [c for _, message, _ in settlement.dead for c in self._book.unfinished(tx, message.headers.id)]
-            settlement.discards[:] = {c.batch: c for c in [*settlement.discards, *buried]}.values()
+            if settlement.dead or settlement.discards:
+                buried = [c for _, message, _ in settlement.dead for c in self._book.unfinished(tx, message.headers.id)]
+                settlement.discards[:] = {c.batch: c for c in [*settlement.discards, *buried]}.values()
             for cursor in settlement.discards:
                 tx.execute("UPDATE lane SET state = 'dead' WHERE id = ?", (cursor.lane,))
             self._book.apply(tx, settlement)

@@ -84,18 +84,21 @@ class Ledger:
 
     def _gather(self, tx: Any, settlement: Settlement, now: int) -> history.Joined:
         """Aggregates and batches: joins first, so that the last report finds every member in its group."""
+        opened, closed = settlement.open_batches, settlement.closed_groups
+        if not (settlement.joins or settlement.reports or settlement.discards or opened or closed):
+            return history.NOBODY
         route = _route(settlement.place)
         released, joined = gatherings.join(tx, route, settlement.joins, now)
         complete = [batch for batch, outcomes in settlement.reports.items() if batches.report(tx, batch, outcomes)]
         for cursor in settlement.discards:
             self.store.add_tally(tx, settlement.place, now, batches.discard(tx, cursor))
-        complete += [cursor.batch for cursor in settlement.open_batches if batches.open_batch(tx, cursor.batch)]
+        complete += [cursor.batch for cursor in opened if batches.open_batch(tx, cursor.batch)]
         for batch in complete:
             problem = batches.complete(tx, batch)
             if problem is not None:
                 self.open_case(tx, _breach(route, batch, problem))
             released.extend(gatherings.release(tx, group, now) for group in gatherings.of_batch(tx, batch))
-        for group in settlement.closed_groups:
+        for group in closed:
             gatherings.close(tx, group)
         settlement.puts.extend(self._announce_releases(tx, released, now))
         return joined
@@ -119,19 +122,15 @@ class Ledger:
 
     def _number(self, tx: Any, settlement: Settlement, now: int) -> dict[str, Message]:
         """Give new messages (copies, wire taps) their number, first commit time and key index; by message id."""
-        fresh: dict[str, Message] = {}
-        for _, message in settlement.puts:
-            if not message.headers.number:
-                fresh[message.headers.id] = message
-        for message in [
-            *(j.message for j, _ in settlement.joins),
-            *(h.message for h, _, _ in settlement.holds),
-            *(r.message for r, _ in settlement.resequences),
-        ]:
-            if not message.headers.number:
-                fresh[message.headers.id] = message
-        if not fresh:
-            return fresh
+        new = [message for _, message in settlement.puts if not message.headers.number]
+        if settlement.joins or settlement.holds or settlement.resequences:
+            stay = [j.message for j, _ in settlement.joins]
+            stay += [h.message for h, _, _ in settlement.holds]
+            stay += [r.message for r, _ in settlement.resequences]
+            new += [message for message in stay if not message.headers.number]
+        if not new:
+            return {}
+        fresh = {message.headers.id: message for message in new}
         first = self.store.numbers(tx, len(fresh))
         for n, (identity, message) in enumerate(list(fresh.items())):
             fresh[identity] = _with_number(message, first + n, now)

@@ -303,6 +303,8 @@ def _taken(done: list[Delivery], settlement: Settlement) -> list[Delivery]:
 
 def _of_one_version(deliveries: list[Delivery]) -> list[Delivery]:
     """Those at the beginning that are pinned to the same version of the route."""
+    if len(deliveries) == 1:
+        return deliveries
     version = deliveries[0].message.headers.version
     others = (n for n, delivery in enumerate(deliveries) if delivery.message.headers.version != version)
     return deliveries[: next(others, len(deliveries))]
