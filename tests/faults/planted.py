@@ -80,7 +80,7 @@ BUGS = {
     ),
     "no-stage-rule": Bug(
         "after a crash an output is published again without asking whether it is out already",
-        "commit.requested",
+        "sink.rename",
         "bus/runtime/sender.py",
         '                if state is not None and state[0] == "requested" and not '
         'getattr(self.outlet.sink, "keyed", False):\n',
