@@ -319,7 +319,9 @@ def business_keys(found_by: Iterable[tuple[str, Callable[[Any], Any]]], body: An
             value = expression(body)
         except BusError:
             continue
-        if value not in (None, "", [], {}):
+        if type(value) is str and 0 < len(value) <= _LONGEST_KEY:
+            keys.append((name, value))  # what most keys are
+        elif value not in (None, "", [], {}):
             keys.append((name, key_text(value)))
     return tuple(keys)
 

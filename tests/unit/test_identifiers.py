@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
@@ -29,6 +30,7 @@ from bus.identifiers import (
     national_iban_problem,
     uetr_problem,
 )
+from bus.money import countable
 
 Checked = Callable[[str], bool]
 EXAMPLES: list[tuple[Checked, list[str], list[str]]] = [
@@ -266,3 +268,14 @@ def test_a_kind_of_reference_that_nobody_knows_is_refused_before_anything_runs()
     with pytest.raises((ConfigError, Rejected)) as refused:
         compile_expression("is_reference(r, 'XX')")
     assert ", ".join(REFERENCES) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("0.00", True), ("100.10", True), ("-7", True), ("1e-40", True), ("1e-41", False), ("1e40", True),
+        ("1e41", False), (f"{'9' * 41}.99", True), (f"{'9' * 42}.99", False), ("NaN", False), ("Infinity", False),
+    ],
+)  # fmt: skip
+def test_totals_are_kept_of_forty_digits_on_each_side(text: str, *, kept: bool) -> None:
+    assert countable(Decimal(text)) is kept
