@@ -17,6 +17,8 @@ from bus.testing.payrun import PaymentRun
 
 DAY = date(2026, 11, 24)
 _PAUSE = 0.05
+_ROUNDS = 15
+"""How often patience may begin anew: what goes on beyond that comes to no rest, as with a planted bug."""
 _LOOK = 0.25
 PROGRESS = (
     "SELECT (SELECT coalesce(sum(count), 0) FROM tally) + (SELECT count(*) FROM arrival) "
@@ -96,14 +98,15 @@ class Partners:
         """Look every ``look`` seconds until something is reached; patience begins anew with a change of ``moves()``.
 
         Raises:
-            TimeoutError: it was not within ``patience`` seconds.
+            TimeoutError: it was not within ``patience`` seconds, or moved in a circle.
             RuntimeError: a bank died.
         """
         end, seen = time.monotonic() + patience, moves()
+        last = end + _ROUNDS * patience
         while not reached():
             now = moves()
             if now != seen:
-                end, seen = time.monotonic() + patience, now
+                end, seen = min(time.monotonic() + patience, last), now
             if self.died is not None:
                 raise RuntimeError("a bank died") from self.died
             if time.monotonic() > end:

@@ -18,7 +18,7 @@ _QUORUM = 90.0
 
 
 @fault(
-    "broker", "kill -9 of one node of three in rotation, and of all at once", 200,
+    "broker", "kill -9 of one node of three in rotation, and of all at once", 130,
     OpenSshServer.missing, RabbitCluster.missing, PostgresServer.missing,
 )  # fmt: skip
 def broker(order: Order) -> Iterator[Result]:

@@ -78,7 +78,7 @@ class Clock:
         return {"LD_PRELOAD": str(self._library), "WALL_CLOCK_OFFSET": str(self._file), "TZ": _ZONE}
 
 
-@fault("clock", "wall clocks jump, by seconds, hours and days", 90, _no_compiler, *(
+@fault("clock", "wall clocks jump, by seconds, hours and days", 30, _no_compiler, *(
     service.missing for service in (OpenSshServer, PostgresServer)
 ))  # fmt: skip
 def clock(order: Order) -> Iterator[Result]:

@@ -34,7 +34,7 @@ def _no_disk() -> str:
     return "" if shutil.which("mount") and shutil.which("umount") else "there is no mount(8)"
 
 
-@fault("disk", "the disk of the bus runs full under payments and has space again", 90, _no_disk, OpenSshServer.missing)
+@fault("disk", "the disk of the bus runs full under payments and has space again", 60, _no_disk, OpenSshServer.missing)
 def disk(order: Order) -> Iterator[Result]:
     """Five times in the short version, a hundred and twenty times in the long one."""
     with Gateway(order, EMBEDDED) as gateway, _small(gateway.home):

@@ -27,7 +27,7 @@ _DEADLINE = 5
 
 
 @fault(
-    "freeze", "SIGSTOP of workers beyond their leases and of the broker; memory alarm", 110,
+    "freeze", "SIGSTOP of workers beyond their leases and of the broker; memory alarm", 170,
     OpenSshServer.missing, RabbitCluster.missing, PostgresServer.missing,
 )  # fmt: skip
 def freeze(order: Order) -> Iterator[Result]:

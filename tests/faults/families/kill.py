@@ -10,7 +10,7 @@ from tests.faults.kill_runs import Series, control, run
 from tests.faults.lives import EFFECTS
 
 
-@fault("kill", "kill -9 of the bus at every labelled effect and by chance", 150, OpenSshServer.missing)
+@fault("kill", "kill -9 of the bus at every labelled effect and by chance", 200, OpenSshServer.missing)
 def kill(order: Order) -> Iterator[Result]:
     """Three times as many kills in the long version."""
     times = 3 if order.full else 1

@@ -9,7 +9,7 @@ from tests.faults.frame import Order, Result, fault
 from tests.faults.power import EFFECTS, missing, run
 
 
-@fault("power", "power cuts: what the bus wrote and did not flush is lost or torn", 90, missing, OpenSshServer.missing)
+@fault("power", "power cuts: what the bus wrote and did not flush is lost or torn", 50, missing, OpenSshServer.missing)
 def power(order: Order) -> Iterator[Result]:
     """Ten cuts in the short version, two hundred in the long one."""
     yield run(order, EFFECTS * (20 if order.full else 1), name="power")

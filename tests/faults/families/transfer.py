@@ -26,7 +26,7 @@ _FROZEN = 3.0
 """Seconds; longer than the bus waits for an answer."""
 
 
-@fault("transfer", "transfers cut, reset or frozen at byte N, sshd killed, both directions", 120, OpenSshServer.missing)
+@fault("transfer", "transfers cut, reset or frozen at byte N, sshd killed, both directions", 165, OpenSshServer.missing)
 def transfer(order: Order) -> Iterator[Result]:
     """Forty-two cuts in the short version, a thousand in the long one."""
     wanted = 1_000 if order.full else 42
