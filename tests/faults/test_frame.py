@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from bus.testing.judge import Judgement
 from tests.faults import families, runner
 from tests.faults.frame import Fault, Order, Result, faults, summary
+from tests.faults.partners import Partners
 
 
 def family(name: str, *results: Result, breaks: bool = False, missing: str = "") -> Fault:
@@ -117,3 +119,10 @@ def test_the_table_says_of_a_planted_bug_whether_it_was_found() -> None:
         ]
     )
     assert [line.split("  ")[-1].strip() for line in rows.splitlines()[2:]] == ["found", "NOT FOUND"]
+
+
+def test_who_moves_in_a_circle_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    partners, turns = Partners(tmp_path, 1), count()
+    with pytest.raises(TimeoutError, match="until it is at rest"):
+        partners.wait("it is at rest", lambda: False, 0.02, look=0.001, moves=lambda: next(turns))
+    assert next(turns) > 15, "it was given time as long as it moved"
