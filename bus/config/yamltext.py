@@ -7,6 +7,7 @@ are read one by one into a stack, so that no input makes it recurse.
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -138,8 +139,9 @@ def decode(raw: bytes, path: str) -> tuple[str, Problem | None]:
         return "", Problem("CFG180", "error", path, 0, 0, "larger than 1 MB", "split it into smaller files")
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "", Problem("CFG181", "error", path, 1, 1, "written in UTF-16", "save it as UTF-8")
+    raw = raw.removeprefix(codecs.BOM_UTF8)  # not by the codec: its errors would tell places behind the mark
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = len(raw[raw.rfind(b"\n", 0, error.start) + 1 : error.start].decode()) + 1

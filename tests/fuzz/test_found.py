@@ -18,6 +18,7 @@ FOUND: dict[str, tuple[str, bytes]] = {
     ),
     "a stored message that is no text": ("envelope", b'[1,0,[["\xb1"'),
     "a stored message that nests too deep": ("envelope", b"[" * 2000),
+    "configuration with a byte order mark and a wrong byte": ("config-profile", b"\xef\xbb\xbfp\xf6"),
     "Arabic digits in a template": ("template", "{{ 0.\u0662 }}".encode()),
     "a number in a template that Python does not read": ("template", b"{{ " + b"9" * 5000 + b" }}"),
 }
