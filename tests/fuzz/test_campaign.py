@@ -71,6 +71,17 @@ def test_a_planted_fault_is_found(fault: object, signature: str, tmp_path: Path)
     assert keep(failure, tmp_path).read_bytes() == failure.data
 
 
+def test_memory_that_the_parent_left_free_hides_nothing() -> None:
+    del [bytearray(31 << 20)][:]  # from now on the C library takes blocks of this size from its heap
+    blocks = [bytearray(16 << 20) for _ in range(25)]
+    last = bytearray(12 << 20)  # keeps the heap from shrinking
+    del blocks
+    known = {"planted": Entry(hoards, GOOD)}
+    (failure,) = run(["planted"], 1, Plan(7), known).failures
+    assert failure.signature == "more than 256 MB"
+    assert last
+
+
 def test_a_failing_input_is_made_small() -> None:
     def fails(data: bytes) -> None:
         if b"a" in data and b"z" in data:
