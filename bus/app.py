@@ -20,6 +20,7 @@ from bus.config.flow import RouteFlow
 from bus.errors import ConfigError, Unavailable
 from bus.expressions import NamedFunction, compile_expression
 from bus.landscape import BrokerSpec, ChannelSource
+from bus.ledger import backbone
 from bus.ledger.decisions import Decisions
 from bus.ledger.ledger import Ledger
 from bus.ledger.place import Documents, open_blobs, open_store
@@ -156,6 +157,8 @@ class App:
         self.upkeep.spare = self._spared()
         self.bus.upkeep = self.upkeep
         self.bus.install(self._assemble(self.landscape))
+        if self.around.wire is None:
+            backbone.remember(self.ledger, self._backbone())
 
     def _kept(self) -> dict[str, int]:
         return self.landscape.spec.retention.model_dump()
@@ -193,6 +196,15 @@ class App:
         return SharedBroker(self.store, self.ledger, self.ledger.holdings, self.ledger.epoch)
 
     # ------------------------------------------------------------ building
+
+    def _backbone(self) -> str:
+        spec = self.around.broker or self.landscape.spec.broker
+        if spec is None:
+            return backbone.EMBEDDED
+        from bus.channels.amqp import address_of  # noqa: PLC0415 - as below
+
+        address = address_of(spec, self.folder)
+        return backbone.rabbitmq([host for host, _ in address.hosts], address.vhost, address.prefix)
 
     def _broker(self, landscape: Landscape) -> Broker:
         inside = self._channels()

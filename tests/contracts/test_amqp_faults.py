@@ -191,3 +191,16 @@ def test_nothing_in_the_field_that_routes_never_takes_a_wrong_branch(app: App) -
     assert 'girobus_confirm_duration_seconds_bucket{channel="hop",le="+Inf"} 0' not in lines
     assert [line for line in lines if line.startswith('girobus_confirm_duration_seconds_count{channel="hop"}')]
     assert [line for line in lines if line.startswith("girobus_confirmed_messages_total ")] != []
+
+
+def test_a_bus_that_leaves_its_rabbitmq_opens_a_case(app: App, tmp_path: Path) -> None:
+    """What waits in its queues is no longer anybody's work, and nobody would see it."""
+    run(app, [payment(0, "EUR")])
+    app.bus.stop()
+    app.close()
+    for _ in range(2):
+        embedded = App(tmp_path)
+        found = embedded.store.read("SELECT code, summary FROM cases")
+        embedded.close()
+    assert [code for code, _ in found] == ["SYS169"]
+    assert "channels are in the store now; what waits in the queues of RabbitMQ" in found[0][1]

@@ -13,7 +13,7 @@ from bus.channels.shared import SharedBroker
 from bus.channels.store import NULL_ID, StoreBroker
 from bus.errors import BusError, NotAllowed, Rejected, Retryable
 from bus.landscape import RetentionSpec
-from bus.ledger import cases, history, instructions, retention, waiting
+from bus.ledger import backbone, cases, history, instructions, retention, waiting
 from bus.ledger.decisions import Decisions
 from bus.ledger.ledger import Ledger
 from bus.ledger.postgres import PostgresStore
@@ -743,3 +743,24 @@ def test_history_and_tally_are_written_with_the_unit(books: Books) -> None:
     assert books.store.read("SELECT place, outcome, currency, count, amount FROM tally") == [
         ("in", "filtered", "EUR", 1, "1.10")
     ]
+
+
+@pytest.mark.parametrize(
+    ("places", "left"),
+    [
+        ([backbone.EMBEDDED, backbone.EMBEDDED], []),
+        ([backbone.EMBEDDED, backbone.rabbitmq(["a", "b"], "/", "")], []),
+        ([backbone.rabbitmq(["a", "b"], "/", "x."), backbone.rabbitmq(["b", "c"], "/", "x.")], []),
+        ([backbone.rabbitmq(["a"], "/", ""), backbone.EMBEDDED], ["a vhost /"]),
+        ([backbone.rabbitmq(["a"], "/", ""), backbone.rabbitmq(["b"], "/", "")], ["a vhost /"]),
+        ([backbone.rabbitmq(["a"], "/", ""), backbone.rabbitmq(["a"], "/", "x.")], ["a vhost /"]),
+        ([backbone.rabbitmq(["a"], "/", ""), backbone.rabbitmq(["a"], "test", "")], ["a vhost /"]),
+    ],
+)
+def test_who_leaves_a_rabbitmq_is_told_once_what_stays_there(books: Books, places: list[str], left: list[str]) -> None:
+    for place in (*places, places[-1]):
+        backbone.remember(books.ledger, place)
+        books.reopened()
+    found = books.store.read("SELECT code, summary, count FROM cases")
+    assert [(code, count) for code, _, count in found] == [("SYS169", 1)] * len(left)
+    assert all(f"queues of RabbitMQ {one} stays there" in text for one, (_, text, _) in zip(left, found, strict=True))
