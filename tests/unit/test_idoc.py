@@ -319,7 +319,6 @@ PAYMENT_SEGMENTS = {
     "E1IDKU1": "BGMTYP:3 BGMREF:35",
     "E1IDKU5": "MOAQUAL:3 MOABETR:18 CUXWAERZ:3",
     "E1IDPU5": "MOAQUAL:3 MOABETR:18 CUXWAERZ:3",
-    "E1IDB02": "FIIQUALI:3 FIIBKENN:11 FIIKONTO:35",
     "E1IDPU1": "DOCNAME:3",
 }
 """As a route declares those of its own release."""
@@ -367,11 +366,67 @@ def test_payments_in_flat_records_need_the_segments_of_their_release() -> None:
     flat_data = written(trees, form="flat", segments=PAYMENT_SEGMENTS)
     wanted = [part.body for part in read(XML, "payments")]
     assert [part.body for part in read(flat_data, "payments", segments=PAYMENT_SEGMENTS)] == wanted
-    for part in read(flat_data, "payments"):
-        assert part.error is not None
-        assert part.error.code == "VAL806"
-        assert "E1IDKU1" in part.error.hint
-        assert "WE60" in part.error.hint
+    # What the bodies do not come from need not be declared to read them.
+    needed = {name: PAYMENT_SEGMENTS[name] for name in ("E1IDKU1", "E1IDKU5", "E1IDPU5")}
+    assert [part.body for part in read(flat_data, "payments", segments=needed)] == wanted
+
+
+@pytest.mark.parametrize("left_out", ["E1IDKU1", "E1IDKU5", "E1IDT01"])
+def test_a_flat_segment_that_is_not_declared_is_told_with_what_to_write(left_out: str) -> None:
+    declared = {**PAYMENT_SEGMENTS, "E1IDT01": "TXTVW:3 TXT01:70 TXT02:70"}
+    (tree, _) = (part.body for part in read(XML))
+    data = written([{**tree, "E1IDT01": [{"TXT01": "Thank you"}]}], form="flat", segments=declared)
+    del declared[left_out]
+    (part,) = read(data, "payments", segments=declared)
+    assert part.error is not None
+    assert (part.error.code, left_out in part.error.message) == ("VAL670", True)
+    assert f'segments: {{{left_out}: "' in part.error.hint
+    assert "WE60" in part.error.hint
+    assert part.error.place.endswith(left_out)
+
+
+def test_the_banks_of_a_flat_payment_stand_where_the_data_dictionary_has_them() -> None:
+    """E1IDB02: qualifier, bank key and its type, another key and its type, name and city, country, account."""
+    bank = {
+        "FIIQUALI": "BB",
+        "FIIBKENN": "37040044",
+        "FIIBKUKN": "COBADEFFXXX",
+        "FIIBLAND": "DE",
+        "FIIKONTO": "532013000",
+    }
+    control = {"DOCNUM": "1", "IDOCTYP": "PEXR2002", "MESTYP": "PAYEXT"}
+    record = written([{"control": control, "E1IDB02": [bank]}], form="flat").decode().splitlines()[1]
+    assert (record[:7], record[63:66], record[66:74], record[80:91]) == ("E2IDB02", "BB ", "37040044", "COBADEFFXXX")
+    assert (record[240:242], record[243:252]) == ("DE", "532013000")
+
+
+PAID = st.lists(st.tuples(st.integers(1, 10**12), st.sampled_from(["EUR", "JPY", "KWD"])), min_size=1, max_size=12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(PAID, st.sampled_from(["xml", "flat"]))
+def test_a_payment_run_of_any_amounts_is_counted_and_summed_alike(worths: list[tuple[int, str]], form: str) -> None:
+    digits = {"EUR": 2, "JPY": 0, "KWD": 3}
+    amounts = [(Decimal(cents).scaleb(-digits[currency]), currency) for cents, currency in worths]
+    (pattern, _) = (part.body for part in read(XML))
+    trees = [
+        {
+            **pattern,
+            "control": {**pattern["control"], "DOCNUM": f"{number:016}"},
+            "E1IDKU5": [{"MOAQUAL": "002", "MOABETR": f"{value:f}-", "CUXWAERZ": currency}],
+        }
+        for number, (value, currency) in enumerate(amounts, 1)
+    ]
+    data = written(trees, form=form, segments=PAYMENT_SEGMENTS)
+    bodies = [part.body for part in read(data, "payments", segments=PAYMENT_SEGMENTS)]
+    assert [(body["amount"]["value"], body["amount"]["currency"]) for body in bodies] == amounts
+    assert bodies[0]["creditor"]["account"] == {"other": "0532013000"}
+
+
+def test_the_kind_of_a_text_is_no_text() -> None:
+    text = "<E1IDT01 SEGMENT='1'><TXTVW>ZZ</TXTVW><TXT01>Invoice 7</TXT01><TXT02>less 2 %</TXT02></E1IDT01>"
+    first = read(PAYMENTS.replace("<E1IDPU1", text + "<E1IDPU1", 1).encode(), "payments")[0]
+    assert first.body["remittance"]["unstructured"] == ["Invoice 7", "less 2 %"]
 
 
 @pytest.mark.parametrize("data", [FLAT, XML], ids=["flat", "xml"])

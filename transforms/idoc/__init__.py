@@ -37,9 +37,11 @@ class IdocSpec(FormatSpec):
     Records: ``payments`` (PEXR2002: canonical payments), ``documents`` (ORDERS05, INVOIC02 and their relatives: head,
     dates, references and partners by qualifier, items, sums, numbers exact) and ``idocs`` (any type: ``control`` and
     lists of segments by name, fields as texts). Flat records are taken apart by the known layouts of ORDERS, INVOIC and
-    SYSTAT and those in ``segments``; the data of other segments stays one text ``SDATA`` in its place. Payments in flat
-    records need the segments of their release declared (transaction WE60 prints them). Written are trees of the same
-    shape as ``idocs``, for instance acknowledgements (SYSTAT01).
+    SYSTAT and those in ``segments``; the data of other segments stays one text ``SDATA`` in its place. Of payments in
+    flat records the dates, references, partners and banks (E1EDK02, E1EDK03, E1EDKA1, E1EDP02, E1IDB02) are known; the
+    header E1IDKU1, the amounts E1IDKU5 (or E1IDPU5) and the texts E1IDT01 have to be declared, with the widths that
+    transaction WE60 prints for the release. Written are trees of the same shape as ``idocs``, for instance
+    acknowledgements (SYSTAT01).
     """
 
     key: ClassVar[str] = "idoc"

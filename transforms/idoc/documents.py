@@ -9,6 +9,7 @@ from typing import Any
 
 from bus import Money, Rejected
 from transforms.canonical.accounts import iban_problem, is_bic
+from transforms.idoc.segments import TO_DECLARE
 from transforms.idoc.tree import Segment, refused
 
 _NUMBER = re.compile(r"(-?)(\d{1,18}(?:\.\d{0,9})?)(-?)", re.ASCII)
@@ -19,8 +20,7 @@ _DATES = ("017", "026", "015")
 _AMOUNTS = ("002", "006", "001")
 _INVOICES = ("009", "010")
 _RECEIVERS = ("BE", "RE", "LF")
-_OF_A_PAYMENT = {"E1IDKU1", "E1IDKU5", "E1IDPU5", "E1IDB02", "E1IDT01", "E1IDPU1"}
-"""Segments of a payment whose fields in flat records a route declares."""
+_TEXT = re.compile("TXT[0-9]{2}")
 
 
 def is_payment(idoc: Segment) -> bool:
@@ -37,15 +37,13 @@ def payment(idoc: Segment) -> dict[str, Any]:
     """The canonical payment of a payment order (PEXR2002: PAYEXT, REMADV).
 
     Raises:
-        Rejected: ``VAL806`` when amount or date are missing, ``VAL807`` when they cannot be read.
+        Rejected: ``VAL670`` when the fields of a flat segment are not known, ``VAL806`` when amount or date are
+            missing, ``VAL807`` when they cannot be read.
     """
     head = next(iter(idoc.all("E1IDKU1")), None)
     if head is None:
         raise refused("VAL806", idoc.place, "the segment E1IDKU1 is missing")
-    unknown = sorted({s.name for s in (head, *head.segments, *idoc.segments) if "SDATA" in s.fields} & _OF_A_PAYMENT)
-    if unknown:
-        hint = f"declare the fields of {', '.join(unknown)} in `segments`, as transaction WE60 prints them"
-        raise refused("VAL806", head.place, f"the fields of {', '.join(unknown)} in flat records are not known", hint)
+    _prove_known([head, *head.segments, *idoc.segments])
     # Banks and partners stand below the header or beside it, as the version of the type has it.
     around = [*head.segments, *idoc.segments]
     amount = _amount(around, head.place)
@@ -65,6 +63,16 @@ def payment(idoc: Segment) -> dict[str, Any]:
         "remittance": {"unstructured": _texts(around), "structured": _paid(around)},
         "message_id": idoc.fields.get("DOCNUM", ""),
     }
+
+
+def _prove_known(segments: list[Segment]) -> None:
+    """Raises Rejected ``VAL670`` for segments of flat records that came as one text, and says what to declare."""
+    unknown = {s.name: s for s in reversed(segments) if "SDATA" in s.fields and s.name in TO_DECLARE}
+    if not unknown:
+        return
+    names, first = ", ".join(sorted(unknown)), min(unknown)
+    hint = f'write `segments: {{{first}: "{TO_DECLARE[first]}"}}` with the widths that transaction WE60 prints'
+    raise refused("VAL670", unknown[first].place, f"the fields of {names} in flat records are not known", hint)
 
 
 def document(idoc: Segment) -> dict[str, Any]:
@@ -158,9 +166,9 @@ def _address(partner: Segment) -> dict[str, str]:
 
 
 def _texts(around: list[Segment]) -> list[str]:
-    texts = [
-        value for s in around if s.name == "E1IDT01" for key, value in sorted(s.fields.items()) if key[:3] == "TXT"
-    ]
+    """The lines of E1IDT01, in their order; its TXTVW says what kind of text they are."""
+    lines = (sorted(s.fields.items()) for s in around if s.name == "E1IDT01")
+    texts = [value for fields in lines for name, value in fields if _TEXT.fullmatch(name)]
     return [text for text in texts if text]
 
 

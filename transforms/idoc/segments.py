@@ -1,8 +1,11 @@
 """Layouts of flat IDoc records: the control record, the head of data records, and segments whose fields are known.
 
 Widths are those of SAP's documentation of the IDoc types ORDERS05, INVOIC02 and SYSTAT01 (segment releases up to 46C);
-later releases only add fields behind them. Segments that are not listed keep their data as one text, unless a route
-declares their fields.
+later releases only add fields behind them. Of PEXR2002 the segments that it shares with them are known (dates,
+references, partners) and the banks, E1IDB02: its first eight fields as two public copies of SAP's data dictionary have
+them alike (leanx.eu for E1IDB02, se80.co.uk for E2IDB02), the account FIIKONTO as its data element, EDIFACT 3194
+(an..35). For the header, the amounts, the items and the texts of payments no public source of widths was found; a route
+declares them. Segments that are not listed keep their data as one text.
 """
 
 from __future__ import annotations
@@ -58,6 +61,9 @@ SEGMENTS = {
     ),
     "E1EDP02": layout("QUALF:3 BELNR:35 ZEILE:6 DATUM:8 UZEIT:6 BSARK:35 IHREZ:30"),
     "E1EDP03": layout("IDDAT:3 DATUM:8 UZEIT:6"),
+    "E1IDB02": layout(
+        "FIIQUALI:3 FIIBKENN:11 FIIBKCDE:3 FIIBKUKN:17 FIIBKUCD:3 FIIBKNAM:70 FIIBKORT:70 FIIBLAND:3 FIIKONTO:35"
+    ),
     "E1EDP19": layout("QUALF:3 IDTNR:35 KTEXT:70"),
     "E1EDS01": layout("SUMID:3 SUMME:18 SUNIT:3 WAERQ:3"),
     "E1STATS": layout(
@@ -67,6 +73,14 @@ SEGMENTS = {
     "E1EDKT2": layout("TDLINE:70 TDFORMAT:2"),
     "E1EDPT2": layout("TDLINE:70 TDFORMAT:2"),
 }
+
+TO_DECLARE = {
+    "E1IDKU1": "BGMTYP:… BGMNAME:… BGMREF:…",
+    "E1IDKU5": "MOAQUAL:… MOABETR:… CUXWAERZ:…",
+    "E1IDPU5": "MOAQUAL:… MOABETR:… CUXWAERZ:…",
+    "E1IDT01": "TXTVW:… TXT01:… TXT02:…",
+}
+"""Segments that a payment is read from and whose widths a route declares -> the beginning of their fields."""
 
 
 def usual_name(name: str) -> str:
