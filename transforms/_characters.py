@@ -18,6 +18,8 @@ SETS = {
     "latin-extended": r"\x20-\x7e\xa0-\u017f\u0218-\u021b\u20ac",
     # Swift, character set X of FIN, without its line breaks: an element of XML has one line.
     "swift-x": r"A-Za-z0-9/\-?:().,'+{} ",
+    # Nacha Operating Rules, appendix "ACH record format specifications": what can be printed of ASCII.
+    "ascii": r"\x20-\x7e",
     # What XML 1.0 can hold at all.
     "any": r"\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff",
 }
@@ -65,7 +67,8 @@ def converter(name: str, *, transliterate: bool = True) -> Callable[[str], str]:
 
     @lru_cache(maxsize=4096)
     def counterpart(character: str) -> str:
-        found = anyascii(character).translate(_TO_SPECIAL) if transliterate else ""
+        found = anyascii(character) if transliterate else ""
+        found = found if name == "ascii" else found.translate(_TO_SPECIAL)
         if not found or outside.search(found):
             raise _refused(character, name, replaceable=transliterate)
         return found

@@ -23,6 +23,7 @@ from bus import (
     StepResources,
     WriteContext,
 )
+from transforms._rules import rule_book
 from transforms.iso20022.names import FAMILIES, MESSAGES, USUAL, WRITABLE, known
 
 if TYPE_CHECKING:
@@ -168,9 +169,7 @@ class Iso20022Spec(FormatSpec):
         """The reader and, for a message that is written, the writer."""
         from transforms.iso20022.write import WriteOptions  # noqa: PLC0415 - lxml is heavy
 
-        if self.profile and resources is None:
-            raise ConfigError("VAL680", "profiles are known in a landscape only", hint="write it in a route")
-        book = resources.profile(self.profile) if self.profile and resources is not None else None
+        book = rule_book(self.profile, resources)
         _check_model(book, self.message, plain=self.as_ == "json" or bool(self.from_))
         reading = self._reading()
         writing = WriteOptions(

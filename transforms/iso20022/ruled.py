@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import IO, Any
+from typing import Any
 
-from bus import FileRules, Rejected, RuleBook
+from bus import RuleBook
+from transforms._rules import check_count
 from transforms.iso20022.compose import Draft, Layout, Tally
 from transforms.iso20022.forms import Form
 
@@ -67,19 +68,3 @@ class Ruled:
         """
         check_count(tally.count, self._rules)
         return self._layout.finish(message, tally)
-
-
-def check_count(count: int, rules: FileRules | None) -> None:
-    """Raises Rejected ``VAL700`` when a file has more payments than a profile takes."""
-    most = rules.most_payments if rules is not None else None
-    if most is not None and count > most:
-        text = f"the file has {count} payments, the profile takes at most {most}"
-        raise Rejected("VAL700", text, reason="AM18", hint="make the groups smaller: `size` of `aggregate`")
-
-
-def check_size(document: IO[bytes], rules: FileRules | None) -> None:
-    """Raises Rejected ``VAL701`` when a file that was just written is bigger than a profile takes."""
-    allowed = rules.most_bytes if rules is not None else None
-    if allowed is not None and document.tell() > allowed:
-        text = f"the file has {document.tell()} bytes, the profile takes at most {allowed}"
-        raise Rejected("VAL701", text, hint="make the groups smaller: `size` of `aggregate`")

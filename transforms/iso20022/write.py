@@ -16,6 +16,7 @@ from transforms._ahead import one_ahead
 from transforms._characters import converter
 from transforms._faults import Faults
 from transforms._plain_xml import Plain
+from transforms._rules import check_count, check_size
 from transforms.canonical.checks import Flaw, Right
 from transforms.canonical.checks import payment as payment_flaws
 from transforms.canonical.checks import refusal as refusal_of
@@ -29,7 +30,6 @@ from transforms.iso20022.opening import opening
 from transforms.iso20022.parties import placed
 from transforms.iso20022.pen import TextPen
 from transforms.iso20022.proving import Proof
-from transforms.iso20022.ruled import check_count, check_size
 from transforms.iso20022.stream import segments
 from transforms.iso20022.writers import writable, write_by_layout
 
@@ -82,7 +82,7 @@ def write(parts: Iterable[Any], target: BinaryIO, context: WriteContext, options
             pen = TextPen(convert, message, options.accepts_losses)
             write_by_layout(parts, document, context, pen, (options.initiating_party, options.profile))
             is_valid = False
-        check_size(document, rules)
+        check_size(document.tell(), rules)
         if options.validate and not is_valid:
             _validate(document, message)
         document.seek(0)

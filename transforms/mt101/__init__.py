@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 from pydantic import field_validator
 from pydantic_core import PydanticCustomError
 
-from bus import Document, Format, FormatSpec, Inspection, StepResources, WriteContext
+from bus import ConfigError, Document, Format, FormatSpec, Inspection, RuleBook, StepResources, WriteContext
 from transforms._lines import Encoding
+from transforms._rules import rule_book
 from transforms.canonical.accounts import is_bic
 
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ class Mt101Spec(FormatSpec):
     .. code-block:: yaml
 
         parse: mt101
-        translate: {to: {mt101: {sender: COBADEFFXXX, receiver: DEUTDEFFXXX}}}
+        translate: {to: {mt101: {sender: COBADEFFXXX, receiver: DEUTDEFFXXX}}, profile: swift-mt101}
 
     Records: ``payments``. Read are files with Swift blocks and bare ones, any number of messages; chained messages must
     all be there. Written is a message for each run of payments that agree in debtor, account, bank and date; different
     debtors or dates never share one. Messages over 10 000 characters are chained. Texts are brought into the character
-    set of Swift, what does not fit a field refuses the file.
+    set of Swift; a payment that does not fit its fields, or breaks the rules of ``profile``, is refused alone.
     """
 
     key: ClassVar[str] = "mt101"
@@ -44,6 +45,8 @@ class Mt101Spec(FormatSpec):
     """BIC for the blocks of the message; without it and ``receiver`` only the text of messages is written."""
     receiver: str = ""
     """BIC of the bank that the message goes to."""
+    profile: str = ""
+    """Rule book of the bank, about payments, that written ones have to keep."""
 
     @field_validator("sender", "receiver")
     @classmethod
@@ -77,9 +80,16 @@ class Mt101Spec(FormatSpec):
         return {"encoding": guessed_encoding(source)}
 
     def build(self, resources: StepResources | None = None) -> Format:
-        """The reader and writer."""
-        del resources
-        return _Mt101(self)
+        """The reader and writer.
+
+        Raises:
+            ConfigError: ``VAL680`` (there is no such profile), ``VAL717`` (it is about something else).
+        """
+        book = rule_book(self.profile, resources)
+        if book is not None and book.model != "payment":
+            text = f"the profile `{book.name}` is about a {book.model}, an MT101 has payments"
+            raise ConfigError("VAL717", text, hint="name a profile about payments, such as `swift-mt101`")
+        return _Mt101(self, book)
 
 
 class _Mt101:
@@ -87,8 +97,8 @@ class _Mt101:
 
     content_type = "text/plain"
 
-    def __init__(self, spec: Mt101Spec) -> None:
-        self._spec = spec
+    def __init__(self, spec: Mt101Spec, book: RuleBook | None) -> None:
+        self._spec, self._book = spec, book
 
     def read(self, source: BinaryIO) -> Document:
         from transforms.mt101.reader import Mt101Document  # noqa: PLC0415 - keeps the spec light
@@ -99,5 +109,5 @@ class _Mt101:
         from transforms.mt101.writer import Output, write  # noqa: PLC0415 - keeps the spec light
 
         spec = self._spec
-        output = Output(spec.charset == "transliterate", spec.sender, spec.receiver)
+        output = Output(spec.charset == "transliterate", spec.sender, spec.receiver, self._book)
         write(parts, target, context, output)

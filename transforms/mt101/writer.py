@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, DecimalException
 from typing import Any, BinaryIO
 
-from bus import Rejected, WriteContext, child_id, minor_units
+from bus import FileRules, Rejected, RuleBook, WriteContext, child_id, minor_units
 from transforms._characters import converter
 from transforms._faults import Faults
+from transforms._rules import check_count, check_size
 from transforms._statements import money, placed
 from transforms._swift import Field, framed
 from transforms._totals import EXACT
@@ -36,6 +37,7 @@ class Output:
     transliterate: bool
     sender: str
     receiver: str
+    book: RuleBook | None = None
 
 
 def write(parts: Iterable[Any], target: BinaryIO, context: WriteContext, output: Output) -> None:
@@ -43,7 +45,8 @@ def write(parts: Iterable[Any], target: BinaryIO, context: WriteContext, output:
 
     Raises:
         Rejected: ``VAL431`` … ``VAL444`` (a payment is wrong or has a character that cannot be sent), ``VAL735``,
-            ``VAL736`` (something of it has no place in an MT101), ``VAL451`` (no payment).
+            ``VAL736`` (something of it has no place in an MT101), a code of the profile, ``VAL700`` and ``VAL701``
+            (more than the profile takes in a file), ``VAL451`` (no payment).
     """
     writer, faults = _Writer(target, context, output), Faults()
     for number, payment in enumerate(parts):
@@ -60,11 +63,12 @@ class _Writer:
 
     def __init__(self, target: BinaryIO, context: WriteContext, output: Output) -> None:
         self._target, self._context, self._output = target, context, output
-        self._text = converter("sepa-latin", transliterate=output.transliterate)
+        self._rules = output.book.at(context.created_at) if output.book is not None else None
+        self._text = _conversion(self._rules, transliterate=output.transliterate)
         self._key: tuple[Any, ...] | None = None
         self._head: list[str] = []
         self._payments: list[str] = []
-        self._groups = 0
+        self._groups = self._count = self._size = 0
         self._seen: set[str] = set()
 
     def add(self, payment: Any, number: int) -> None:
@@ -72,18 +76,28 @@ class _Writer:
         flaws = payment_flaws(payment)
         if flaws:
             raise refusal(flaws)
-        key = (payment["debtor"], payment["execution_date"])
-        if key != self._key:
+        book, rules = self._output.book, self._rules
+        if book is not None:
+            payment = book.prepare(payment, self._context.created_at)
+        key = (payment["debtor"], payment["execution_date"], rules and rules.group(payment))
+        if key != self._key or (rules is not None and len(self._payments) == rules.most_in_block):
             self._flush()
             self._head = self._common(payment)
             self._key = key
         self._payments.append(self._one(payment, number))
+        self._count += 1
 
     def finish(self) -> None:
-        """Write what is left. Raises Rejected ``VAL451`` when there was no payment."""
+        """Write what is left.
+
+        Raises:
+            Rejected: ``VAL451`` when there was no payment, ``VAL700``, ``VAL701``: more than the profile takes.
+        """
         self._flush()
         if not self._groups:
             raise Rejected("VAL451", "there is no payment to write", hint="do not send empty groups on")
+        check_count(self._count, self._rules)
+        check_size(self._size, self._rules)
 
     def _common(self, payment: dict[str, Any]) -> list[str]:
         debtor, date = payment["debtor"], payment["execution_date"]
@@ -113,7 +127,9 @@ class _Writer:
 
     def _emit(self, text: str) -> None:
         begin, end = framed("I101", self._output.sender, self._output.receiver)
-        self._target.write((begin + text + end).encode("ascii"))
+        message = (begin + text + end).encode("ascii")
+        self._size += len(message)
+        self._target.write(message)
 
     def _reference(self, kind: str, *numbers: int) -> str:
         name = "/".join(map(str, numbers))
@@ -272,6 +288,12 @@ class _Writer:
         if not lines or len(lines) > most:
             raise _no_place(name, f"{name}: the text does not fit :{tag}:, {most} lines of 35 characters", "shorten it")
         return [f":{tag}:{lines[0]}", *lines[1:]]
+
+
+def _conversion(rules: FileRules | None, *, transliterate: bool) -> Callable[[str], str]:
+    """How texts come into the characters of Swift: first into those of the profile, where it has a set of its own."""
+    swift, own = converter("sepa-latin", transliterate=transliterate), rules.convert if rules is not None else None
+    return swift if own is None else lambda text: swift(own(text))
 
 
 def _amount(worth: dict[str, Any]) -> str:

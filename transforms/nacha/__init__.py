@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from bus import Document, Format, FormatSpec, Inspection, Part, Rejected, Spec, StepResources, WriteContext
+from bus import Document, Format, FormatSpec, Inspection, Part, Rejected, RuleBook, Spec, StepResources, WriteContext
 from transforms._lines import EBCDIC, Encoding
+from transforms._rules import rule_book
 from transforms.nacha.records import is_routing_number
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ class NachaSpec(FormatSpec):
     payment's ``local_instrument`` chooses the class, its ``end_to_end_id`` (15 characters) identifies the entry; the
     receiver's bank is ``agent: {member_id: routing number}``, the account ``{other: number, kind: CACC or SVGS}``.
     Bodies of the shape of ``entries`` are written as they say, so that returns, notifications of change and all other
-    classes can be made too; counts, hashes and sums are always those of what was written.
+    classes can be made too; counts, hashes and sums are always those of what was written. What breaks the rules of
+    ``profile`` is refused alone.
     """
 
     key: ClassVar[str] = "nacha"
@@ -114,6 +116,8 @@ class NachaSpec(FormatSpec):
     """Written at the end of records; any is read, also none."""
     international: InternationalSpec = InternationalSpec()
     """For written entries of class IAT."""
+    profile: str = ""
+    """Rule book of the bank that written payments (or direct debits, as it is about) have to keep."""
 
     @classmethod
     def detect(cls, head: bytes, name: str) -> float:
@@ -131,9 +135,8 @@ class NachaSpec(FormatSpec):
         return inspect(source)
 
     def build(self, resources: StepResources | None = None) -> Format:
-        """The reader and writer."""
-        del resources
-        return _Nacha(self)
+        """The reader and writer. Raises ConfigError ``VAL680`` when there is no such profile."""
+        return _Nacha(self, rule_book(self.profile, resources))
 
 
 class _Nacha:
@@ -141,8 +144,8 @@ class _Nacha:
 
     content_type = "text/plain"
 
-    def __init__(self, spec: NachaSpec) -> None:
-        self._spec = spec
+    def __init__(self, spec: NachaSpec, book: RuleBook | None) -> None:
+        self._spec, self._book = spec, book
 
     def read(self, source: BinaryIO) -> Document:
         return _NachaDocument(source, self._spec.encoding)
@@ -150,7 +153,7 @@ class _Nacha:
     def write(self, parts: Iterable[Any], target: BinaryIO, context: WriteContext) -> None:
         from transforms.nacha.writer import write  # noqa: PLC0415 - anyascii is not for readers
 
-        write(parts, target, context, _options(self._spec))
+        write(parts, target, context, _options(self._spec), self._book)
 
 
 def _options(spec: NachaSpec) -> Options:

@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, BinaryIO, NamedTuple
 
-from bus import Rejected, WriteContext
+from bus import Rejected, RuleBook, WriteContext
 from transforms._faults import Faults
 from transforms.nacha import records as r
 from transforms.nacha.entries import RawEntry, is_raw, raw_entry
 from transforms.nacha.foreign import Foreign, foreign_addenda
 from transforms.nacha.items import Item, ascii_text, item, refused
 from transforms.nacha.reader import Tally
+from transforms.nacha.ruled import Ruled
 
 _FIRST_DIGITS = {"": "2", "CACC": "2", "SVGS": "3", "LOAN": "5"}
 _MOST_ADDENDA = {"PPD": 1, "CCD": 1, "WEB": 1, "TEL": 0, "CTX": 9_999, "IAT": 2}
@@ -42,18 +43,24 @@ class Options(NamedTuple):
     foreign: Foreign
 
 
-def write(parts: Iterable[Any], target: BinaryIO, context: WriteContext, options: Options) -> None:
+def write(
+    parts: Iterable[Any], target: BinaryIO, context: WriteContext, options: Options, book: RuleBook | None = None
+) -> None:
     """Write all parts as one file; a batch for each run of payments that agree in company, class, direction and day.
 
     Raises:
-        Rejected: ``VAL790`` to ``VAL792``: a payment cannot be written as it is; ``VAL334`` when there is none.
+        Rejected: ``VAL790`` to ``VAL792``: a payment cannot be written as it is; ``VAL671`` or a code of the profile:
+            it breaks its rules; ``VAL700``, ``VAL701``: the file does; ``VAL334`` when there is none.
     """
-    file, faults = _File(target, options), Faults()
+    ruled = Ruled(book, context.created_at) if book is not None else None
+    file, faults = _File(target, options, ruled), Faults()
     file.begin(context)
     for number, body in enumerate(parts):
         if number == _MOST_ENTRIES:
             raise refused(number + 1, "", f"a file has at most {_MOST_ENTRIES} entries", "aggregate fewer")
         try:
+            if ruled is not None:
+                body = ruled.prepared(body, number + 1)  # noqa: PLW2901 - the payment as it is written
             if is_raw(body):
                 file.add_raw(raw_entry(body, number + 1))
             else:
@@ -67,8 +74,8 @@ def write(parts: Iterable[Any], target: BinaryIO, context: WriteContext, options
 class _File:
     """One file in the making."""
 
-    def __init__(self, target: BinaryIO, options: Options) -> None:
-        self._target = target
+    def __init__(self, target: BinaryIO, options: Options, ruled: Ruled | None) -> None:
+        self._target, self._ruled = target, ruled
         self._options = options
         self._end = {"lf": "\n", "crlf": "\r\n", "none": ""}[options.line_end]
         self._records = 0
@@ -111,7 +118,7 @@ class _File:
         company = self._company(payment)
         places = self._options.foreign.places(payment.receiver) if payment.entry_class == "IAT" else ()
         addenda = self._addenda(payment)
-        key = (company, payment.entry_class, payment.debit, payment.day, places)
+        key = (company, payment.entry_class, payment.debit, payment.day, places, self._block(payment))
         if key != self._key or self._tally.count + len(addenda) >= _MOST_OF_A_BATCH:
             self._close()
             self._open(key)
@@ -125,6 +132,10 @@ class _File:
             self._put(f"7{kind}", layout, {**values, "entry": f"{self._entries:07}"}, payment.number)
         debit, credit = (payment.amount, Decimal(0)) if payment.debit else (Decimal(0), payment.amount)
         self._tally.add(Tally(1 + len(addenda), int(entry["rdfi"]), debit, credit))
+
+    def _block(self, payment: Item) -> int:
+        """Which of the batches that the profile asks for; 0 without one."""
+        return self._ruled.block(payment.body) if self._ruled is not None else 0
 
     def _trace(self) -> str:
         return f"{self._options.odfi}{self._entries:07}"
@@ -154,11 +165,13 @@ class _File:
         self._put("9", r.FILE_CONTROL, {"batches": self._batches, "blocks": blocks, **_told(self._all)})
         while self._records % r.BLOCKING:
             self._write("9" * r.LENGTH)
+        if self._ruled is not None:
+            self._ruled.prove(self._entries, self._records * (r.LENGTH + len(self._end)))
 
     # ------------------------------------------------------------ batches
 
     def _open(self, key: tuple[Any, ...]) -> None:
-        company, entry_class, debit, day, places = key
+        company, entry_class, debit, day, places, _block = key
         options = self._options
         header = {
             "service_class": "225" if debit else "220",

@@ -232,7 +232,7 @@ class SeveritySpec(Spec):
 class RulesSpec(Spec):
     """The rules of one edition; what is not said is not restricted."""
 
-    characters: Literal["sepa-latin", "latin-extended", "swift-x", "any"] | None = None
+    characters: Literal["sepa-latin", "latin-extended", "swift-x", "ascii", "any"] | None = None
     """Character set of all texts; nothing = the one that the format has by itself."""
     conversion: Literal["transliterate", "refuse"] = "transliterate"
     """Characters outside of the set: brought into it (``ü`` becomes ``u``), or refused."""
