@@ -22,7 +22,7 @@ from transforms.iso20022.shapes import Node
 from transforms.iso20022.statements import Statement
 from transforms.iso20022.statuses import Report
 from transforms.iso20022.stream import Event, Record, Segment, events
-from transforms.iso20022.transactions import details_differ
+from transforms.iso20022.transactions import batches_of, details_differ
 from transforms.iso20022.values import amount, day, number
 
 _LARGEST = 1 << 62
@@ -217,8 +217,8 @@ class _Entries(_Looker):
         self.numbers(record, ibans)
         signed = -value if value and sign == "DBIT" else value or Decimal(0)
         self._sums.add(currency, signed, sided=sign in ("CRDT", "DBIT"))
-        if value is not None and (wrong := details_differ(record, value, currency, sign)):
-            self.findings.extend((wrong,))
+        amiss = details_differ(record, value, currency, sign), batches_of(record)
+        self.findings.extend(finding for finding in amiss if finding is not None)
         if self._statement is not None:
             self._statement.count(value, sign)
             if value is None or sign not in ("CRDT", "DBIT"):

@@ -13,7 +13,7 @@ from transforms.iso20022.parties import account, account_paths, placed
 from transforms.iso20022.shapes import Node, Values, walk
 from transforms.iso20022.statement_forms import ENTRY, STATEMENT, STATEMENT_ACCOUNT
 from transforms.iso20022.stream import Event, Record
-from transforms.iso20022.transactions import code_of, difference, planned, transaction
+from transforms.iso20022.transactions import batches_differ, code_of, difference, planned, transaction
 from transforms.iso20022.values import amount, day, direction, flag, moment, number
 
 _STATEMENT = (
@@ -149,7 +149,10 @@ class Statement:
             if worth is None or worth["currency"] != entry["amount"]["currency"]:
                 return
             total += worth["value"] if "direction" not in one else -worth["value"]
-        found = difference(entry["amount"]["value"], total, entry["amount"]["currency"], record)
+        self.note(difference(entry["amount"]["value"], total, entry["amount"]["currency"], record))
+
+    def note(self, found: Finding | None) -> None:
+        """Keep what was found, where anything was."""
         if found is not None:
             self.findings.append(found)
 
@@ -303,6 +306,8 @@ def _entry(node: Node) -> Entry:
         if rest is not None:
             entry |= rest(values)
         if transactions:
+            if entry.get("batches"):
+                statement.note(batches_differ(record, [b.get("count") for b in entry["batches"]], len(transactions)))
             worth = transactions[0]["amount"]
             if alone is None or (worth is not unsigned and (worth != unsigned or "direction" in transactions[0])):
                 statement.compare(entry, record)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +24,7 @@ _TRANSACTION = (
     "CdtDbtInd",
     "RtrInf/Rsn/Cd|RtrInf/Rsn/Prtry|RtrInf/RtrRsn/Cd|RtrInf/RtrRsn/Prtry",
 )
+_COUNT = re.compile("[0-9]{1,15}")
 _SIDES = {"Dbtr": "debtor", "Cdtr": "creditor"}
 Transaction = Callable[[Values, dict[str, Any] | None, str, bool], dict[str, Any]]
 
@@ -113,7 +115,7 @@ def _party(node: Node, side: str) -> Callable[[Values], dict[str, Any]]:
     return read_all if has_more else read
 
 
-def details_differ(record: Record, value: Decimal, currency: str, sign: str) -> Finding | None:
+def details_differ(record: Record, value: Decimal | None, currency: str, sign: str) -> Finding | None:
     """A finding when all transactions of an entry tell their amounts and the sum is another than the entry's."""
     total = Decimal(0)
     inside = [(node, record.values) for node in record.node.all("NtryDtls/TxDtls") or record.node.all("TxDtls")]
@@ -124,7 +126,7 @@ def details_differ(record: Record, value: Decimal, currency: str, sign: str) -> 
         if worth is None or held_in.strip() != currency:
             return None
         total += worth if own.strip() in ("", sign) else -worth
-    return difference(value, total, currency, record) if inside else None
+    return difference(value, total, currency, record) if inside and value is not None else None
 
 
 def difference(value: Decimal, total: Decimal, currency: str, record: Record) -> Finding | None:
@@ -133,6 +135,28 @@ def difference(value: Decimal, total: Decimal, currency: str, record: Record) ->
         return None
     text = f"the sum of the transactions differs from the amount of the entry by {total - value:f} {currency}"
     return Finding("VAL642", "warning", record.place(), text)
+
+
+def batches_differ(record: Record, declared: Sequence[int | None], told: int) -> Finding | None:
+    """A finding when the batches of an entry declare another number of transactions than the ``told`` ones.
+
+    An entry without transactions is none: banks tell those of a batch in another message, or not at all.
+    """
+    counts = [count for count in declared if count is not None]
+    if not told or len(counts) < len(declared) or not counts or sum(counts) == told:
+        return None
+    text = f"the entry tells {told} transactions, its batches declare {sum(counts)}"
+    return Finding("VAL672", "info", record.place(), text)
+
+
+def batches_of(record: Record) -> Finding | None:
+    """The same for a record that is only looked at."""
+    batches, node = record.node.all("NtryDtls/Btch"), record.node
+    if not batches:
+        return None
+    told = len(node.all("NtryDtls/TxDtls")) + len(record.details)
+    texts = [record.values[index] if (index := batch.index("NbOfTxs")) >= 0 else "" for batch in batches]
+    return batches_differ(record, [int(text) if _COUNT.fullmatch(text.strip()) else None for text in texts], told)
 
 
 def code_of(found: dict[str, Any]) -> dict[str, Any]:

@@ -158,7 +158,7 @@ class Mt101Document:
                 yield Part(_payment(message, fields, when), place, raw)
             except Rejected as error:
                 where = error.place or place
-                yield Part(None, where, raw, placed(error, where))
+                yield Part(None, where, raw, error if error.message.startswith(where) else placed(error, where))
 
 
 def _payment(message: _Message, fields: list[Field], when: str) -> dict[str, Any]:

@@ -54,6 +54,27 @@ def test_transactions_are_never_added_to_their_entry(amounts: list[tuple[str, st
     StatementEntry.model_validate(body)
 
 
+@pytest.mark.parametrize(
+    ("declared", "codes"),
+    [("2", []), ("3", ["VAL672"]), ("50", ["VAL672"]), ("", []), ("0000000000000002", []), ("two", [])],
+)
+def test_a_batch_that_declares_another_number_of_transactions_is_told(declared: str, codes: list[str]) -> None:
+    batch = details(("6.00", "CRDT"), ("4.00", "CRDT")).replace("<NbOfTxs>2<", f"<NbOfTxs>{declared}<")
+    text = camt053(statement([entry("10.00", inner=batch)], closing="110.00"))
+    _, findings = found_by_reading(text)
+    assert findings == codes
+    inspected = Iso20022Spec.inspect(io.BytesIO(text)).findings
+    assert [f.code for f in inspected if f.code == "VAL672"] == codes
+
+
+def test_batches_of_an_entry_are_counted_together() -> None:
+    two = details(("6.00", "CRDT")) + details(("3.00", "CRDT"), ("1.00", "CRDT"))
+    for inner, codes in ((two, []), (two.replace("<NbOfTxs>1<", "<NbOfTxs>2<"), ["VAL672"])):
+        text = camt053(statement([entry("10.00", inner=inner)], closing="110.00"))
+        assert found_by_reading(text)[1] == codes
+        assert [f.code for f in Iso20022Spec.inspect(io.BytesIO(text)).findings if f.code == "VAL672"] == codes
+
+
 def test_a_batch_that_does_not_tell_its_transactions_is_one_entry() -> None:
     text = camt053(statement([entry("10.00", inner=details())])).replace(b"053", b"054")
     text = text.replace(b"BkToCstmrStmt", b"BkToCstmrDbtCdtNtfctn").replace(b"Stmt", b"Ntfctn")

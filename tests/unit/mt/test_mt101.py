@@ -200,6 +200,13 @@ def test_inspection_tells_account_and_sums_of_each_message() -> None:
     ]
 
 
+def test_the_place_of_what_is_wrong_is_told_once() -> None:
+    for amount in ("eur12,50", "JPY12,5"):
+        (part,) = read(message(one("A", amount)))
+        assert part.error is not None
+        assert (part.place, part.error.message.count(part.place)) == ("line 10, :32B:", 1)
+
+
 # ---------------------------------------------------------------- writing
 
 
