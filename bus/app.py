@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import packages_distributions
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,8 @@ from bus.spec import EndpointSpec
 if TYPE_CHECKING:
     from bus.channels.amqp.wire import Wire
 
-PACKAGES = ("bus", "endpoints", "transforms", "certs")
+_OURS = re.compile(r"^(bus|endpoints|transforms|certs)(?:\.py)?(?:[/,]|$)", re.MULTILINE)
+"""One of the top-level packages, in a list of packages or files."""
 
 
 class SystemClock:
@@ -392,12 +394,12 @@ def calm_collector() -> None:
 @cache
 def _own_packages() -> None:
     """The top-level packages have short names; another distribution that installs one of them would be mixed in."""
-    owners = packages_distributions()
-    for name in PACKAGES:
-        others = [owner for owner in set(owners.get(name, [])) if owner != "girobus"]
-        if others:
+    for distribution in distributions():
+        listed = distribution.read_text("top_level.txt") or distribution.read_text("RECORD") or ""
+        found = _OURS.search(listed)
+        if found and distribution.name != "girobus":
             raise ConfigError(
                 "SYS106",
-                f"package `{name}` also belongs to {', '.join(others)}",
+                f"package `{found[1]}` also belongs to {distribution.name}",
                 hint="install girobus in an environment of its own",
             )

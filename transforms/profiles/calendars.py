@@ -66,10 +66,11 @@ def calendar(name: str, closed: tuple[date, ...]) -> Calendar:
     """
     if name == "none":
         return Calendar(name, None, closed)
-    import holidays  # noqa: PLC0415 - 200 ms that only profiles with a calendar need
+    import holidays  # noqa: PLC0415 - 100 ms that only profiles with a calendar need
+    from holidays.registry import EntityLoader  # noqa: PLC0415 - as above; knows the names without loading all markets
 
     try:
-        markets, (country, _, part) = holidays.list_supported_financial(), name.partition("-")
+        markets, (country, _, part) = EntityLoader.get_financial_codes(), name.partition("-")
         if name in markets:
             return Calendar(name, holidays.financial_holidays(name), closed)
         return Calendar(name, holidays.country_holidays(country, subdiv=part or None), closed)

@@ -58,5 +58,6 @@ def _whole(cluster: RabbitCluster) -> None:
         time.sleep(0.2)
 
 
-def _critical(node: RabbitNode) -> int:
-    return node.control("check_if_node_is_quorum_critical", check=False, tool="rabbitmq-queues")
+def _critical(node: RabbitNode) -> bool:
+    """Whether some queue would be without a majority then, or nobody can tell."""
+    return node.call("rabbit_quorum_queue", "list_with_minimum_quorum_for_cli") != "[]"
