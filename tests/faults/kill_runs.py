@@ -41,8 +41,8 @@ class Series:
 
     seed: int
     effects: tuple[str, ...] = EFFECTS
-    by_chance: int = 6
-    lines: int = 200
+    by_chance: int = 12
+    lines: int = 80
     patience: float = 90
     source: Path = ROOT
     site: Site = EMBEDDED

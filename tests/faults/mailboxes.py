@@ -88,7 +88,7 @@ class Mailboxes:
         connections = {name: {"sftp": self._connection(name)} for name in self.servers}
         _dump(self.landscape / "connections.yaml", {"connections": connections})
         for path in self.landscape.rglob("*.route.yaml"):
-            path.write_text(_POLL.sub("poll: {every: 300ms}", path.read_text("utf-8")), "utf-8")
+            path.write_text(_POLL.sub("poll: {every: 800ms}", path.read_text("utf-8")), "utf-8")
         payments = next(self.landscape.rglob("payments-out.route.yaml"))
         text = payments.read_text("utf-8")
         payments.write_text(

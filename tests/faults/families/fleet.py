@@ -13,20 +13,20 @@ from tests.faults.gateway import Gateway
 from tests.faults.mailboxes import Site
 
 _NEEDS = (OpenSshServer.missing, RabbitCluster.missing, PostgresServer.missing)
-_EVERY = 4
+_EVERY = 8
 """One kill in so many is the supervisor's."""
 
 
 @fault("fleet", "kill -9 of workers and supervisor of `bus run --workers 2`", 135, *_NEEDS)
 def fleet(order: Order) -> Iterator[Result]:
-    """Thirty kills in the short version, three hundred in the long one."""
+    """Twenty-six kills in the short version, three hundred in the long one."""
     with RabbitCluster(1) as cluster, PostgresServer() as server, schema(server.url) as ledger:
         site = Site({"url": cluster.url, "prefix": "fleet."}, ledger, attempts=100)
         with Gateway(order, site, cluster) as gateway:
             processes = Fleet(gateway.boxes.landscape)
             try:
                 processes.up(2)
-                for number in range(300 if order.full else 30):
+                for number in range(300 if order.full else 26):
                     if number % _EVERY == _EVERY - 1:
                         gateway.strike("kill -9 of the supervisor", processes.kill_supervisor)
                     else:

@@ -14,6 +14,6 @@ from tests.faults.lives import EFFECTS
 def kill(order: Order) -> Iterator[Result]:
     """Three times as many kills in the long version."""
     times = 3 if order.full else 1
-    series = Series(order.seed, EFFECTS * times, by_chance=6 * times)
+    series = Series(order.seed, EFFECTS * times, by_chance=12 * times)
     yield run(series, order.folder / "kills", order.tell)
     yield control(order.seed, order.folder / "control", tell=order.tell)
