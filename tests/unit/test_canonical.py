@@ -77,7 +77,7 @@ def test_a_right_payment_has_no_flaw() -> None:
         (creditor(lei="x"), "VAL446", "BE17", "creditor.lei"),
         (debtor(agent={"lei": "529900T8BM49AURSDO5"}), "VAL446", "RC01", "debtor.agent.lei"),
         (debtor(agent={"bic": "cobadeff"}), "VAL432", "RC01", "debtor.agent.bic"),
-        (debtor(agent="COBADEF"), "VAL432", "RC01", "debtor.agent.bic"),
+        (debtor(agent="COBADEFF"), "VAL673", "CH16", "debtor.agent"),
         (creditor(account={"iban": NL[:-1] + "1"}), "VAL431", "AC01", "creditor.account.iban"),
         (creditor(account={"iban": NL + "0"}), "VAL431", "AC01", "creditor.account.iban"),
         (creditor(account={"iban": "NL91 ABNA 0417 1643 00"}), "VAL431", "AC01", "creditor.account.iban"),

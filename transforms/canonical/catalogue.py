@@ -24,6 +24,7 @@ from transforms.canonical.checks import (
     remittance_flaws,
     statement,
     texts,
+    unless_found,
     worth,
 )
 
@@ -63,6 +64,7 @@ def direct_debit(body: Any) -> tuple[Flaw, ...]:
         if signed and not is_day(signed):
             flaws.add("VAL435", "mandate.signed", "the day of the signature is no day of the calendar", "MD02")
     remittance_flaws(body.get("remittance"), flaws)
+    unless_found("direct-debit", body, flaws)
     return tuple(flaws.found)
 
 
@@ -72,6 +74,7 @@ def payment_return(body: Any) -> tuple[Flaw, ...]:
     if is_a("return", body, flaws):
         worth(body.get("amount"), "amount", flaws)
         texts(body, ("id", "reason", *_ORIGINALS), flaws)
+        unless_found("return", body, flaws)
     return tuple(flaws.found)
 
 
@@ -87,6 +90,7 @@ def cancellation(body: Any) -> tuple[Flaw, ...]:
     texts(body, ("id", "reason", *_ORIGINALS), flaws)
     if not any(body.get(name) for name in _ORIGINALS):
         flaws.add("VAL641", "", "nothing says which payment, block or message is meant", "CH21")
+    unless_found("cancellation", body, flaws)
     return tuple(flaws.found)
 
 
@@ -100,6 +104,7 @@ def cancellation_status(body: Any) -> tuple[Flaw, ...]:
     if not is_code4(body.get("status")):
         flaws.add("VAL442", "status", "the status is no ISO 20022 status code", hint="for instance CNCL or RJCR")
     texts(body, ("reason", "report_id", *_ORIGINALS), flaws)
+    unless_found("cancellation-status", body, flaws)
     return tuple(flaws.found)
 
 

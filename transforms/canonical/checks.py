@@ -14,6 +14,7 @@ from typing import Any
 
 from bus import Finding, Rejected, is_lei, minor_units
 from transforms.canonical.accounts import iban_problem, is_bic, is_creditor_reference
+from transforms.canonical.kinds import misfits
 
 _IDENTIFIER = re.compile(r"(?!/)(?!.*//)(?! )[A-Za-z0-9/\-?:().,'+ ]{1,35}(?<![/ ])")
 _CODE4 = re.compile(r"[A-Za-z0-9]{1,4}")
@@ -38,6 +39,12 @@ _FURTHER_ADDRESS = {
 _WHOLE_ADDRESS = _ADDRESS | _FURTHER_ADDRESS
 _USUAL_ADDRESS = {*_ADDRESS, "country", "lines"}
 _OF_A_REFERENCE = {"reference", "type", "issuer", "date", "continues"}
+_PLAIN_REMITTANCE = {"unstructured", "structured"}
+_OF_A_PAYMENT = {
+    "type", "end_to_end_id", "debtor", "creditor", "amount", "execution_date", "charge_bearer", "service_level",
+    "category_purpose", "purpose", "local_instrument", "remittance", "id", "invoice",
+}  # fmt: skip
+"""Fields of a payment whose kinds are looked at one by one, which is faster."""
 _MOST_DIGITS = 18
 _LONGEST_NAME = 140
 _MOST_RIGHT = 2048
@@ -101,6 +108,10 @@ def payment(body: Any, right: Right | None = None) -> tuple[Flaw, ...]:
         )
     kind_of_payment(body, flaws)
     remittance_flaws(body.get("remittance"), flaws)
+    if body.get("id", "").__class__ is not str or body.get("invoice", "").__class__ is not str:
+        kinds("payment", {name: body.get(name) for name in ("id", "invoice")}, flaws)
+    if not body.keys() <= _OF_A_PAYMENT:
+        kinds("payment", {name: body[name] for name in body.keys() - _OF_A_PAYMENT}, flaws)
     return tuple(flaws.found)
 
 
@@ -140,6 +151,7 @@ def payment_status(body: Any) -> tuple[Flaw, ...]:
         flaws.add("VAL442", "status", "the status is no ISO 20022 status code", hint="for instance RJCT or ACSC")
     texts(body, ("reason", "report_id", "original_message_id", "original_payment_information_id"), flaws)
     texts(body, ("original_end_to_end_id", "original_instruction_id"), flaws)
+    unless_found("payment-status", body, flaws)
     return tuple(flaws.found)
 
 
@@ -164,6 +176,7 @@ def statement(body: Any) -> tuple[Flaw, ...]:
     count = body.get("entries")
     if not isinstance(count, int) or count < 0:
         flaws.add("VAL442", "entries", "the number of entries is no count")
+    unless_found("statement", body, flaws)
     return tuple(flaws.found)
 
 
@@ -187,7 +200,20 @@ def entry(body: Any) -> tuple[Flaw, ...]:
     for name in ("booking_date", "value_date"):
         if body.get(name) and not is_day(body[name]):
             flaws.add("VAL435", name, "a date is no day of the calendar", "DT01", "write 2026-11-24")
+    unless_found("entry", body, flaws)
     return tuple(flaws.found)
+
+
+def kinds(model: str, body: dict[str, Any], flaws: Flaws, at: str = "") -> None:
+    """Fields that hold something of another kind than the model says, such as a text instead of an object."""
+    for place, text in misfits(model, body, at):
+        flaws.add("VAL673", place, text, "CH16", "correct the mapping of that field")
+
+
+def unless_found(model: str, body: dict[str, Any], flaws: Flaws) -> None:
+    """The kinds of all fields, where nothing else is wrong: a field is not told twice."""
+    if not flaws.found:
+        kinds(model, body, flaws)
 
 
 def is_a(model: str, body: Any, flaws: Flaws) -> bool:
@@ -216,6 +242,7 @@ def _once(given: Any, role: _Role, flaws: Flaws, right: Right) -> None:
 
 def party(given: Any, role: _Role, flaws: Flaws) -> None:
     """Name, account, bank and address of a debtor or creditor."""
+    before = len(flaws.found)
     if not isinstance(given, dict):
         flaws.add("VAL436", role.name, f"the {role.name} is missing", role.no_name)
         return
@@ -230,17 +257,23 @@ def party(given: Any, role: _Role, flaws: Flaws) -> None:
         flaws.add("VAL431", f"{role.name}.account", f"the account of the {role.name} is missing", role.no_account)
     else:
         _account(account, f"{role.name}.account", role.wrong_account, flaws)
-    agent = given.get("agent")
-    if agent is not None:
-        bic = agent.get("bic") if isinstance(agent, dict) else agent
-        if bic and not (isinstance(bic, str) and is_bic(bic)):
-            flaws.add("VAL432", f"{role.name}.agent.bic", f"the BIC of the {role.name}'s bank has a wrong form", "RC01")
-        if isinstance(agent, dict) and agent.get("lei"):
-            _lei(agent["lei"], f"{role.name}.agent.lei", "RC01", flaws)
+    _agent(given.get("agent"), role, flaws)
     if given.get("lei"):
         _lei(given["lei"], f"{role.name}.lei", "BE16" if role.name == "debtor" else "BE17", flaws)
     if given.get("address") is not None:
         _address(given["address"], role, flaws)
+    if len(flaws.found) == before:
+        kinds("party", given, flaws, role.name)
+
+
+def _agent(agent: Any, role: _Role, flaws: Flaws) -> None:
+    if not isinstance(agent, dict):
+        return
+    bic = agent.get("bic")
+    if bic and not (isinstance(bic, str) and is_bic(bic)):
+        flaws.add("VAL432", f"{role.name}.agent.bic", f"the BIC of the {role.name}'s bank has a wrong form", "RC01")
+    if agent.get("lei"):
+        _lei(agent["lei"], f"{role.name}.agent.lei", "RC01", flaws)
 
 
 def _lei(lei: Any, place: str, reason: str, flaws: Flaws) -> None:
@@ -385,7 +418,13 @@ def remittance_flaws(remittance: Any, flaws: Flaws) -> None:
     if not isinstance(lines, list) or any(not isinstance(line, str) or len(line) > 140 for line in lines):
         text = "unstructured remittance information is a list of texts of at most 140 characters"
         flaws.add("VAL440", "remittance.unstructured", text, "RR07")
-    for item in remittance.get("structured") or []:
+    items = remittance.get("structured")
+    if items or remittance.keys() - _PLAIN_REMITTANCE:
+        before = len(flaws.found)
+        kinds("remittance", remittance, flaws, "remittance")
+        if len(flaws.found) > before:
+            return
+    for item in items or []:
         reference = item.get("reference") if isinstance(item, dict) else None
         if not reference and isinstance(item, dict) and item.keys() - _OF_A_REFERENCE:
             continue  # a block of amounts or texts alone

@@ -8,13 +8,14 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from anyascii import anyascii
-
 from bus import Money, Rejected
+from transforms._characters import converter
+from transforms.canonical.kinds import misfits
 
 CLASSES = ("PPD", "CCD", "CTX", "IAT", "WEB", "TEL")
 """Standard entry classes that are written."""
 _LARGEST = Decimal("99999999.99")
+_ascii = converter("ascii")
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 
@@ -40,7 +41,12 @@ def ascii_text(value: Any, number: int, field: str) -> str:
     """A text in the characters that Nacha allows; letters with marks lose them."""
     if value is None:
         return ""
-    text = value if value.__class__ is str and value.isascii() else anyascii(str(value))
+    text = str(value)
+    if not text.isascii():
+        try:
+            text = _ascii(text)
+        except Rejected as error:
+            raise refused(number, field, error.message, error.hint, error.code) from None
     if _CONTROL.search(text):
         raise refused(number, field, f"`{field}` holds a line end or another control character")
     return text.strip(" ")
@@ -61,6 +67,12 @@ def item(body: Any, number: int, usual_class: str) -> Item:
     for name, party in (("receiver", receiver), ("originator", originator)):
         if not isinstance(party, Mapping):
             raise refused(number, name, f"the {name} is missing")
+    for name, shape in (("debtor", "party"), ("creditor", "party"), ("remittance", "remittance")):
+        told = body.get(name)
+        wrong = next(misfits(shape, told, name), None) if isinstance(told, Mapping) else None
+        if wrong is not None or not (told is None or isinstance(told, Mapping)):
+            text = wrong.text if wrong is not None else f"`{name}` is no object with fields"
+            raise refused(number, wrong.place if wrong else name, text, "correct the mapping of that field", "VAL673")
     entry_class = str(body.get("local_instrument") or "")
     if entry_class not in CLASSES:
         entry_class = usual_class
