@@ -607,8 +607,12 @@ class Broker(Protocol):
             Retryable: a state conflict (``SYS121``) or a refusing disk; nothing happened.
         """
 
-    def stage(self, chunk: Chunk, cursor: Cursor | None) -> Cursor:
-        """Store a chunk of a split durably, invisible to workers; the first call (no cursor) begins the batch."""
+    def stage(self, chunk: Chunk, cursor: Cursor | None, meanwhile: Callable[[], None] | None = None) -> Cursor:
+        """Store a chunk of a split durably, invisible to workers; the first call (no cursor) begins the batch.
+
+        ``meanwhile`` is called when nothing but the commit itself is left to do, perhaps by another thread and more
+        than once: what it begins has the processor while the disk works.
+        """
 
     def transact(self, label: str, work: Callable[[Any], list[tuple[str, Message]]]) -> int:
         """Run ledger work that yields messages, and put those on their channels, in one commit; returns how many."""

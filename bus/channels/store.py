@@ -264,13 +264,15 @@ class StoreBroker:
 
     # ------------------------------------------------------------ batches
 
-    def stage(self, chunk: Chunk, cursor: Cursor | None) -> Cursor:
+    def stage(self, chunk: Chunk, cursor: Cursor | None, meanwhile: Callable[[], None] | None = None) -> Cursor:
         """Store a chunk of a split durably, invisible to workers; the first call (no cursor) begins the batch."""
 
         def work(tx: Transaction) -> Cursor:
             at = cursor or self._book.begin_batch(tx, chunk, self._new_lane(tx, chunk.channel, "hidden"))
             children = self._book.add_children(tx, chunk, at)
             insert(tx, (at.lane << SHIFT) + at.next_index, [self.encode(child) for child in children])
+            if meanwhile is not None:
+                meanwhile()
             return Cursor(at.batch, at.lane, at.next_index + chunk.count)
 
         return self._store.commit("stage-batch", work)

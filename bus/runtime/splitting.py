@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from itertools import islice
 from typing import Any, Protocol
 
-from bus.message import Headers, Join, Message, Sequence, child_id, child_ids
+from bus.message import Headers, Join, Message, Sequence, child_id, child_ids, settled
 from bus.money import exact_sum
 from bus.ports import Broker, CaseNote, Chunk, Cursor, Event, MoneyTotalsByOutcome, Part, Settlement
+from bus.runtime.ahead import Ahead
 from bus.runtime.pipeline import CompiledRoute
 from bus.runtime.refusing import reject_record
 from bus.runtime.worth import worth_of
@@ -47,25 +49,28 @@ class SplitUnit:
         parts = enumerate(splitter.expand(message))
         if cursor is not None:
             parts = islice(parts, cursor.next_index, None)  # type: ignore[assignment]  # both are iterators of pairs
-        while True:
-            page = list(islice(parts, CHUNK))
-            if not page and cursor is not None:
-                return cursor
-            known = cursor is not None
-            cursor = self._broker.stage(self._chunk(step, message, page), cursor)
-            if not known:
-                self.cursors.append(cursor)
-            if len(page) < CHUNK:
-                return cursor
+        with Ahead(lambda: self._chunk(step, message, islice(parts, CHUNK))) as chunks:
+            while True:
+                chunk = chunks.take()
+                if not chunk.count and cursor is not None:
+                    return cursor
+                known, is_last = cursor is not None, chunk.count < CHUNK
+                cursor = self._broker.stage(chunk, cursor, None if is_last else chunks.begin)
+                if not known:
+                    self.cursors.append(cursor)
+                if is_last:
+                    return cursor
 
-    def _chunk(self, step: str, parent: Message, page: list[tuple[int, Part]]) -> Chunk:
+    def _chunk(self, step: str, parent: Message, page: Iterator[tuple[int, Part]]) -> Chunk:
+        """The next parts as children; each body is packed while the processor still has it at hand."""
         route = self._route
-        chunk = Chunk(parent, step, route.after[step], len(page), [], {}, {}, Settlement(self._place, route.version))
+        chunk = Chunk(parent, step, route.after[step], 0, [], {}, {}, Settlement(self._place, route.version))
         splitter = route.splitters[step]
         keep_source = route.spec.on_reject is not None
         identity = child_ids(parent.headers.id, route.name, step)
         inherited = {k: v for k, v in parent.properties.items() if k != "document"}
         for index, part in page:
+            chunk.count += 1
             body = part.body
             worth = worth_of(route, body)
             keys = splitter.child_keys(body) if body is not None else ()
@@ -74,8 +79,9 @@ class SplitUnit:
             if part.error is not None:
                 self._refused(chunk, Message(headers), part, worth)
                 continue
-            properties = {**inherited, "source": body} if keep_source and isinstance(body, dict) else inherited
-            chunk.children.append(Message(headers, body, properties))
+            packed = settled(body)
+            properties = {**inherited, "source": packed} if keep_source and isinstance(body, dict) else inherited
+            chunk.children.append(Message(headers, packed, properties))
         return chunk
 
     def _refused(self, chunk: Chunk, child: Message, part: Part, worth: tuple[str, Decimal] | None) -> None:

@@ -30,6 +30,8 @@ from bus.message import (
     Resequence,
     Sequence,
     child_id,
+    encode,
+    settled,
 )
 from bus.ports import CaseNote, Chunk, Cursor, Delivery, Event, Gathering, Settlement
 from bus.runtime.control import Control
@@ -230,6 +232,26 @@ def test_children_are_hidden_until_the_batch_opens(books: Books) -> None:
     children = books.broker.take("in#next", 100)
     assert [d.message.headers.sequence for d in children] == [Sequence(cursor.batch, n) for n in range(3)]
     assert books.ledger.cursor(parent.headers.id, "lines") is None
+
+
+def test_what_is_done_meanwhile_begins_when_only_the_commit_of_a_chunk_is_left(books: Books) -> None:
+    parent = message("file", number=7)
+    books.put("in", parent)
+    seen: list[str] = []
+    books.store.effect = seen.append
+    cursor = books.broker.stage(_chunk(parent, ["a", "b"]), None, lambda: seen.append("meanwhile"))
+    assert seen == ["commit.stage-batch:before", "meanwhile", "commit.stage-batch:after"]
+    assert books.ledger.cursor(parent.headers.id, "lines") == cursor
+
+
+def test_a_body_that_was_packed_before_is_the_same_message(books: Books) -> None:
+    body = {"amount": {"value": Decimal("1.10"), "currency": "EUR"}, "lines": [1, None, "ä"]}
+    bare = message("bare", body)
+    packed = Message(bare.headers, settled(body), {"source": settled(body), "list": settled([body])})
+    assert encode(packed) == encode(Message(bare.headers, body, {"source": body, "list": [body]}))
+    books.put("in", packed)
+    assert [d.message.body for d in books.broker.take("in", 1)] == [body]
+    assert [settled(plain) for plain in ("text", 7, None, b"bytes")] == ["text", 7, None, b"bytes"]
 
 
 def test_a_refused_file_leaves_no_child_and_no_money(books: Books) -> None:

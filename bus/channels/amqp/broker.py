@@ -416,9 +416,9 @@ class AmqpBroker:
 
     # ------------------------------------------------------------ outbox
 
-    def stage(self, chunk: Chunk, cursor: Cursor | None) -> Cursor:
+    def stage(self, chunk: Chunk, cursor: Cursor | None, meanwhile: Callable[[], None] | None = None) -> Cursor:
         """Store a chunk of a split durably, invisible to workers; the first call (no cursor) begins the batch."""
-        return self._outbox.stage(chunk, cursor)
+        return self._outbox.stage(chunk, cursor, meanwhile)
 
     def transact(self, label: str, work: Callable[[Any], list[tuple[str, Message]]]) -> int:
         """Run ledger work that yields messages, and put those into the outbox, in one commit; returns how many."""
