@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pika import BasicProperties, frame, spec
+from pika.adapters.select_connection import IOLoop
+from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
+from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapter
 from pika.frame import decode_frame
 
 from bus.channels.amqp.address import Address
@@ -24,6 +32,7 @@ class Ear(BlockConnection):
         self.deliveries = {1: Subscriber(7, lambda found: self.heard.extend(("message", one) for one in found))}
         self.confirms = {2: lambda found: self.heard.extend(("confirm", one) for one in found)}
         self._rest = b""
+        self._sending = threading.Lock()
         self.bytes_received = 0
 
     def _process_frame(self, frame_value: Any) -> None:
@@ -107,6 +116,80 @@ def test_properties_read_as_the_library_reads_them(message: str, correlation: st
     assert (read.message_id, read.correlation_id, read.timestamp) == (message, correlation, seconds)
     assert (read.delivery_mode, read.type) == (2, "girobus.message")
     assert read.headers is None
+
+
+class Mouth(BlockConnection):
+    """A connection that is open already, over one end of a pair of sockets."""
+
+    def __init__(self, loop: IOLoop, end: socket.socket) -> None:
+        self._nbio = SelectorIOServicesAdapter(loop)
+        self.deliveries = {1: Subscriber(7, lambda _found: None)}
+        self.confirms = {}
+        self._rest = b""
+        self._sending, self._left = threading.Lock(), 0
+        self._socket = end
+        self._transport = _AsyncPlaintextTransport(end, self, self._nbio)
+        self.connection_state, self.bytes_received = self.CONNECTION_OPEN, 0
+
+    def _process_frame(self, frame_value: Any) -> None:
+        """The library has no part in this."""
+
+    def _send_left(self, data: bytes) -> None:
+        """The I/O thread has other things to do as well: meanwhile the socket takes more."""
+        time.sleep(0.002)
+        super()._send_left(data)
+
+
+@pytest.fixture
+def mouth() -> Iterator[tuple[Mouth, socket.socket]]:
+    """A connection with its I/O thread, and what the broker would read."""
+    near, far = socket.socketpair()
+    near.settimeout(0)
+    far.settimeout(10)
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+    loop = IOLoop()
+    made = Mouth(loop, near)
+    thread = threading.Thread(target=loop.start)
+    thread.start()
+    yield made, far
+    loop.add_callback_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+    near.close()
+    far.close()
+
+
+def test_what_many_threads_send_at_once_arrives_whole_and_each_ones_in_order(
+    mouth: tuple[Mouth, socket.socket],
+) -> None:
+    connection, far = mouth
+    sent = [[bytes((65 + who, n)) * (1, 50, 40_000)[(who + n) % 3] for n in range(60)] for who in range(4)]
+
+    def send(who: int) -> None:
+        for piece in sent[who]:
+            connection.publish(Block(1, len(piece).to_bytes(4, "big") + piece))
+            time.sleep(0.001)
+
+    threads = [threading.Thread(target=send, args=(who,)) for who in range(4)]
+    for thread in threads:
+        thread.start()
+    found: list[list[bytes]] = [[], [], [], []]
+    with far.makefile("rb") as stream:
+        for _ in range(240):
+            piece = stream.read(int.from_bytes(stream.read(4), "big"))
+            found[piece[0] - 65].append(piece)
+    assert found == sent
+
+
+def test_nothing_is_acknowledged_on_a_channel_that_the_broker_has_closed(mouth: tuple[Mouth, socket.socket]) -> None:
+    """It would end the whole connection: channel 1 is not open there any more."""
+    connection, far = mouth
+    connection.acknowledge(1, 5)
+    assert decode_frame(far.recv(1_000))[1].method.delivery_tag == 5
+    connection._on_data_available(frame.Method(1, spec.Channel.Close(406, "x", 0, 0)).marshal())
+    connection.acknowledge(1, 6)
+    connection.publish(Block(1, b"last"))
+    assert far.recv(1_000) == b"last"
 
 
 class Outlet:

@@ -25,7 +25,7 @@ from typing import Any
 from bus.channels.amqp import legs, undeliverable
 from bus.channels.amqp.frames import Outgoing, Received, properties
 from bus.channels.amqp.kept import Kept, has_queue, is_kept
-from bus.channels.amqp.overlap import Overlap
+from bus.channels.amqp.overlap import Begun, Overlap
 from bus.channels.amqp.publisher import Job
 from bus.channels.amqp.tallies import Tallies
 from bus.channels.amqp.wire import Wire
@@ -364,7 +364,7 @@ class AmqpBroker:
             self._await(job, channel)
             self._finish((deliveries, received), settlement, label, remember=settlement.remember)
 
-        overlap.add(channel, finish, failed)
+        overlap.add(Begun(channel, finish, failed, job, light=not settlement.remember))
 
     def _passes_on(self, settlement: Settlement) -> bool:
         """Whether what comes out, each message to one channel, may be published before the commit, without the outbox.

@@ -7,7 +7,6 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -136,8 +135,8 @@ class Consumer:
         state = self._queues.get(queue)
         if state is None:
             return
-        last = 0
         with state.lock:
+            last = 0
             settled, buffer, subscription = state.settled, state.buffer, state.subscription
             tags = [r.tag for r in received if r.subscription == subscription]
             settled.update(tags)
@@ -145,12 +144,8 @@ class Consumer:
             while buffer and buffer[0].tag in settled:
                 last = buffer.popleft().tag
                 settled.discard(last)
-        if last:
-            self.link.call(partial(self._acknowledge, state, subscription, last))
-
-    def _acknowledge(self, state: _Queue, subscription: int, tag: int) -> None:
-        if state.channel is not None and state.channel.is_open and subscription == state.subscription:
-            state.channel.basic_ack(tag, multiple=True)
+            if last and state.channel is not None:  # none or that of this subscription, as long as we hold the lock
+                state.channel.connection.acknowledge(state.channel.channel_number, last)
 
     def counts(self, queues: list[str], seconds: float) -> dict[str, int] | None:
         """How many messages wait at the broker for each queue that is consumed here; None without an answer in time.
@@ -217,13 +212,14 @@ class Consumer:
         channel, state.channel = state.channel, None
         state.clear()
         if channel is not None:
-            channel.connection.deliveries.pop(channel.channel_number, None)
+            channel.connection.leave(channel.channel_number)
         if channel is not None and channel.is_open:
             channel.close()
 
     def _was_cancelled(self, state: _Queue, channel: Any) -> None:
         """``basic.cancel`` from the broker: the queue was deleted, or its leader is gone."""
         log.error("the broker ended the consuming of a queue", extra={"code": "NET225", "queue": state.name})
+        channel.connection.leave(channel.channel_number)
         if channel.is_open:
             channel.close()  # _channel_closed goes on
 
@@ -231,7 +227,7 @@ class Consumer:
         """The queue is gone, or a batch took longer than the broker's consumer time-out: its messages come again."""
         if state.channel is not channel:
             return
-        channel.connection.deliveries.pop(channel.channel_number, None)
+        channel.connection.leave(channel.channel_number)
         state.channel = None
         state.clear()
         connection = self.link.connection

@@ -7,8 +7,10 @@ published is a few writes. Layouts: AMQP 0-9-1, sections 2.3.5 and 4.2.
 
 from __future__ import annotations
 
+import ssl
+import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -22,7 +24,8 @@ _CONTENT_FRAME = Struct(">BHIHHQ")  # type, channel, size; class, weight, size o
 _BODY_FRAME = Struct(">BBHI")  # end of the frame before; type, channel, size
 _TAG = _TIME = Struct(">Q")
 _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
-_DELIVER, _ACK = b"\x00\x3c\x00\x3c", b"\x00\x3c\x00\x50"
+_DELIVER, _ACK, _CLOSE = b"\x00\x3c\x00\x3c", b"\x00\x3c\x00\x50", b"\x00\x14\x00\x28"
+_ACKNOWLEDGEMENT = Struct(">BHI4sQBB")  # type, channel, size; method, tag, multiple, end of the frame
 _BASIC, _END = 60, 0xCE
 _OVERHEAD = 8
 _DELIVERY = 24
@@ -73,6 +76,9 @@ class Confirm(NamedTuple):
 class BlockConnection(SelectConnection):  # type: ignore[misc]  # the library is untyped
     """A connection of the client library on which some channels are read and written in blocks.
 
+    Blocks and acknowledgements are sent by whoever has them, in any thread: to have the I/O thread do it costs two
+    switches between threads and as many calls of the operating system as the sending itself.
+
     ``deliveries`` and ``confirms`` map the number of a channel to who is told of a block's deliveries or confirms.
     """
 
@@ -80,21 +86,66 @@ class BlockConnection(SelectConnection):  # type: ignore[misc]  # the library is
         self.deliveries: dict[int, Subscriber] = {}
         self.confirms: dict[int, Callable[[list[Confirm]], None]] = {}
         self._rest = b""
+        self._sending = threading.Lock()
+        self._socket: Any = None
+        """What any thread may write to; nothing with TLS, whose state two threads may not touch at once."""
+        self._left = 0
+        """How many pieces the I/O thread was asked to send and has not taken up yet."""
         super().__init__(*arguments, **options)
 
     def _proto_connection_made(self, transport: Any) -> None:
         """The library reads 4 KiB at a time; a block is to hold what the broker sent at once, read by one call."""
         transport._MAX_RECV_BYTES, transport._MAX_CONSUME_BYTES = _BLOCK, 1  # noqa: SLF001 - it has no setting
+        if not isinstance(transport._sock, ssl.SSLSocket):  # noqa: SLF001 - as above
+            self._socket = transport._sock  # noqa: SLF001
         super()._proto_connection_made(transport)
 
+    def _proto_connection_lost(self, error: BaseException | None) -> None:
+        """Nobody writes any more when the socket is closed: its number may be another one's by then."""
+        with self._sending:
+            self._socket = None
+        super()._proto_connection_lost(error)
+
     def publish(self, block: Block) -> None:
-        """Send a block by one write."""
-        self._emit(block.frames)
-        self.frames_sent += 2 * block.count
+        """Send a block by one write; any thread. What is published first is sent first."""
+        with self._sending:
+            self._emit(block.frames)
+
+    def acknowledge(self, channel: int, tag: int) -> None:
+        """``basic.ack`` of all up to a tag, unless the channel is read no more; any thread."""
+        with self._sending:
+            if channel in self.deliveries and self.is_open:
+                self._emit(_ACKNOWLEDGEMENT.pack(_METHOD, channel, 13, _ACK, tag, 1, _END))
+
+    def leave(self, channel: int) -> None:
+        """Read a channel no more, and acknowledge nothing on it: on a closed one that would end the connection."""
+        with self._sending:
+            self.deliveries.pop(channel, None)
+
+    def _adapter_emit_data(self, data: bytes) -> None:
+        """What the library sends."""
+        with self._sending:
+            self._emit(data)
 
     def _emit(self, data: bytes) -> None:
-        self.bytes_sent += len(data)
-        self._adapter_emit_data(data)
+        """Behind what is on its way already; what the socket does not take at once is left to the I/O thread."""
+        transport = self._transport
+        if self._socket is not None and not self._left and transport and not transport.get_write_buffer_size():
+            try:
+                sent = self._socket.send(data)
+            except OSError:  # full, or broken: the I/O thread finds out
+                sent = 0
+            if sent == len(data):
+                return
+            data = data[sent:]
+        self._left += 1
+        self.ioloop.add_callback_threadsafe(partial(self._send_left, data))
+
+    def _send_left(self, data: bytes) -> None:
+        with self._sending:
+            self._left -= 1
+            if self._transport is not None:
+                self._transport.write(data)
 
     def _on_data_available(self, data_in: bytes) -> None:
         """One block from the socket: what is ours in one loop, what is not to the library, in the order it came."""
@@ -120,6 +171,8 @@ class BlockConnection(SelectConnection):  # type: ignore[misc]  # the library is
                 confirmed.setdefault(channel, []).append(Confirm(tag, bool(data[begin + 12])))
             else:
                 self._tell(came, confirmed)
+                if method == _CLOSE:
+                    self.leave(channel)
                 consumed, frame = decode_frame(data[at:after])
                 if consumed:
                     self._process_frame(frame)

@@ -63,6 +63,12 @@ class Link:
         """Wait for a connection; false when there is none after that time."""
         return self._up.wait(seconds)
 
+    def opened(self, seconds: float) -> BlockConnection | None:
+        """The connection, as soon as it is open; None when there is none after that time."""
+        self._up.wait(seconds)
+        connection = self.connection
+        return connection if self._up.is_set() else None
+
     def call(self, work: Callable[[], None]) -> bool:
         """Have ``work`` done by the I/O thread soon; false when there is no connection to do it on."""
         connection = self.connection

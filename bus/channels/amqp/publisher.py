@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bus.channels.amqp.address import Address
@@ -23,7 +23,7 @@ _TOGETHER = 64
 class Job:
     """Messages published together: done when all are confirmed, or one thing failed."""
 
-    __slots__ = ("before", "begun", "blocks", "count", "done", "error", "left", "queues")
+    __slots__ = ("before", "begun", "blocks", "count", "done", "error", "left", "queues", "told")
 
     def __init__(self, items: Sequence[Outgoing], before: Job | None = None) -> None:
         self.queues = {item.queue for item in items}
@@ -36,12 +36,21 @@ class Job:
         """What is not sent yet."""
         self.error: Stalled | None = None
         self.done = threading.Event()
+        self.told: Callable[[], None] | None = None
+        """Called behind ``done`` by the thread that saw it, with no lock held; it must not wait."""
 
     def fail(self, error: Stalled) -> None:
         """The first failure counts."""
         if self.error is None:
             self.error = error
         self.done.set()
+
+    def over(self) -> None:
+        """It is done, one way or the other: tell who waits for that."""
+        self.done.set()
+        told = self.told
+        if told is not None:
+            told()
 
 
 class _Range:
@@ -79,12 +88,14 @@ class Publisher:
         self._channel: Any = None
         self._jobs: deque[Job] = deque()
         self._open: set[Job] = set()
-        """Begun and neither confirmed nor failed; also what a connection that ended did not come to hear of."""
+        """Begun and neither confirmed nor failed."""
         self._ranges: deque[_Range] = deque()
         self._flying = 0
         self._tag = 0
         self._blocked = False
         self._heard = 0.0
+        self._lock = threading.RLock()
+        """Held over all that has to do with tags: they count publications in the order in which these are sent."""
 
     def start(self) -> None:
         """Begin to connect."""
@@ -116,20 +127,19 @@ class Publisher:
             Stalled: ``NET221`` no connection.
         """
         job = Job(items, before)
-        self._open.add(job)
-        opened = self.link.wait_open(self._address.deadline)
-        connection = self.link.connection
-        if opened and connection is not None:
+        connection = self.link.opened(self._address.deadline)
+        if connection is not None:
             together = min(_TOGETHER, self._address.window)
             job.blocks.extend(blocks(items, _CHANNEL, connection.params.frame_max, together))
-        if not job.blocks or self.link.connection is not connection or not self.link.call(lambda: self._begin(job)):
-            self._open.discard(job)
-            raise Stalled(
-                "NET221",
-                f"the broker {self._address.shown} is away: {self.link.trouble}",
-                hint="is it running, and is the login right?",
-            )
-        return job
+        with self._lock:
+            if job.blocks and self.link.connection is connection:  # else _lost was called for it, or is about to be
+                self._begin(job)
+                return job
+        raise Stalled(
+            "NET221",
+            f"the broker {self._address.shown} is away: {self.link.trouble}",
+            hint="is it running, and is the login right?",
+        )
 
     def wait(self, job: Job) -> None:
         """Block until all of a job is confirmed; raises as :meth:`publish`."""
@@ -145,41 +155,17 @@ class Publisher:
             raise job.error
         self.confirmed += job.count
 
-    # ------------------------------------------------------------ the I/O thread
-
-    def _opened(self, connection: Any) -> None:
-        self._blocked = False
-        connection.add_on_connection_blocked_callback(lambda *_: self._block(blocked=True))
-        connection.add_on_connection_unblocked_callback(lambda *_: self._block(blocked=False))
-        connection.channel(_CHANNEL, on_open_callback=self._channel_open)
-
-    def _channel_open(self, channel: Any) -> None:
-        channel.add_on_close_callback(lambda _channel, why: self.link.abort(f"channel closed: {why}"))
-        channel.add_on_return_callback(self._returned)
-        channel.confirm_delivery(self._refused, callback=lambda _ok: self._ready(channel))
-
-    def _ready(self, channel: Any) -> None:
-        self._tag = self._flying = 0
-        self._channel = channel
-        channel.connection.confirms[channel.channel_number] = self._confirmed
-        self._send()
-
-    def _block(self, *, blocked: bool) -> None:
-        self._blocked = blocked
-        if not blocked:
-            self._send()
-
     def _begin(self, job: Job) -> None:
         before, job.before = job.before, None
         if before is not None and before.error is not None:
             job.fail(Stalled("NET222", "what was published before it failed", hint="it is retried"))
-            self._open.discard(job)
             return
+        self._open.add(job)
         self._jobs.append(job)
         self._send()
 
     def _send(self) -> None:
-        """Publish what the window has room for."""
+        """Publish what the window has room for; who calls holds the lock."""
         channel = self._channel
         if channel is None or self._blocked:
             return
@@ -197,9 +183,43 @@ class Publisher:
             self._flying += block.count
             channel.connection.publish(block)
 
+    # ------------------------------------------------------------ the I/O thread
+
+    def _opened(self, connection: Any) -> None:
+        self._blocked = False
+        connection.add_on_connection_blocked_callback(lambda *_: self._block(blocked=True))
+        connection.add_on_connection_unblocked_callback(lambda *_: self._block(blocked=False))
+        connection.channel(_CHANNEL, on_open_callback=self._channel_open)
+
+    def _channel_open(self, channel: Any) -> None:
+        channel.add_on_close_callback(lambda _channel, why: self.link.abort(f"channel closed: {why}"))
+        channel.add_on_return_callback(self._returned)
+        channel.confirm_delivery(self._refused, callback=lambda _ok: self._ready(channel))
+
+    def _ready(self, channel: Any) -> None:
+        with self._lock:
+            self._tag = self._flying = 0
+            self._channel = channel
+            channel.connection.confirms[channel.channel_number] = self._confirmed
+            self._send()
+
+    def _block(self, *, blocked: bool) -> None:
+        with self._lock:
+            self._blocked = blocked
+            if not blocked:
+                self._send()
+
     def _confirmed(self, confirms: list[Confirm]) -> None:
         self._heard = time.monotonic()
-        ranges = self._ranges
+        with self._lock:
+            done = self._book(confirms)
+            self._send()
+        for job in done:
+            job.over()
+
+    def _book(self, confirms: list[Confirm]) -> list[Job]:
+        """The jobs of which nothing is left to be confirmed."""
+        ranges, done = self._ranges, []
         for tag, multiple in confirms:
             for one in ranges:
                 if one.next > tag:
@@ -208,39 +228,44 @@ class Publisher:
                     moved = one.confirm(tag, multiple=multiple)
                     self._flying -= moved
                     one.job.left -= moved
-                    if not one.job.left:
-                        one.job.done.set()
+                    if moved and not one.job.left:
+                        done.append(one.job)
                         self._open.discard(one.job)
                     if not multiple:
                         break
         while ranges and ranges[0].next > ranges[0].last:
             ranges.popleft()
-        self._send()
+        return done
 
     def _refused(self, frame: Any) -> None:
         """``basic.nack``: the jobs of its tags fail; for the window they are over like confirmed ones."""
         method = frame.method
-        for one in self._ranges:
-            if one.next <= method.delivery_tag and (method.multiple or method.delivery_tag <= one.last):
-                one.job.fail(
-                    Stalled("NET224", "the broker refused a message", hint="is the queue full, or a node away?")
-                )
+        with self._lock:
+            for one in self._ranges:
+                if one.next <= method.delivery_tag and (method.multiple or method.delivery_tag <= one.last):
+                    one.job.fail(
+                        Stalled("NET224", "the broker refused a message", hint="is the queue full, or a node away?")
+                    )
         self._confirmed([Confirm(method.delivery_tag, method.multiple)])
 
     def _returned(self, _channel: Any, method: Any, _properties: Any, _body: bytes) -> None:
         """No queue took it. This comes before its confirm, so every job that goes to that queue still flies."""
         queue = method.routing_key
         error = Stalled("NET223", f"the broker has no queue `{queue}`", hint="was it deleted? `bus apply` declares it")
-        for job in {id(one.job): one.job for one in self._ranges}.values():
-            if queue in job.queues:
-                job.fail(error)
+        with self._lock:
+            for job in {id(one.job): one.job for one in self._ranges}.values():
+                if queue in job.queues:
+                    job.fail(error)
 
     def _lost(self, why: str) -> None:
-        self._channel = None
-        self._ranges.clear()
-        self._jobs.clear()
-        for job in self._open.copy():
-            self._open.discard(job)
-            if job.left:
+        with self._lock:
+            self._channel = None
+            self._ranges.clear()
+            self._jobs.clear()
+            cut = [job for job in self._open.copy() if job.left]
+            self._open.clear()
+            for job in cut:
                 text = f"the connection ended before all was confirmed: {why}"
                 job.fail(Stalled("NET222", text, hint="it is retried"))
+        for job in cut:
+            job.over()
