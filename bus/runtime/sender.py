@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,9 +27,10 @@ from bus.ports import (
     WriteContext,
 )
 from bus.runtime.meter import Unit
-from bus.runtime.retry import SETTLED_ELSEWHERE, next_wait, resting
+from bus.runtime.retry import SETTLED_ELSEWHERE, described, next_wait, resting
 from bus.runtime.stores import Stores
 
+log = logging.getLogger("girobus")
 _LINE = "*"
 """The one line of an outlet that keeps its order."""
 
@@ -94,6 +96,9 @@ class Sender:
         """The tenure of the outlet in which it was swept."""
         self.owes_sweep = False
         """A partner refused to have it swept: that is asked again, also when nothing more goes out."""
+        self._unswept = 0
+        """How often in a row."""
+        self._sweep_again = 0
 
     def send_once(self) -> int:
         """Take a batch and bring it out; returns how many were settled (0 = nothing to do, or resting)."""
@@ -312,17 +317,24 @@ class Sender:
     def _sweep_once(self) -> None:
         """Remove stage files of earlier owners that no unfinished effect names, whenever it becomes ours.
 
-        A partner who refuses that now is asked again later; this batch succeeds or fails by itself.
+        Where that fails it is tried again later, after a longer wait each time; this batch succeeds or fails by itself.
         """
-        tenure = self._broker.tenure(self.outlet.name)
-        if self._swept == tenure:
+        tenure, backoff = self._broker.tenure(self.outlet.name), self.outlet.policy.backoff
+        if self._swept == tenure or resting(self._sweep_again, self._clock.now(), backoff):
             return
         sweep: Callable[[set[str]], Any] | None = getattr(self.outlet.sink, "sweep", None)
         self.owes_sweep = True
-        with suppress(Retryable):
+        try:
             if sweep is not None:
                 sweep({str(r["stage"]) for r in self._ledger.live_receipts(self.outlet.name) if "stage" in r})
-            self._swept, self.owes_sweep = tenure, False
+        except Exception as error:  # noqa: BLE001 - nobody's payment depends on it
+            self._unswept += 1
+            self._sweep_again = self._clock.now() + next_wait(backoff, self._unswept, self._chance)
+            if not isinstance(error, Retryable):
+                code, why = described(error)
+                log.warning("files nobody needs stay", extra={"code": code, "outlet": self.outlet.name, "why": why})
+        else:
+            self._swept, self.owes_sweep, self._unswept, self._sweep_again = tenure, False, 0, 0
 
 
 def _untold(message: Message) -> Message:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import BinaryIO
@@ -11,7 +12,7 @@ from typing import BinaryIO
 import pytest
 
 from bus.app import App, Surroundings
-from bus.errors import InDoubt, Retryable
+from bus.errors import InDoubt, Rejected, Retryable
 from bus.ledger.store import Store
 from bus.message import Message
 from bus.ports import Receipt, Verdict
@@ -21,7 +22,7 @@ from bus.testing.endpoints import RecordingSink, ScriptedArrival, ScriptedSource
 BUS = """\
 name: small
 outlets:
-  out: {endpoint: {file: {path: out}}, on_error: {attempts: 4, backoff: {first: 1s, factor: 1}}}
+  out: {endpoint: {file: {path: out}}, on_error: {attempts: 4, backoff: {first: 1s, factor: 2, most: 1m}}}
 """
 ROUTE = """\
 route: pass
@@ -165,6 +166,27 @@ def test_a_stage_folder_that_cannot_be_tidied_up_blocks_nobody(flow: Flow) -> No
 
     assert len(flow.sink.published) == 2
     assert len(refused) == 2
+
+
+def test_who_never_lets_the_stage_folder_be_tidied_up_is_asked_less_and_less(flow: Flow) -> None:
+    asked: list[int] = []
+
+    def sweep(_live: set[str]) -> None:
+        asked.append(flow.clock.now())
+        raise Rejected("NET104", "no such folder")
+
+    flow.sink.sweep = sweep  # type: ignore[attr-defined]  # an optional method of sinks
+    flow.send("a")
+    assert len(flow.sink.published) == 1
+    for _second in range(600):
+        flow.later(1_000)
+    waits = [after - before for before, after in pairwise(asked)]
+
+    assert waits[-1] > 10 * waits[0], "like other retries"
+    assert 4 < len(asked) < 30
+    flow.send("b")
+    flow.later(5_000)
+    assert len(flow.sink.published) == 2
 
 
 def test_what_an_earlier_owner_staged_is_swept_once_it_is_staged_anew(flow: Flow) -> None:
