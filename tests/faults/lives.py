@@ -40,6 +40,8 @@ _OFTEN = {
     "amqp.publish", "amqp.acknowledge",
 }  # fmt: skip
 _PAUSED = "bank-north-status"
+_UP = 60.0
+"""Seconds that a bus may take to start, on a busy machine."""
 _PATIENCE = 15.0
 _LONGEST = 2.0
 """Seconds that a bus may work at most before it is killed by chance."""
@@ -143,13 +145,12 @@ class Lives:
             hit = self.chance.randint(1, 12) if effect in _OFTEN else 1
         with self._circumstances(effect):
             process = self._start(label, hit)
-            end = time.monotonic() + _PATIENCE
+            end = time.monotonic() + _UP
             ordered = working = False
             while process.poll() is None and time.monotonic() < end:
                 if not working and self._works():
                     working = True
-                    if not effect:
-                        end = time.monotonic() + self.chance.random() * _LONGEST
+                    end = time.monotonic() + (_PATIENCE if effect else self.chance.random() * _LONGEST)
                 ordered = ordered or (working and self._order(process, effect))
                 with suppress(TimeoutError):
                     self.partners.wait("it died", lambda: process.poll() is not None, _TICK, look=_TICK)
