@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -65,6 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=list(BUGS), metavar="BUG", help="some of them")
     parser.add_argument("--seed", type=int, default=_SEED, help="of the real faults")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # servers are ended by their context managers
     found = []
     for row in rows(options.only or list(BUGS), options.seed):
         sys.stdout.write("  ".join(row) + "\n")
