@@ -6,6 +6,7 @@ again while payments are on their way, lets everything come to rest, and yields 
 
 from __future__ import annotations
 
+import os
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator
@@ -169,6 +170,11 @@ def fault(
         return work
 
     return register
+
+
+def keep_bytecode() -> None:
+    """Have the processes that are started keep what they compile: there are many, and compiling is most of a start."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def faults() -> dict[str, Fault]:

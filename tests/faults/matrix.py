@@ -19,7 +19,7 @@ from pathlib import Path
 from bus.testing.postgres import PostgresServer
 from bus.testing.rabbitmq import RabbitCluster
 from tests.faults.families.planted import KILLED, OTHERS, show
-from tests.faults.frame import Order, Result
+from tests.faults.frame import Order, Result, keep_bytecode
 from tests.faults.partners import table
 from tests.faults.planted import BUGS, plant
 
@@ -67,6 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=_SEED, help="of the real faults")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # servers are ended by their context managers
+    keep_bytecode()
     found = []
     for row in rows(options.only or list(BUGS), options.seed):
         sys.stdout.write("  ".join(row) + "\n")

@@ -218,14 +218,14 @@ BEYOND = {
 
 
 def plant(name: str, target: Path) -> Path:
-    """A copy of everything that runs, with one bug in it; returns its folder.
+    """A copy of everything that runs, compiled or not, with one bug in it; returns its folder.
 
     Raises:
         ValueError: the text to replace is not there exactly once, because the sources have changed.
     """
     bug = {**BUGS, **BEYOND}[name]
     for part in _COPIED:
-        shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__", ".bus"))
+        shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns(".bus"))
     for name_of_file in ("pyproject.toml", "tests/__init__.py", "tests/conftest.py"):
         shutil.copy2(ROOT / name_of_file, target / name_of_file)
     path = target / bug.file
