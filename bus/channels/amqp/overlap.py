@@ -51,7 +51,11 @@ class Overlap:
         """Somebody is finishing the first one."""
         self._failures: Counter[str] = Counter()
         self._hurt: set[str] = set()
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)
+        """Something is finished."""
+        self._wanted = threading.Condition(lock)
+        """Something is to be finished that only the thread may."""
         self._closed = False
         self._thread = threading.Thread(target=self._loop, name="amqp settling", daemon=True)
         self._thread.start()
@@ -90,7 +94,7 @@ class Overlap:
         """Finish what was begun, at most until the time is over; what is left comes again to the next process."""
         with self._changed:
             self._closed = True
-            self._changed.notify_all()
+            self._wanted.notify()
         self._thread.join(timeout)
 
     def _holds(self, channel: str) -> bool:
@@ -105,7 +109,7 @@ class Overlap:
                 first = self._begun[0]
                 job = first.job
                 if not first.light or job is None or not job.done.is_set() or job.error or first.channel in self._hurt:
-                    self._changed.notify_all()
+                    self._wanted.notify()
                     return
                 self._busy = True
             self._end(first)
@@ -123,7 +127,7 @@ class Overlap:
                     break
                 if self._closed and not self._begun:
                     return None
-                signalled = self._changed.wait(_PATIENCE)
+                signalled = self._wanted.wait(_PATIENCE)
                 if not signalled and waited_for is not None and not self._busy and self._begun[0] is waited_for:
                     break
             self._busy = True
@@ -148,5 +152,7 @@ class Overlap:
             if healed:
                 self._hurt.discard(channel)
             self._changed.notify_all()
+            if self._closed:
+                self._wanted.notify()
         if healed:
             self._healed(channel)
