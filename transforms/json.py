@@ -25,6 +25,7 @@ from bus import (
     StepResources,
     WriteContext,
 )
+from transforms import _json_places
 from transforms._lines import Opened, blocks
 from transforms._totals import ControlTotals, number_text, plain_decimal
 
@@ -251,11 +252,42 @@ def parse(data: bytes) -> Any:
         place = f"line {error.lineno}, column {error.colno}"
         raise Rejected("VAL340", f"no JSON: {error.msg.split(':')[0].lower()}", place=place) from None
     except RecursionError:
-        raise _too_deep() from None
+        raise _placed(_too_deep(), text) from None
+    except Rejected as error:
+        raise _placed(error, text) from None
     # Brackets inside texts count here, so this only saves the walk; most documents have few of either.
     if "\\u" in text or text.count("{") + text.count("[") > _DEPTH:
-        _check(value)
+        try:
+            _check(value)
+        except Rejected as error:
+            raise _placed(error, text) from None
     return value
+
+
+def _placed(error: Rejected, text: str) -> Rejected:
+    """The same refusal with line and column of what is wrong."""
+    match error.code:
+        case "VAL341":
+            error.place, name = _json_places.twice(text)
+            return Rejected(error.code, _stands_twice(name), hint=error.hint, place=error.place) if name else error
+        case "VAL342":
+            error.place = _json_places.place(text, lambda word: word.lstrip("-") in ("NaN", "Infinity"))
+        case "VAL343":
+            error.place = _json_places.place(text, _is_out_of_reach)
+        case "VAL344":
+            error.place = _json_places.deeper(text, _DEPTH)
+        case "VAL345":
+            error.place = _json_places.half(text, _SURROGATES)
+    return error
+
+
+def _is_out_of_reach(word: str) -> bool:
+    try:
+        if word[-1].isdigit():
+            (_decimal if set(word) & set(".eE") else _integer)(word)
+    except Rejected:
+        return True
+    return False
 
 
 def _bounded(pieces: Iterable[bytes], most: int) -> bytes:
@@ -297,9 +329,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         seen: set[str] = set()
         name = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]  # adds
-        shown = f"`{name}`" if _KEY.fullmatch(name) else "a key"
-        raise Rejected("VAL341", f"{shown} stands twice in one object", hint="readers differ in which one counts")
+        raise Rejected("VAL341", _stands_twice(name), hint="readers differ in which one counts")
     return found
+
+
+def _stands_twice(name: str) -> str:
+    return f"{f'`{name}`' if _KEY.fullmatch(name) else 'a key'} stands twice in one object"
 
 
 def _constant(_name: str) -> NoReturn:

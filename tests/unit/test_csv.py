@@ -642,3 +642,32 @@ def test_delimiters() -> None:
         assert [part.body for part in read(f"a{character}b\n1{character}2\n", delimiter=delimiter)] == [
             {"a": "1", "b": "2"}
         ]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1.234,50-", "-1234.50"),
+        ("5,00 -", "-5.00"),
+        ("\u22125,00", "-5.00"),
+        ("5,00\u2212", "-5.00"),
+        ("(1.234,50)", "-1234.50"),
+        ("0,00-", "0.00"),
+    ],
+)
+def test_negative_numbers_as_programs_write_them(text: str, value: str) -> None:
+    (part,) = read(f"a\n{text}\n", decimal=",", thousands=".", types={"a": "number"})
+    assert part.body == {"a": Decimal(value)}
+
+
+@pytest.mark.parametrize("text", ["-5,00-", "+5,00-", "(5,00", "5,00)", "(-5,00)", "-", "()", "5,00--", "--5,00"])
+def test_a_sign_stands_once(text: str) -> None:
+    (part,) = read(f"a\n{text}\n", decimal=",", thousands=".", types={"a": "number"})
+    assert part.error is not None
+    assert part.error.code == "VAL866"
+
+
+@pytest.mark.parametrize("blank", [" ", "\u00a0", "\u202f"])
+def test_blanks_that_do_not_break_lines_group_digits_too(blank: str) -> None:
+    (part,) = read(f"a\n1{blank}234{blank}567,89\n", decimal=",", thousands=" ", types={"a": "number"})
+    assert part.body == {"a": Decimal("1234567.89")}

@@ -306,3 +306,36 @@ def test_inspecting_finds_totals() -> None:
     assert [(f.code, f.place) for f in found.findings] == [("VAL340", "line 4")]
     assert JsonSpec.inspect(io.BytesIO(b"")).documents == ()
     assert [f.code for f in JsonSpec.inspect(io.BytesIO(b'{"a"')).findings] == ["VAL340"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "place"),
+    [
+        ('{"a": 1,\n "b": {"c": 1, "c": 2}}', "VAL341", "line 2, column 16"),
+        ('{"a": {"a": 1}, "x": "a", "a": 2}', "VAL341", "line 1, column 27"),
+        (r'{"b": 1, "\u0062": 2}', "VAL341", "line 1, column 10"),
+        ('{"a": "NaN",\r\n"b": [1, NaN]}', "VAL342", "line 2, column 10"),
+        ("[1, -Infinity]", "VAL342", "line 1, column 5"),
+        ('{"a": "1e999",\n"b": 1e999}', "VAL343", "line 2, column 6"),
+        (f'[1, {"9" * 5000}]', "VAL343", "line 1, column 5"),
+        ("[1,\n" + "[" * 64 + "]" * 65, "VAL344", "line 2, column 64"),
+        (f'"{"[" * 70}"' .join(["[[", "]" ]) + "[" * 70, "VAL340", "line 1, column 76"),
+        (r'["\\ud800", "\ud83d"]', "VAL345", "line 1, column 13"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_has_its_line_and_column(text: str, code: str, place: str) -> None:
+    error = refused(text)
+    assert (error.code, error.place) == (code, place)
+    (part,) = parts(text.replace("\r", " ").replace("\n", " "), lines=True)
+    assert part.error is not None
+    assert part.error.code == code
+    assert part.error.place.startswith("line 1, column ")
+
+
+def test_the_key_that_stands_twice_is_the_one_at_the_place() -> None:
+    error = refused('{"x": {"b": 1, "b": 1}, "y": 1, "y": 2}')
+    assert (error.place, "`b`" in error.message) == ("line 1, column 16", True)
+
+
+def test_a_place_is_looked_for_in_no_time() -> None:
+    assert refused('{"a":1,' + '"b":[],' * 3_000_000 + '"a":2}', max_size=100_000_000).place == ""

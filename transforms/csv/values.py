@@ -12,6 +12,9 @@ from transforms._totals import plain_decimal
 
 _TOKEN = re.compile("YYYY|YY|MM|DD")
 _ISO = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_NEGATIVE = re.compile(r"([0-9].*?) ?[-\u2212]|\(([0-9].*)\)")
+_BLANKS = {0xA0: " ", 0x202F: " "}
+"""Blanks that do not break lines, which group digits in French files."""
 # Two digits of a year mean 1969 to 2068 (POSIX strptime %y).
 _FIRST_YEAR = 1969
 
@@ -39,14 +42,19 @@ def column(kind: str, point: str, thousands: str) -> Column:
 
 
 def number(point: str, thousands: str) -> Callable[[str], Decimal | None]:
-    """Reads numbers; ``thousands`` may group their digits in threes, and only so."""
+    """Reads numbers; ``thousands`` may group their digits in threes, and only so.
+
+    Negative is also what ERP systems and spreadsheets mark so: a minus behind (``5,00-``), the sign U+2212, brackets.
+    """
     mark = re.escape(thousands)
     grouped = re.compile(rf"[+-]?[0-9]{{1,3}}(?:{mark}[0-9]{{3}})+(?:{re.escape(point)}[0-9]*)?")
 
     def read(text: str) -> Decimal | None:
-        text = text.strip()
+        text = _signed(text.strip())
         if not text:
             return None
+        if thousands == " ":
+            text = text.translate(_BLANKS)
         if thousands and grouped.fullmatch(text):
             text = text.replace(thousands, "")
         value = plain_decimal(text, point)
@@ -55,6 +63,14 @@ def number(point: str, thousands: str) -> Callable[[str], Decimal | None]:
         return value
 
     return read
+
+
+def _signed(text: str) -> str:
+    """A negative number with its minus in front."""
+    if text.startswith("\u2212"):
+        return f"-{text[1:]}"
+    behind = _NEGATIVE.fullmatch(text)
+    return f"-{behind[1] or behind[2]}" if behind else text
 
 
 def _days(pattern: str) -> Column:

@@ -148,6 +148,8 @@ class Conversion:
         if not isinstance(value, dict):
             raise _Unfit("an object is wanted")
         made: dict[str, Any] = {}
+        if "Amt" in value and "Amt" not in target.elements and "AmtDtls" in target.elements:
+            value = _with_detailed_amount(value)
         for name, inner in value.items():
             element = source.elements.get(name)
             if inner is None or inner == []:
@@ -391,3 +393,13 @@ def _kind(of: Type) -> str:
     if of.kind == "text":
         return {"string": "text", "dateTime": "date and time"}.get(of.simple.base, of.simple.base)
     return {"valued": "amount", "any": "foreign XML"}.get(of.kind, "group")
+
+
+def _with_detailed_amount(transaction: dict[str, Any]) -> dict[str, Any]:
+    """A transaction whose amount stands in its details, as old versions of statements have it; unless another does."""
+    details = transaction.get("AmtDtls") or {}
+    told = details.get("TxAmt", {"Amt": transaction["Amt"]}) if isinstance(details, dict) else None
+    if not isinstance(told, dict) or told.get("Amt") != transaction["Amt"]:
+        return transaction
+    rest = {name: value for name, value in transaction.items() if name != "Amt"}
+    return {**rest, "AmtDtls": {**details, "TxAmt": told}}

@@ -226,3 +226,29 @@ def test_so_many_losses_are_counted() -> None:
     _, losses = converted(content, "pain.001", "pain.001.001.03", on_loss="report")
     assert (len(losses), losses[-1].code) == (1_001, "VAL626")
     assert "and 100 more" in losses[-1].message
+
+
+def batched(*amounts: str, detailed: str = "") -> bytes:
+    """An entry of 10.00 with transactions; ``detailed`` stands as TxAmt in each."""
+    details = f'<AmtDtls><TxAmt><Amt Ccy="EUR">{detailed}</Amt></TxAmt></AmtDtls>' if detailed else ""
+    inner = "".join(
+        f'<TxDtls><Refs><EndToEndId>E{n}</EndToEndId></Refs><Amt Ccy="EUR">{value}</Amt>'
+        f"<CdtDbtInd>CRDT</CdtDbtInd>{details}</TxDtls>"
+        for n, value in enumerate(amounts)
+    )
+    return camt053(statement([entry("10.00", inner=f"<NtryDtls>{inner}</NtryDtls>")], closing="110.00"))
+
+
+def test_the_amounts_of_transactions_are_in_their_details_in_an_old_version() -> None:
+    new = batched("6.00", "4.00")
+    old, losses = converted(new, "camt.053.001.08", "camt.053.001.02")
+    assert [loss.place for loss in losses if loss.place.endswith("Amt")] == []
+    (body,) = (part.body for part in Iso20022Spec().build().read(io.BytesIO(old)).parts("entries"))
+    assert [str(one["amount"]["value"]) for one in body["transactions"]] == ["6.00", "4.00"]
+
+
+def test_an_amount_that_has_another_in_its_place_is_told_as_lost() -> None:
+    for detailed, lost in (("10.00", 0), ("9.00", 1)):
+        old, losses = converted(batched("10.00", detailed=detailed), "camt.053.001.08", "camt.053.001.02")
+        assert sum(loss.place.endswith("TxDtls[1]/Amt") for loss in losses) == lost
+        assert f'<TxAmt><Amt Ccy="EUR">{detailed}</Amt>'.encode() in old
