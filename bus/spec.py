@@ -103,6 +103,10 @@ class FormatSpec(PlugInSpec):
         del file, encode, processes
         return None
 
+    def ruled_models(self) -> tuple[str, ...]:
+        """Canonical models of which a profile can rule what these options write; empty where none is kept."""
+        return ()
+
     def record_fields(self) -> dict[str, str]:
         """Fields of a record read, each ``text``, ``number`` or ``date``; empty where the options do not say."""
         return {}

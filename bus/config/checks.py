@@ -12,7 +12,7 @@ from bus.config.fields import Loc, has, specs
 from bus.config.flow import END, RouteFlow, Way, connections_used, is_reader
 from bus.config.mappings import mapping_problems
 from bus.config.problems import Problem, listed, nearest
-from bus.config.profiles import profile_problems
+from bus.config.profiles import misused_profiles, profile_problems
 from bus.config.retention import retention_problems
 from bus.config.secrets import literal_secrets
 from bus.config.wording import expression_problem
@@ -157,6 +157,8 @@ class _Checks:
                     new = f"known: {listed(sorted(known))}" if kind == "model" else new
                     hint = f"did you mean `{near}`?" if near else new
                     yield flow.say("CFG163", (*loc, kind), f"there is no {kind} `{used}`", hint=hint)
+        for loc, code, message, hint in misused_profiles(self._landscape, flow.steps):
+            yield flow.say(code, loc, message, hint=hint)
 
     def _lookups(self, flow: RouteFlow) -> Iterator[Problem]:
         """Value tables that expressions name."""

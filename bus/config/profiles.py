@@ -9,7 +9,7 @@ from bus.errors import ConfigError
 from bus.registry import profile_support
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from bus.config.model import Landscape, Loaded
 
@@ -28,6 +28,37 @@ def profile_problems(landscape: Landscape) -> Iterator[Problem]:
             yield _unknown(loaded, every.names())
         else:
             yield from _merged(loaded, every, support)
+
+
+def misused_profiles(landscape: Landscape, steps: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, str, str, str]]:
+    """Profiles that steps write by: unknown ones in the options of a format, and those about something else.
+
+    Gives (place, code, message, hint).
+    """
+    every: Any = None
+    for loc, step in steps:
+        form = getattr(step, "to", None)
+        name = getattr(form, "profile", "")
+        if form is None or not name:
+            continue
+        if every is None:
+            own = {known: loaded.spec for known, loaded in landscape.profiles.items()}
+            every = profile_support().Profiles(own)
+        place = (*loc, "profile") if getattr(step, "profile", "") else (*loc, "to", form.key, "profile")
+        if name not in every.names():
+            if place[-2] == form.key:  # one of the step itself is told with its other names
+                near = nearest(name, every.names())
+                hint = f"did you mean `{near}`?" if near else f"known: {listed(every.names())}"
+                yield place, "CFG163", f"there is no profile `{name}`", hint
+            continue
+        models = form.ruled_models()
+        try:
+            model = every.model(name)
+        except ConfigError:
+            continue  # told where the profile is written
+        if model not in models:
+            hint = f"here goes one about a {' or a '.join(models)}" if models else "no profile has rules for it"
+            yield place, "VAL717", f"the profile `{name}` is about a {model}, what is written here is not", hint
 
 
 def _unknown(loaded: Loaded[Any], names: list[str]) -> Problem:

@@ -94,6 +94,32 @@ def test_a_route_that_names_no_known_profile_is_told(tmp_path: Path) -> None:
     assert [(p[0], p[4]) for p in problems(where)] == [("CFG163", "did you mean `sepa-sct-inst`?")]
 
 
+@pytest.mark.parametrize(
+    ("step", "found"),
+    [
+        ("{to: pain.001.001.09, profile: sepa-sdd-core}", ("VAL717", "here goes one about a payment")),
+        ("{to: pain.008.001.08, profile: sepa-sct}", ("VAL717", "here goes one about a direct-debit")),
+        ("{to: pain.002.001.10, profile: sepa-sct}", ("VAL717", "no profile has rules for it")),
+        ("{to: pain.001.001.09, from: json, profile: sepa-sct}", ("VAL717", "no profile has rules for it")),
+        ("{to: {mt101: {}}, profile: sepa-sdd-core}", ("VAL717", "here goes one about a payment")),
+        ("{to: {mt101: {profile: sepa-sdd-core}}}", ("VAL717", "here goes one about a payment")),
+        ("{to: {mt101: {profile: swift-mt10}}}", ("CFG163", "did you mean `swift-mt101`?")),
+        ("{to: {mt101: {}}, profile: swift-mt10}", ("CFG163", "did you mean `swift-mt101`?")),
+        ("{to: {mt101: {}}, profile: swift-mt101}", None),
+        ("{to: nacha, profile: us-ach-file}", None),
+        ("{to: nacha, profile: sepa-sdd-core}", None),
+        ("{to: pain.008.001.08, profile: sepa-sdd-core}", None),
+    ],
+)
+def test_a_profile_that_cannot_rule_what_is_written_is_told(
+    tmp_path: Path, step: str, found: tuple[str, str] | None
+) -> None:
+    steps = f"steps:\n  - parse: json\n  - translate: {step}\n"
+    route = f"route: out\nowner: x\nfrom: {{file: {{path: in}}}}\n{steps}to: bank\n"
+    told = problems(folder(tmp_path, route=route))
+    assert [(code, line, hint) for code, _, line, _, hint in told] == ([(found[0], 6, found[1])] if found else [])
+
+
 def test_a_broken_profile_does_not_make_its_name_unknown(tmp_path: Path) -> None:
     assert {p[1] for p in problems(folder(tmp_path, HOUSE.replace("rules", "ruels")))} == {"house.profile.yaml"}
 

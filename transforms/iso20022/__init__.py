@@ -165,12 +165,19 @@ class Iso20022Spec(FormatSpec):
             prove_balances=self.balances == "check",
         )
 
+    def ruled_models(self) -> tuple[str, ...]:
+        """See :class:`bus.FormatSpec`: that of the message, unless it is written from plain data."""
+        from transforms.iso20022.ruled import MODELS  # noqa: PLC0415 - lxml is heavy
+
+        model = MODELS.get((self.message or "pain.001")[:8])
+        return () if model is None or self.as_ == "json" or self.from_ else (model,)
+
     def build(self, resources: StepResources | None = None) -> Format:
         """The reader and, for a message that is written, the writer."""
         from transforms.iso20022.write import WriteOptions  # noqa: PLC0415 - lxml is heavy
 
         book = rule_book(self.profile, resources)
-        _check_model(book, self.message, plain=self.as_ == "json" or bool(self.from_))
+        _check_model(book, self)
         reading = self._reading()
         writing = WriteOptions(
             message=self.message,
@@ -190,18 +197,17 @@ class Iso20022Spec(FormatSpec):
         return _Iso20022(reading, writing)
 
 
-def _check_model(book: RuleBook | None, message: str, *, plain: bool) -> None:
-    """Raises ConfigError ``VAL717`` when a profile says nothing of what is written; ``plain``: by the XML Schema."""
-    if book is None:
+def _check_model(book: RuleBook | None, spec: Iso20022Spec) -> None:
+    """Raises ConfigError ``VAL717`` when a profile says nothing of what is written."""
+    if book is None or book.model in spec.ruled_models():
         return
     from transforms.iso20022.ruled import MODELS  # noqa: PLC0415 - lxml is heavy
 
-    wanted = None if plain else MODELS.get((message or "pain.001")[:8])
-    if wanted != book.model:
-        rules = " and ".join(f"{name} by one about a {model}" for name, model in MODELS.items())
-        what = "what is written from plain data" if plain else message or "pain.001"
-        text = f"the profile `{book.name}` is about a {book.model}, {what} is not"
-        raise ConfigError("VAL717", text, hint=f"written by a profile are {rules}, from canonical bodies")
+    rules = " and ".join(f"{name} by one about a {model}" for name, model in MODELS.items())
+    what = spec.message or "pain.001"
+    what = "what is written from plain data" if spec.as_ == "json" or spec.from_ else what
+    text = f"the profile `{book.name}` is about a {book.model}, {what} is not"
+    raise ConfigError("VAL717", text, hint=f"written by a profile are {rules}, from canonical bodies")
 
 
 class _Iso20022:

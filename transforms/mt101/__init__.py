@@ -79,6 +79,10 @@ class Mt101Spec(FormatSpec):
 
         return {"encoding": guessed_encoding(source)}
 
+    def ruled_models(self) -> tuple[str, ...]:
+        """See :class:`bus.FormatSpec`."""
+        return ("payment",)
+
     def build(self, resources: StepResources | None = None) -> Format:
         """The reader and writer.
 
@@ -86,7 +90,7 @@ class Mt101Spec(FormatSpec):
             ConfigError: ``VAL680`` (there is no such profile), ``VAL717`` (it is about something else).
         """
         book = rule_book(self.profile, resources)
-        if book is not None and book.model != "payment":
+        if book is not None and book.model not in self.ruled_models():
             text = f"the profile `{book.name}` is about a {book.model}, an MT101 has payments"
             raise ConfigError("VAL717", text, hint="name a profile about payments, such as `swift-mt101`")
         return _Mt101(self, book)

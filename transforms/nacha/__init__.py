@@ -134,6 +134,10 @@ class NachaSpec(FormatSpec):
 
         return inspect(source)
 
+    def ruled_models(self) -> tuple[str, ...]:
+        """See :class:`bus.FormatSpec`: credit entries are payments, debit entries direct debits."""
+        return ("payment", "direct-debit")
+
     def build(self, resources: StepResources | None = None) -> Format:
         """The reader and writer. Raises ConfigError ``VAL680`` when there is no such profile."""
         return _Nacha(self, rule_book(self.profile, resources))
