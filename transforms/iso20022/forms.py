@@ -103,7 +103,15 @@ class PlainText:
 
 
 def _reading(steps: list[_Step]) -> Callable[[Values], dict[str, Any]]:
-    """A reader from those of the fields; ``a.b`` and ``a.c`` become one step that makes all of ``a``."""
+    """A reader from those of the fields."""
+    if any(index < 0 or "." in key for key, index, _ in steps):
+        return _reading_all(steps)
+    texts = [(key, index) for key, index, _ in steps]
+    return lambda values: {key: text for key, index in texts if (text := values[index].strip())}
+
+
+def _reading_all(steps: list[_Step]) -> Callable[[Values], dict[str, Any]]:
+    """A reader of fields of all kinds; ``a.b`` and ``a.c`` become one step that makes all of ``a``."""
     flat = [step for step in steps if "." not in step[0]]
     deep: dict[str, list[_Step]] = {}
     for key, index, read in steps:

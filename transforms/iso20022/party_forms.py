@@ -99,7 +99,7 @@ class Bank:
 
         def known(values: Any) -> dict[str, Any] | None:
             found = read_all(values)
-            return None if found == {"other": {"id": "NOTPROVIDED"}} else found or None
+            return None if "other" in found and found == {"other": {"id": "NOTPROVIDED"}} else found or None
 
         return known
 

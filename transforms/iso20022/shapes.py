@@ -90,11 +90,12 @@ class Node:
 
 
 class Found(NamedTuple):
-    """A record in a text, and where its first tag begins."""
+    """A record in a text, where its first tag begins, and how many line ends stand before that."""
 
     node: Node
     values: Values
     begin: int
+    lines: int
 
 
 _Match = Callable[[str, int], re.Match[str] | None]
@@ -117,6 +118,14 @@ class _Shape:
             found = pattern(self._pieces, record)
             self._right, self._is_tried = found.match if found is not None else None, True
         return self._right
+
+
+class _Matched(NamedTuple):
+    """The shape of a record that was matched, the match, and what may match the next one too."""
+
+    node: Node
+    record: re.Match[str]
+    again: _Match
 
 
 class Shapes:
@@ -148,13 +157,12 @@ class Shapes:
             known = self._match(whole, start) or (self._match(whole, start) if self._learn(text[start:]) else None)
         if known is None:
             return None
-        shape, match = known
-        return shape.node, _decoded(match.groups())
+        return known.node, _decoded(known.record.groups())
 
     def learned(self, text: str) -> list[Found] | None:
         """The records of a text that has nothing else and was parsed, perhaps of new shapes; None when it is not so."""
 
-        def match(position: int) -> tuple[_Shape, re.Match[str]] | None:
+        def match(position: int) -> _Matched | None:
             known = self._match(text, position)
             begin = text.find("<", position)
             if known is not None or begin < 0 or not self._start.match(text, begin):
@@ -170,27 +178,37 @@ class Shapes:
         """
         return self._all(text, lambda position: self._match(text, position, record))
 
-    def _all(self, text: str, match: Callable[[int], tuple[_Shape, re.Match[str]] | None]) -> list[Found] | None:
+    def _all(self, text: str, match: Callable[[int], _Matched | None]) -> list[Found] | None:
         found: list[Found] = []
         position, end, decode = 0, len(text), "&" in text
+        before, lines = 0, 0
+        known: _Matched | None = None
         while position < end and self._luck >= 0:
-            known = match(position)
-            if known is None or known[1].end() - position > _LONGEST:
+            # Most often the next record has the shape of the one before.
+            record = known.again(text, position) if known is not None else None
+            if known is None or record is None:
+                known = match(position)
+                if known is None:
+                    return None
+                record = known.record
+            if record.end() - position > _LONGEST:
                 return None
-            values = known[1].groups()
-            found.append(Found(known[0].node, _decoded(values) if decode else values, text.find("<", position)))
-            position = known[1].end()
+            values = record.groups()
+            begin = text.find("<", position)
+            lines, before = lines + text.count("\n", before, begin), begin
+            found.append(Found(known.node, _decoded(values) if decode else values, begin, lines))
+            position = record.end()
         return found if position == end else None
 
-    def _match(self, text: str, position: int, record: Type | None = None) -> tuple[_Shape, re.Match[str]] | None:
+    def _match(self, text: str, position: int, record: Type | None = None) -> _Matched | None:
         for shape in self._known:
             match = shape.match if record is None else shape.right(record)
             found = match(text, position) if match is not None else None
-            if found is not None:
+            if match is not None and found is not None:
                 if shape is not self._known[0]:
                     self._put_first(shape)
                     self._luck += 1
-                return shape, found
+                return _Matched(shape.node, found, match)
         return None
 
     def _put_first(self, shape: _Shape) -> None:

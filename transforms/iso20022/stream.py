@@ -213,6 +213,10 @@ class Cutter:
         if text is None:
             raise broken_encoding(self._line)
         segment.text = text
+        if segment.known:  # nothing but records: what is open stays open
+            last = segment.known[-1]
+            self._line += last.lines + text.count("\n", last.begin)
+            return segment
         self._line += stretch.count(b"\n")
         if closing:
             self.advance(stretch)
@@ -371,12 +375,12 @@ class _Reader:
         if known is None:
             return None
         segment.record_tag = self._record_tag
-        line, position, found = segment.line, 0, []
-        for at, (node, values, begin) in enumerate(known):
-            line, position = line + text.count("\n", position, begin), begin
-            found.append(Record(node, values, self._number + 1 + at, line, segment, at))
-        self._number += len(found)
-        return found
+        line, number = segment.line, self._number + 1
+        self._number += len(known)
+        return [
+            Record(node, values, number + at, line + lines, segment, at)
+            for at, (node, values, _, lines) in enumerate(known)
+        ]
 
     def _no_other_message(self, segment: Segment) -> None:
         """Nothing that counts may stand where the events do not come by."""
