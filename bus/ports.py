@@ -398,8 +398,8 @@ class Store(Protocol):
     def serial(self, tx: Any, table: Literal["lane", "batch"]) -> int:
         """A row number of that table that was never used, neither by a row that is gone."""
 
-    def add_history(self, tx: Any, part: Hops) -> None:
-        """Write it down behind all that was written before."""
+    def add_history(self, tx: Any, part: Hops, tally: MoneyTotalsByOutcome) -> None:
+        """Write it down behind all that was written before, and add to the running totals of its place."""
 
     def add_tally(self, tx: Any, place: str, now: int, tally: MoneyTotalsByOutcome) -> None:
         """Add counts and sums to the running totals of a place; sums are exact decimals."""

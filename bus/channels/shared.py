@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from bus.channels.store import SHIFT, Book, Channel, StoreBroker, lane_range
+from bus.channels.store import SHIFT, Book, Channel, Rows, StoreBroker, lane_range
 from bus.errors import Retryable
 from bus.ports import Delivery, Settlement, Store, Transaction
 
@@ -113,7 +113,7 @@ class SharedBroker(StoreBroker):
         elif settlement.place in self._serial:
             self._holdings.guard(tx, f"channel {settlement.place}")
 
-    def _rows(self, channel: str, lane: int, most: int) -> list[tuple[int, bytes]]:
+    def _rows(self, channel: str, lane: int, most: int) -> Rows:
         """Take and write down what was taken; a claim need not survive a crash, so nobody waits for the disk.
 
         A claim is one range without anything of others in it: ranges that overlap would keep all from what is in both.
@@ -121,14 +121,14 @@ class SharedBroker(StoreBroker):
         at a time takes, its lease is enough; the claim of who had it before would stay while that one lives.
         """
         if self._alone or channel in self._serial or channel in self._reserved:
-            return super()._rows(channel, lane, most)
+            return self._oldest(lane, most)
 
-        def work(tx: Any) -> list[tuple[int, bytes]]:
+        def work(tx: Any) -> Rows:
             tx.execute("SET LOCAL synchronous_commit = off")
             self._store.lock(tx, [f"claims {lane}"])
             for first, end in self._unclaimed(tx, lane):
                 sql = "SELECT id, payload FROM queued WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
-                rows: list[tuple[int, bytes]] = tx.execute(sql, (first, end, most)).fetchall()
+                rows: Rows = tx.execute(sql, (first, end, most)).fetchall()
                 if rows:
                     tx.execute(
                         "INSERT INTO claim VALUES (?, ?, ?, ?) ON CONFLICT (lane, owner) DO UPDATE SET "

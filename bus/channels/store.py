@@ -12,6 +12,14 @@ from bus.ports import Chunk, Cursor, Delivery, Settlement, Store, Transaction
 
 SHIFT = 35  # 34 billion positions a lane, 268 million lanes
 _PURGE = 5_000
+_AHEAD = 16
+"""Messages that are read at once where few are taken at once …"""
+_AHEAD_BYTES = 65_536
+"""… as long as they are about so small together."""
+
+
+Rows = list[tuple[int, bytes]]
+"""(position, stored form) of messages on a channel."""
 
 
 class Book(Protocol):
@@ -33,7 +41,7 @@ class Book(Protocol):
 class Channel:
     """What memory knows of one channel; the rows themselves are only on disk."""
 
-    __slots__ = ("asked", "lanes", "last", "main", "next")
+    __slots__ = ("ahead", "asked", "fit", "lanes", "last", "main", "next")
 
     def __init__(self, main: int, position: int) -> None:
         self.main = main
@@ -42,6 +50,10 @@ class Channel:
         self.asked = 0
         """How often the lanes changed; what was read before the last change is not kept."""
         self.last = 0
+        self.ahead: Rows = []
+        """The oldest rows of a lane on disk, for the next takes; forgotten before one of them is taken away …"""
+        self.fit = 1
+        """… and how many of them to read."""
 
 
 class StoreBroker:
@@ -141,9 +153,22 @@ class StoreBroker:
                     return [Delivery(channel, position, self._read(lane, payload)) for position, payload in rows]
         return []
 
-    def _rows(self, channel: str, lane: int, most: int) -> list[tuple[int, bytes]]:
-        """(position, payload) of the oldest messages of a lane."""
-        del channel
+    def _rows(self, channel: str, lane: int, most: int) -> Rows:
+        """The oldest messages of a lane.
+
+        Nobody else takes them away here, so where few are taken at once some more are read and known the next time.
+        """
+        if most > _AHEAD // 4:
+            return self._oldest(lane, most)
+        state = self._channels[channel]
+        rows = state.ahead
+        if len(rows) < most or rows[0][0] >> SHIFT != lane:
+            rows = state.ahead = self._oldest(lane, max(most, state.fit))
+            largest = max((len(payload) for _, payload in rows), default=_AHEAD_BYTES)
+            state.fit = min(_AHEAD, _AHEAD_BYTES // max(largest, 1))
+        return rows[:most]
+
+    def _oldest(self, lane: int, most: int) -> Rows:
         sql = "SELECT id, payload FROM queued WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
         return self._store.read_own(sql, (*lane_range(lane), most))
 
@@ -171,7 +196,12 @@ class StoreBroker:
 
     def settle(self, deliveries: list[Delivery], settlement: Settlement, label: str = "segment") -> None:
         """One commit: take the input away, write the ledger's rows, send the output."""
+        state = self._channels.get(deliveries[0].channel) if deliveries else None
+        ahead = state.ahead if state is not None else []
         self.settle_with(settlement, label, self.taking(deliveries))
+        count = len(deliveries)
+        if state is not None and len(ahead) > count and ahead[count - 1][0] == deliveries[-1].position:
+            state.ahead = ahead[count:]
 
     def taking(self, deliveries: list[Delivery]) -> Callable[[Transaction], None]:
         """What takes deliveries away inside a commit."""
@@ -199,6 +229,7 @@ class StoreBroker:
 
     def _remove(self, tx: Transaction, deliveries: list[Delivery]) -> None:
         """Rows that were taken together stand together: nothing is ever inserted between them."""
+        self._channels[deliveries[0].channel].ahead = []
         first, last = deliveries[0].position, deliveries[-1].position
         tx.execute("DELETE FROM queued WHERE id BETWEEN ? AND ?", (first, last))
 
@@ -251,6 +282,8 @@ class StoreBroker:
 
     def give_legs(self, positions: list[int]) -> None:
         """Store messages again that were sent when no leg was needed, before there was another broker."""
+        for channel in self._channels.values():
+            channel.ahead = []
 
         def work(tx: Transaction) -> None:
             self._store.lock(tx, ["legs"])
@@ -369,4 +402,7 @@ def lane_range(lane: int) -> tuple[int, int]:
 
 def insert(tx: Transaction, first: int, payloads: list[bytes]) -> None:
     """Store messages under consecutive positions."""
+    if len(payloads) == 1:
+        tx.execute("INSERT INTO queued VALUES (?, ?)", (first, payloads[0]))
+        return
     tx.executemany("INSERT INTO queued VALUES (?, ?)", zip(range(first, first + len(payloads)), payloads, strict=True))

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bus.message import Message
-from bus.money import exact_sum
 from bus.ports import Event, Hops, MoneyTotalsByOutcome, Store
 
 SPAN = 4096
@@ -22,16 +21,13 @@ SPAN = 4096
 Joined = Mapping[str, list[int]]
 """Message id -> numbers of the gatherings that the message, or what was made of it, joined."""
 NOBODY: Joined = {}
+NOTHING: MoneyTotalsByOutcome = {}
 _PLAIN = 10
 """Fields of a packed event; after them stand the gatherings, then the facts of a birth, where there are any."""
 
-_ROW = 4_000
-"""Bytes to which a row grows: two of them fill a page of the embedded store."""
-_OPEN_FOR = 1_000
-"""Milliseconds after its first part in which a row takes others, because it is forgotten by the time of its first."""
 _LENGTH = 4
 """Bytes in front of each part that tell its length."""
-_ARRAY = 0x80
+ARRAY = 0x80
 """First byte of a row of one part without its length, as they were written at first; a length is below."""
 
 _pack = msgspec.msgpack.Encoder()
@@ -46,12 +42,29 @@ class Stamp(NamedTuple):
     at: int
 
 
-def write(store: Store, tx: Any, stamp: Stamp, events: list[Event], joined: Joined = NOBODY) -> None:
-    """Store the events of one commit; numbers must be assigned. ``joined``: message id -> gatherings it went into."""
-    _store(store, tx, stamp, _items(events, joined))
+def write(
+    store: Store,
+    tx: Any,
+    stamp: Stamp,
+    events: list[Event],
+    joined: Joined = NOBODY,
+    tally: MoneyTotalsByOutcome = NOTHING,
+) -> None:
+    """Store the events of one commit, and what it adds to the totals of its place; numbers must be assigned.
+
+    ``joined``: message id -> gatherings it went into.
+    """
+    _store(store, tx, stamp, _items(events, joined), tally)
 
 
-def write_births(store: Store, tx: Any, stamp: Stamp, events: list[Event], joined: Joined = NOBODY) -> None:
+def write_births(
+    store: Store,
+    tx: Any,
+    stamp: Stamp,
+    events: list[Event],
+    joined: Joined = NOBODY,
+    tally: MoneyTotalsByOutcome = NOTHING,
+) -> None:
     """As :func:`write`, for first events: with what must still be known when the message itself is long gone."""
     items = _items(events, joined)
     for item, event in zip(items, events, strict=True):
@@ -59,7 +72,7 @@ def write_births(store: Store, tx: Any, stamp: Stamp, events: list[Event], joine
         currency, amount = headers.worth or ("", "")
         facts = [headers.name, headers.place, headers.keys, currency, f"{amount:f}" if currency else ""]
         item.extend([[], facts] if len(item) == _PLAIN else [facts])
-    _store(store, tx, stamp, items)
+    _store(store, tx, stamp, items, tally)
 
 
 def _items(events: list[Event], joined: Joined) -> list[list[Any]]:
@@ -99,21 +112,23 @@ def _output(channel: str, message: Message) -> list[Any]:
     return [channel, message.headers.number, bytes.fromhex(message.headers.id)]
 
 
-def _store(store: Store, tx: Any, stamp: Stamp, items: list[list[Any]]) -> None:
-    """Pack ascending runs of numbers, none wider than SPAN."""
+def _store(store: Store, tx: Any, stamp: Stamp, items: list[list[Any]], tally: MoneyTotalsByOutcome) -> None:
+    """Pack ascending runs of numbers, none wider than SPAN; the totals go with the first."""
     run: list[list[Any]] = []
     first = last = 0
     for item in items:
         number = item[0]
         if run and not (number > last and number - first < SPAN):
-            store.add_history(tx, _part(first, last, stamp, run))
-            run = []
+            store.add_history(tx, _part(first, last, stamp, run), tally)
+            run, tally = [], NOTHING
         if not run:
             first = number
         last = number
         run.append(item)
     if run:
-        store.add_history(tx, _part(first, last, stamp, run))
+        store.add_history(tx, _part(first, last, stamp, run), tally)
+    elif tally:
+        store.add_tally(tx, stamp.place, stamp.at, tally)
 
 
 def _part(first: int, last: int, stamp: Stamp, run: list[list[Any]]) -> Hops:
@@ -127,25 +142,10 @@ def insert(tx: Any, part: Hops) -> None:
     tx.execute("INSERT INTO history (first, last, at, version, place, packed) VALUES (?, ?, ?, ?, ?, ?)", part)
 
 
-_GROW = (
-    "UPDATE history SET last = max(last, ?1), packed = CAST(packed || ?2 AS BLOB) "
-    "WHERE id = (SELECT max(id) FROM history) AND length(packed) + length(?2) <= ?3 "
-    "AND first <= ?4 AND first > ?1 - ?5 AND at <= ?6 AND at > ?6 - ?7"
-)
-
-
-def grow(tx: Any, part: Hops) -> bool:
-    """Add a part to the newest row, where both are small and of the same moment; SQLite's words."""
-    if len(part.packed) > _ROW:
-        return False
-    tx.execute(_GROW, (part.last, part.packed, _ROW, part.first, SPAN, part.at, _OPEN_FOR))
-    return bool(tx.changes())
-
-
 def _parts(row: tuple[Any, ...]) -> Iterator[tuple[int, int, str, list[Any]]]:
     """(at, version, place, items) of a row ``(at, version, place, packed)``."""
     *stamp, packed = row
-    if packed[0] >= _ARRAY:
+    if packed[0] >= ARRAY:
         yield (*stamp, _unpack.decode(packed))
         return
     begin = 0
@@ -196,20 +196,3 @@ def write_keys(tx: Any, rows: list[tuple[str, str, int]]) -> None:
     """Index business keys: (value, name, message number)."""
     if rows:
         tx.executemany("INSERT INTO business_key VALUES (?, ?, ?) ON CONFLICT DO NOTHING", rows)
-
-
-def add_tally(tx: Any, place: str, now: int, tally: MoneyTotalsByOutcome) -> None:
-    """Add counts and sums to the running totals of a place; sums are exact decimals as text (see :func:`add_texts`)."""
-    for (outcome, currency), (count, amount) in tally.items():
-        tx.execute(
-            "INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count, "
-            "amount = add_texts(amount, excluded.amount), last = excluded.last",
-            (place, outcome, currency, count, str(amount), now),
-        )
-
-
-def add_texts(*texts: Any) -> str:
-    """The exact sum of two decimals, as a function for SQLite, which has none; the first one where nothing is added."""
-    old, new = texts
-    amount = Decimal(new)
-    return str(exact_sum(Decimal(old), amount)) if amount else old

@@ -50,8 +50,8 @@ class Ledger:
         events = settlement.events
         if numbered:
             events = [_renumbered(event, numbered) for event in events]
-        history.write(self.store, tx, Stamp(settlement.place, settlement.version, now), events, joined)
-        self.store.add_tally(tx, settlement.place, now, settlement.tally)
+        stamp = Stamp(settlement.place, settlement.version, now)
+        history.write(self.store, tx, stamp, events, joined, settlement.tally)
 
     def _facts(self, tx: Any, settlement: Settlement, numbered: dict[str, Message], now: int) -> None:
         """What steps asked to be remembered; a conflict with another unit shows here, before all else is written."""
@@ -232,8 +232,8 @@ class Ledger:
             code,
             reason,
         )
-        history.write_births(self.store, tx, Stamp(place, headers.version, now), [event])
-        self.store.add_tally(tx, place, now, {(event.outcome, ""): (1, Decimal(0))})
+        tally = {(event.outcome, ""): (1, Decimal(0))}
+        history.write_births(self.store, tx, Stamp(place, headers.version, now), [event], tally=tally)
         if note is not None:
             self.store.lock(tx, [locks.of_case(note)])
             case_id = cases.open_case(tx, msgspec.structs.replace(note, number=number), now)

@@ -309,9 +309,10 @@ class PostgresStore:
         """A row number that no process ever gets again."""
         return int(tx.execute(f"SELECT nextval('{table}_number')").fetchone()[0])
 
-    def add_history(self, tx: Any, part: Hops) -> None:
+    def add_history(self, tx: Any, part: Hops, tally: MoneyTotalsByOutcome) -> None:
         """Add a part as a row of its own: processes do not wait for each other at the newest one."""
         history.insert(tx, part)
+        self.add_tally(tx, part.place, part.at, tally)
 
     def add_tally(self, tx: Any, place: str, now: int, tally: MoneyTotalsByOutcome) -> None:
         """Add to the running totals of a place, in rows that are mostly this connection's own."""

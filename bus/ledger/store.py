@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import IO, Any, TypeVar
 import apsw
 
 from bus.errors import Retryable, Unavailable
-from bus.ledger import history
 from bus.ledger.folders import make_folder
+from bus.ledger.tail import SumOfTexts, Tail, add_tally, add_texts
 from bus.ports import EffectHook, Hops, MoneyTotalsByOutcome
 
 T = TypeVar("T")
@@ -69,12 +70,13 @@ class Store:
             raise Unavailable("SYS103", f"SQLite {apsw.sqlite_lib_version()} is too old", hint="pip install -U apsw")
         self.path = path
         self.effect = effect
-        self._waiting: list[_Job] = []
+        self._waiting: deque[_Job] = deque()
         self._gate = threading.Lock()
         self._writer = threading.RLock()
         self._local = threading.local()
         self._readers: list[apsw.Connection] = []
         self._next_number, self._last_reserved = 0, 0
+        self._tail = Tail()
         self._serials: dict[str, int] = {}
         self._lock_file = _take_lock(path) if path else None
         self._connection = _open(path, readonly=False)
@@ -94,13 +96,10 @@ class Store:
         """
         self.effect(f"commit.{label}:before")
         job = _Job(work)
-        with self._gate:
-            self._waiting.append(job)
+        self._waiting.append(job)
         with self._writer:
-            if not job.done:
-                with self._gate:
-                    jobs, self._waiting = self._waiting, []
-                self._run(jobs)
+            if not job.done:  # only who holds the lock takes jobs away
+                self._run([self._waiting.popleft() for _ in range(len(self._waiting))])
         if job.error is not None:
             raise job.error
         self.effect(f"commit.{label}:after")
@@ -115,7 +114,7 @@ class Store:
             if connection.in_transaction:
                 connection.execute("COMMIT")
         except apsw.Error as error:
-            self._last_reserved = 0
+            self._rolled_back()
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             for job in jobs:
@@ -137,10 +136,15 @@ class Store:
             raise
         except BaseException as error:  # noqa: BLE001 - handed to its own caller, the others go on
             job.error = error
-            self._last_reserved = 0  # its reservation of numbers goes back with it; the next work reserves again
+            self._rolled_back()
             connection.execute("ROLLBACK" if alone else "ROLLBACK TO work")
         if not alone:
             connection.execute("RELEASE work")
+
+    def _rolled_back(self) -> None:
+        """Forget what uncommitted work left: its reservation of numbers, which goes back with it, and what it wrote."""
+        self._last_reserved = 0
+        self._tail.forget()
 
     def read(self, sql: str, bindings: tuple[Any, ...] = ()) -> list[Row]:
         """All rows of a query over committed state; results must be small, or paged by the caller."""
@@ -184,14 +188,13 @@ class Store:
         self._serials[table] = max(int(str(last)), self._serials.get(table, 0)) + 1
         return self._serials[table]
 
-    def add_history(self, tx: apsw.Connection, part: Hops) -> None:
-        """Add a part to the newest row, or as a row of its own."""
-        if not history.grow(tx, part):
-            history.insert(tx, part)
+    def add_history(self, tx: apsw.Connection, part: Hops, tally: MoneyTotalsByOutcome) -> None:
+        """Add a part to the newest row, or as a row of its own, with what it adds to the totals."""
+        self._tail.add(tx, part, tally)
 
     def add_tally(self, tx: apsw.Connection, place: str, now: int, tally: MoneyTotalsByOutcome) -> None:
         """Add to the running totals of a place; SQLite has no exact decimals, so the sums are made here."""
-        history.add_tally(tx, place, now, tally)
+        add_tally(tx, place, now, tally)
 
     def known(self, legs: list[str]) -> set[str]:
         """Which of these legs stand in the inbox."""
@@ -240,8 +243,9 @@ def _open(path: Path | None, *, readonly: bool) -> apsw.Connection:
     connection.set_busy_timeout(10_000)
     # Else a statement whose LIMIT is a parameter is compiled anew whenever it runs (sqlite.org/queryplanner-ng.html).
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+    connection.create_aggregate_function("sum_texts", SumOfTexts, 1)
     if not readonly:
-        connection.create_scalar_function("add_texts", history.add_texts, 2, deterministic=True)
+        connection.create_scalar_function("add_texts", add_texts, 2, deterministic=True)
         connection.execute("PRAGMA page_size = 8192")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")

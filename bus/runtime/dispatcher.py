@@ -59,6 +59,8 @@ class Dispatcher:
 
     def wake(self, name: str) -> None:
         """There may be work for this task."""
+        if name in self._queued:  # it begins later than this and will find the work: no lock is needed to know that
+            return
         with self._wakeup:
             if name not in self._tasks or name in self._queued:
                 return

@@ -8,8 +8,9 @@ import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from bus.ports import Delivery, EffectHook, Settlement
 
@@ -49,8 +50,7 @@ class Histogram:
             return list(self.counts), self.seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(msgspec.Struct, frozen=True, gc=False):
     """What was done at once: by which version of what, to how many, since when (:func:`time.monotonic`)."""
 
     place: str
@@ -85,8 +85,10 @@ class Meter:
         self.messages[unit.place] += len(unit.deliveries)
         if log.isEnabledFor(logging.DEBUG):
             log.debug(unit.label, extra=_described(unit, settlement, took))
-        if any(outcome in _TOLD for outcome, _currency in settlement.tally):
-            _tell_trouble(unit, settlement)
+        for outcome, _currency in settlement.tally:
+            if outcome in _TOLD:
+                _tell_trouble(unit, settlement)
+                break
 
     def confirmed(self, channel: str, seconds: float) -> None:
         """RabbitMQ confirmed everything that was published together."""

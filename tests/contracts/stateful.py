@@ -67,6 +67,7 @@ class Books:
         if isinstance(self.store, Store):
             self.store._next_number = self.store._last_reserved = 0
             self.store._serials.clear()
+            self.store._tail.forget()
         self.ledger = Ledger(self.store, self.clock)
         self.ledger.holdings.term = 0  # a dead process keeps nobody waiting
         inside = StoreBroker(self.store, self.ledger)

@@ -144,6 +144,34 @@ def test_messages_come_in_order_and_stay_until_they_are_settled(books: Books) ->
     assert books.broker.channels() == ["in"]
 
 
+def test_messages_that_are_taken_one_by_one_come_once_and_in_order(books: Books) -> None:
+    """Some of the next ones are known already; what is settled, refused, sent or left out meanwhile must show."""
+    sent = [message(str(n), {"n": n}) for n in range(40)]
+    books.put("in", *sent[:39])
+
+    def take(most: int) -> tuple[list[int], Any]:
+        deliveries = books.broker.take("in", most)
+        return [d.message.body["n"] for d in deliveries], deliveries
+
+    def refused(settlement: Settlement) -> None:
+        settlement.puts.append(("nowhere", message("never")))
+
+    for n in range(5):
+        assert take(1)[0] == [n], "not settled: it comes again"
+        books.settle(take(1)[1])
+    with pytest.raises(Rejected):
+        books.settle(take(1)[1], refused)
+    assert take(2)[0] == [5, 6]
+    books.settle(take(2)[1][1:])
+    assert take(3)[0] == [5, 7, 8]
+    books.put("in", sent[39])
+    left = []
+    while (found := take(1))[0]:
+        left += found[0]
+        books.settle(found[1])
+    assert left == [5, *range(7, 40)]
+
+
 def test_a_settlement_is_whole_or_not_at_all(books: Books) -> None:
     books.put("in", message("a"))
     got = books.broker.take("in", 1)

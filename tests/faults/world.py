@@ -240,6 +240,7 @@ class World:
         self.store._connection.deserialize("main", kept.store)
         self.store._next_number = self.store._last_reserved = 0
         self.store._serials.clear()
+        self.store._tail.forget()
         self.clock.advance(kept.clock - self.clock.now())
         self.phase = kept.phase
         self._effects, self._segments = kept.counts
