@@ -74,7 +74,8 @@ class Tail:
         )
 
     def _look(self, tx: Any) -> None:
-        rows = tx.execute("SELECT id, first, last, at, packed, totals FROM history ORDER BY id DESC LIMIT 1").fetchall()
+        newest = "SELECT id, first, last, at, packed, totals FROM history WHERE id = (SELECT max(id) FROM history)"
+        rows = tx.execute(newest).fetchall()
         self._row, self._totals, self._known = 0, {}, True
         if rows and rows[0][4][0] < ARRAY:
             self._row, self._first, self._last, self._at, self._packed, totals = rows[0]

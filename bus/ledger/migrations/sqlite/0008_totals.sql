@@ -6,7 +6,7 @@ CREATE VIEW tally (place, outcome, currency, count, amount, last) AS
   SELECT place, outcome, currency, sum(count), sum_texts(amount), max(last) FROM (
     SELECT place, outcome, currency, count, amount, last FROM tally_row
     UNION ALL SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
-    FROM json_each((SELECT totals FROM history ORDER BY id DESC LIMIT 1))
+    FROM json_each((SELECT totals FROM history WHERE id = (SELECT max(id) FROM history)))
   ) GROUP BY place, outcome, currency;
 CREATE TRIGGER history_totals BEFORE DELETE ON history WHEN OLD.totals <> '[]' BEGIN
   INSERT INTO tally_row SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
