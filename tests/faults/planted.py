@@ -93,6 +93,7 @@ BUGS = {
         "bus/runtime/splitting.py",
         "            parts = islice(parts, cursor.next_index, None)",
         "            parts = islice(parts, 0, None)",
+        killed_at="commit.stage-batch:after",
     ),
     "id-not-deterministic": Bug(
         "the parts of a split get ids by chance, so a unit that runs again makes other ones",
@@ -127,6 +128,7 @@ BUGS = {
         "                again = [row.message.with_headers(leg=next(legs)) for row in rows]\n"
         "                self._bring([self._outgoing(channel, message) for message in again], channel)\n",
         _RABBIT,
+        killed_at="commit.relay:before",
     ),
     "batch-poisoned": Bug(
         "one message whose commit is refused takes its whole batch into the grave",
@@ -201,6 +203,7 @@ BUGS = {
         "    return _lane(leg[:-16], channel) + leg[-16:]\n",
         "    return __import__('os').urandom(16).hex()\n",
         _RABBIT,
+        killed_at="amqp.publish:after",
     ),
 }
 
