@@ -59,9 +59,10 @@ BUGS = {
         "the partner's file is moved to done before its arrival is committed",
         "source.done",
         "bus/runtime/intake.py",
-        "        unfinished, known = self._ledger.known_arrival(route.name, identity, facts)\n",
+        "        try:\n            unfinished, known = self._ledger.known_arrival(route.name, identity, facts)\n",
         """        inbound.complete("done", identity[:8])
-        unfinished, known = self._ledger.known_arrival(route.name, identity, facts)
+        try:
+            unfinished, known = self._ledger.known_arrival(route.name, identity, facts)
 """,
         killed_at="source.done:after",
     ),
@@ -225,15 +226,28 @@ def plant(name: str, target: Path) -> Path:
 
     Raises:
         ValueError: the text to replace is not there exactly once, because the sources have changed.
+        SyntaxError: the bug is no program any more.
     """
     bug = {**BUGS, **BEYOND}[name]
+    text = with_bug(name, bug)
     for part in _COPIED:
         shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns(".bus"))
     for name_of_file in ("pyproject.toml", "tests/__init__.py", "tests/conftest.py"):
         shutil.copy2(ROOT / name_of_file, target / name_of_file)
-    path = target / bug.file
-    text = path.read_text("utf-8")
+    (target / bug.file).write_text(text, "utf-8")
+    return target
+
+
+def with_bug(name: str, bug: Bug) -> str:
+    """The file with the bug in it, which is still a program; a bus that cannot even start would show nothing.
+
+    Raises:
+        ValueError: the text to replace is not there exactly once, because the sources have changed.
+        SyntaxError: what comes out is no program.
+    """
+    text = (ROOT / bug.file).read_text("utf-8")
     if text.count(bug.old) != 1:
         raise ValueError(f"the text of `{name}` is {text.count(bug.old)} times in {bug.file}, not once")
-    path.write_text(text.replace(bug.old, bug.new), "utf-8")
-    return target
+    changed = text.replace(bug.old, bug.new)
+    compile(changed, bug.file, "exec")
+    return changed

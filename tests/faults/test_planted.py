@@ -8,13 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.planted import BEYOND, ROOT, plant
+from tests.faults.planted import BEYOND, BUGS, ROOT, plant, with_bug
 from tests.faults.power import missing
 
 
 def outcome(test: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", test]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=250, check=False)
+
+
+@pytest.mark.parametrize("bug", [*BUGS, *BEYOND])
+def test_every_bug_still_makes_a_program(bug: str) -> None:
+    planted = {**BUGS, **BEYOND}[bug]
+    assert with_bug(bug, planted) != (ROOT / planted.file).read_text("utf-8")
 
 
 @pytest.mark.timeout(600)
