@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -17,8 +18,12 @@ def one_ahead(items: Iterator[T], after: Callable[[T], bool] = lambda _item: Tru
     that could not be made. Few items are not worth a thread.
     """
     number, item = 1, next(items, _END)
-    with ThreadPoolExecutor(1, "read-ahead") as helper:  # without a task it has no thread
+    helper = ThreadPoolExecutor(1, "read-ahead")  # without a task it has no thread
+    try:
         while item is not _END:
             coming = helper.submit(next, items, _END) if number > 1 and after(item) else None
             yield item
             number, item = number + 1, next(items, _END) if coming is None else coming.result()
+    finally:
+        with suppress(RuntimeError):  # the garbage collector, run by the helper itself, which cannot wait for its end
+            helper.shutdown()

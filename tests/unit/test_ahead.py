@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -53,3 +55,26 @@ def test_only_what_comes_after_a_costly_item_is_made_ahead() -> None:
     here = threading.get_ident()
     makers = [maker for _, maker in one_ahead(numbers(6), lambda item: item[0] == 3)]
     assert [maker == here for maker in makers] == [True, True, True, True, False, True]
+
+
+def test_what_was_left_in_a_circle_may_be_collected_by_the_thread_that_makes_items(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trouble: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda found: trouble.append(found.exc_value))
+    go, collected = threading.Event(), threading.Event()
+
+    def made() -> Iterator[int]:
+        yield from range(3)
+        go.wait()
+        gc.collect()
+        collected.set()
+
+    found = one_ahead(made())
+    assert [next(found) for _ in range(3)] == [0, 1, 2]
+    circle: list[object] = [found]
+    circle.append(circle)
+    del found, circle
+    go.set()
+    assert collected.wait(10)
+    assert trouble == []
