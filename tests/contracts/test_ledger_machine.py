@@ -138,11 +138,16 @@ class Book(Machine):
 
     @rule(moment=st.sampled_from(("", "commit.purge:before", "commit.purge:after")))
     def forget_everything_old(self, moment: str) -> None:
-        """Whatever still waits is not forgotten, however old it is."""
+        """Whatever still waits is not forgotten, however old it is.
+
+        What knows second copies must outlive every way to come again (SYS147): where a broker may send one, it stays.
+        """
         self.books.clock.advance(1)
-        now = self.books.clock.now()
+        limits = dict.fromkeys(KINDS, self.books.clock.now())
+        if self.books.rabbit is not None:
+            limits["inbox"] = 0
         with self.books.dying(moment):
-            retention.purge(self.books.store, dict.fromkeys(KINDS, now), ())
+            retention.purge(self.books.store, limits, ())
 
     @rule(owner=st.sampled_from(OWNERS), over=st.booleans())
     def take_over(self, owner: str, over: bool) -> None:  # noqa: FBT001 - drawn
