@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from bus.channels.amqp.overlap import Begun, Overlap
 from bus.channels.amqp.publisher import Job
 from bus.errors import Stalled
@@ -69,3 +71,21 @@ def test_what_is_light_is_finished_by_who_confirms_it_after_what_was_begun_befor
     lost.over()
     overlap.close(10)
     assert told[3:] == ["failed in amqp settling: NET222", "healed a"]
+
+
+def test_the_thread_lives_on_when_others_finish_what_it_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looked at something that is gone by the time its patience is over: there is nothing behind it."""
+    monkeypatch.setattr("bus.channels.amqp.overlap._PATIENCE", 0.01)
+    overlap = Overlap(4, lambda _channel: None)
+    never = threading.Event()
+    for _ in range(40):
+        job = Job([])
+        overlap.add(Begun("a", lambda: None, lambda _error: None, job, light=True))
+        never.wait(0.008)
+        job.over()
+        overlap.clear("a")
+        never.wait(0.005)
+    heavy = threading.Event()
+    overlap.add(Begun("a", heavy.set, lambda _error: None))
+    assert heavy.wait(10)
+    overlap.close(10)

@@ -122,16 +122,20 @@ class Overlap:
         """The first one, when its job is done or it is high time; None at the end."""
         with self._changed:
             while True:
-                waited_for = self._begun[0] if self._begun and not self._busy else None
+                waited_for = self._first()
                 if waited_for is not None and (waited_for.job is None or waited_for.job.done.is_set()):
                     break
                 if self._closed and not self._begun:
                     return None
                 signalled = self._wanted.wait(_PATIENCE)
-                if not signalled and waited_for is not None and not self._busy and self._begun[0] is waited_for:
+                if not signalled and waited_for is not None and self._first() is waited_for:
                     break
             self._busy = True
             return self._begun[0]
+
+    def _first(self) -> Begun | None:
+        """What nobody is finishing yet and has to come next; who is asked holds the lock."""
+        return self._begun[0] if self._begun and not self._busy else None
 
     def _end(self, first: Begun) -> None:
         """Finish it, or fail with what failed before it; then it is the next one's turn."""
