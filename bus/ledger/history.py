@@ -42,40 +42,19 @@ class Stamp(NamedTuple):
     at: int
 
 
-def write(
-    store: Store,
-    tx: Any,
-    stamp: Stamp,
-    events: list[Event],
-    joined: Joined = NOBODY,
-    tally: MoneyTotalsByOutcome = NOTHING,
-) -> None:
-    """Store the events of one commit, and what it adds to the totals of its place; numbers must be assigned.
-
-    ``joined``: message id -> gatherings it went into.
-    """
-    _store(store, tx, stamp, _items(events, joined), tally)
-
-
-def write_births(
-    store: Store,
-    tx: Any,
-    stamp: Stamp,
-    events: list[Event],
-    joined: Joined = NOBODY,
-    tally: MoneyTotalsByOutcome = NOTHING,
-) -> None:
-    """As :func:`write`, for first events: with what must still be known when the message itself is long gone."""
-    items = _items(events, joined)
+def births(events: list[Event], joined: Joined = NOBODY) -> list[list[Any]]:
+    """As :func:`hops`, for first events: with what must still be known when the message itself is long gone."""
+    items = hops(events, joined)
     for item, event in zip(items, events, strict=True):
         headers = event.message.headers
         currency, amount = headers.worth or ("", "")
         facts = [headers.name, headers.place, headers.keys, currency, f"{amount:f}" if currency else ""]
         item.extend([[], facts] if len(item) == _PLAIN else [facts])
-    _store(store, tx, stamp, items, tally)
+    return items
 
 
-def _items(events: list[Event], joined: Joined) -> list[list[Any]]:
+def hops(events: list[Event], joined: Joined = NOBODY) -> list[list[Any]]:
+    """The events of one commit as they are stored; numbers must be assigned. ``joined``: id -> gatherings of it."""
     raw = bytes.fromhex
     above = {"": b""}  # most messages of a commit come from the same few
     items: list[list[Any]] = []
@@ -112,8 +91,11 @@ def _output(channel: str, message: Message) -> list[Any]:
     return [channel, message.headers.number, bytes.fromhex(message.headers.id)]
 
 
-def _store(store: Store, tx: Any, stamp: Stamp, items: list[list[Any]], tally: MoneyTotalsByOutcome) -> None:
-    """Pack ascending runs of numbers, none wider than SPAN; the totals go with the first."""
+def write(store: Store, tx: Any, stamp: Stamp, items: list[list[Any]], tally: MoneyTotalsByOutcome = NOTHING) -> None:
+    """Store :func:`hops` or :func:`births`, and what their commit adds to the totals of its place.
+
+    Ascending runs of numbers are packed together, none wider than SPAN; the totals go with the first.
+    """
     run: list[list[Any]] = []
     first = last = 0
     for item in items:

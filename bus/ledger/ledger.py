@@ -51,7 +51,7 @@ class Ledger:
         if numbered:
             events = [_renumbered(event, numbered) for event in events]
         stamp = Stamp(settlement.place, settlement.version, now)
-        history.write(self.store, tx, stamp, events, joined, settlement.tally)
+        history.write(self.store, tx, stamp, history.hops(events, joined), settlement.tally)
 
     def _facts(self, tx: Any, settlement: Settlement, numbered: dict[str, Message], now: int) -> None:
         """What steps asked to be remembered; a conflict with another unit shows here, before all else is written."""
@@ -116,7 +116,8 @@ class Ledger:
             group: int = numbered.body.number
             gatherings.announced(tx, group, headers.number)
             event = Event(numbered, "released", outputs=((channel, numbered),))
-            history.write(self.store, tx, Stamp(channel, headers.version, now), [event], {headers.id: [group]})
+            items = history.hops([event], {headers.id: [group]})
+            history.write(self.store, tx, Stamp(channel, headers.version, now), items)
             history.write_keys(tx, [(headers.id, "message", headers.number)])
         return out
 
@@ -181,7 +182,8 @@ class Ledger:
         refused = [Event(_born(e.message, place), e.outcome, e.step, e.code, e.reason) for e in settlement.events]
         events = sorted(births + refused, key=lambda e: e.message.headers.number)
         _, joined = gatherings.join(tx, _route(settlement.place), settlement.joins, now)
-        history.write_births(self.store, tx, Stamp(settlement.place, settlement.version, now), events, joined)
+        stamp = Stamp(settlement.place, settlement.version, now)
+        history.write(self.store, tx, stamp, history.births(events, joined))
         for note in settlement.cases:
             cases.open_case(tx, note, now)
         self.store.add_tally(tx, settlement.place, now, chunk.money)
@@ -233,7 +235,7 @@ class Ledger:
             reason,
         )
         tally = {(event.outcome, ""): (1, Decimal(0))}
-        history.write_births(self.store, tx, Stamp(place, headers.version, now), [event], tally=tally)
+        history.write(self.store, tx, Stamp(place, headers.version, now), history.births([event]), tally)
         if note is not None:
             self.store.lock(tx, [locks.of_case(note)])
             case_id = cases.open_case(tx, msgspec.structs.replace(note, number=number), now)

@@ -813,4 +813,7 @@ def test_who_leaves_a_rabbitmq_is_told_once_what_stays_there(books: Books, place
         books.reopened()
     found = books.store.read("SELECT code, summary, count FROM cases")
     assert [(code, count) for code, _, count in found] == [("SYS169", 1)] * len(left)
+    for (case,) in books.store.read("SELECT id FROM cases"):
+        Control(books.broker, Decisions(books.ledger)).discard(case, "ann", "nothing waited there")
+    assert books.store.read("SELECT 1 FROM cases WHERE state = 'open'") == []
     assert all(f"queues of RabbitMQ {one} stays there" in text for one, (_, text, _) in zip(left, found, strict=True))

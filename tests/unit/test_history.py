@@ -31,7 +31,7 @@ def message(number: int) -> Message:
 
 def write(store: Store, numbers: list[int], place: str = _PLACE, at: int = 1_000, reason: str = "") -> None:
     events = [Event(message(number), "sent", reason=reason) for number in numbers]
-    store.commit("test", lambda tx: history.write(store, tx, Stamp(place, 7, at), events))
+    store.commit("test", lambda tx: history.write(store, tx, Stamp(place, 7, at), history.hops(events)))
 
 
 def rows(store: Store) -> list[Any]:
@@ -80,7 +80,7 @@ def test_a_row_grows_to_half_a_page_and_only_the_newest_one_grows(store: Store) 
 
 def test_nothing_of_a_part_stays_that_was_rolled_back(store: Store) -> None:
     def work(tx: Any) -> None:
-        history.write(store, tx, Stamp(_PLACE, 7, 1_000), [Event(message(11), "sent")])
+        history.write(store, tx, Stamp(_PLACE, 7, 1_000), history.hops([Event(message(11), "sent")]))
         raise RuntimeError
 
     write(store, [10])

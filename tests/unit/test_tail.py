@@ -33,7 +33,7 @@ def event(number: int, reason: str = "") -> Event:
 
 def write(store: Store, number: int, tally: MoneyTotalsByOutcome, at: int = 1_000, reason: str = "") -> None:
     stamp = Stamp("a", 1, at)
-    store.commit("test", lambda tx: history.write(store, tx, stamp, [event(number, reason)], tally=tally))
+    store.commit("test", lambda tx: history.write(store, tx, stamp, history.hops([event(number, reason)]), tally))
 
 
 def totals(store: Store) -> list[Any]:
@@ -81,7 +81,7 @@ def test_many_places_are_not_written_anew_with_each_commit(store: Store) -> None
 
 def test_a_commit_that_is_rolled_back_adds_nothing(store: Store) -> None:
     def work(tx: Any) -> None:
-        history.write(store, tx, Stamp("a", 1, 1_000), [event(2)], tally=cents("5.00"))
+        history.write(store, tx, Stamp("a", 1, 1_000), history.hops([event(2)]), cents("5.00"))
         raise RuntimeError
 
     write(store, 1, cents("1.00"))
