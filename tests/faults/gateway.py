@@ -21,6 +21,8 @@ from tests.faults.partners import PROGRESS, Partners, day
 _LOOK = 0.2
 _WAITING = 4
 """Files at the ERP that nobody took yet: then there is work enough."""
+_TRIES = 4
+"""What was under way may be done before the moment by chance has come: then there is another one, half as far away."""
 
 
 class Processes(Protocol):
@@ -139,15 +141,15 @@ class Gateway:
 
     def strike(self, what: str, act: Callable[[], object], *, spread: float = 1.0, weight: int = 1) -> None:
         """Break something (``weight`` things at once) at a moment by chance, while payments are under way."""
-        self.give_work()
-        with suppress(TimeoutError):
-            self.partners.wait("something is under way", self.busy, 20.0, look=0.02)
-        time.sleep(self.chance.random() * spread)
-        if not self.busy():
+        doing: list[str] = []
+        for tried in range(_TRIES):
             self.give_work()
             with suppress(TimeoutError):
                 self.partners.wait("something is under way", self.busy, 20.0, look=0.02)
-        doing = under_way(self.books.read)
+            time.sleep(self.chance.random() * spread / 2**tried)
+            doing = under_way(self.books.read)
+            if doing:
+                break
         act()
         self.count(f"{what}; {', '.join(doing) or 'nothing under way'}", in_flight=bool(doing), weight=weight)
 

@@ -26,7 +26,7 @@ from tests.faults.planted import ROOT
 
 LEAST = {"bus": 60, "broker": 12, "database": 12, "transfer": 40, "freeze": 6, "clock": 10, "power": 8, "partition": 6}
 """What a run of all families must break at least, and how often."""
-_JOBS = 3
+_JOBS = 4
 """Most of a family's time is waiting; more families at once would wait for each other on two processors."""
 _PARENT_DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG of Linux."""

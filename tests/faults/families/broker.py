@@ -18,11 +18,11 @@ _QUORUM = 90.0
 
 
 @fault(
-    "broker", "kill -9 of one node of three in rotation, and of all at once", 130,
+    "broker", "kill -9 of one node of three in rotation, and of all at once", 160,
     OpenSshServer.missing, RabbitCluster.missing, PostgresServer.missing,
 )  # fmt: skip
 def broker(order: Order) -> Iterator[Result]:
-    """Nine kills of one and one of all three in the short version, ninety and ten in the long one."""
+    """Ten kills of one and one of all three in the short version, a hundred and ten in the long one."""
     rounds = 10 if order.full else 1
     with RabbitCluster(_NODES) as cluster, PostgresServer() as server, schema(server.url) as ledger:
         site = Site({"url": cluster.url, "prefix": "cluster.", "replicas": _NODES}, ledger, attempts=100)
@@ -31,7 +31,7 @@ def broker(order: Order) -> Iterator[Result]:
             try:
                 processes.up(2)
                 for _ in range(rounds):
-                    for number in range(9):
+                    for number in range(10):
                         node = cluster.nodes[number % _NODES]
                         gateway.strike(f"kill -9 of {node.name}", node.kill)
                         node.start()

@@ -21,7 +21,7 @@ _PATIENCE = 10.0
 
 
 @fault(
-    "database", "kill -9 of PostgreSQL, also in the middle of COMMIT", 50,
+    "database", "kill -9 of PostgreSQL, also in the middle of COMMIT", 75,
     OpenSshServer.missing, RabbitCluster.missing, PostgresServer.missing,
 )  # fmt: skip
 def database(order: Order) -> Iterator[Result]:

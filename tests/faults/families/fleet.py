@@ -17,7 +17,7 @@ _EVERY = 8
 """One kill in so many is the supervisor's."""
 
 
-@fault("fleet", "kill -9 of workers and supervisor of `bus run --workers 2`", 135, *_NEEDS)
+@fault("fleet", "kill -9 of workers and supervisor of `bus run --workers 2`", 165, *_NEEDS)
 def fleet(order: Order) -> Iterator[Result]:
     """Twenty-six kills in the short version, three hundred in the long one."""
     with RabbitCluster(1) as cluster, PostgresServer() as server, schema(server.url) as ledger:

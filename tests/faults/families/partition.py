@@ -30,7 +30,7 @@ _PATIENT = {"connect_timeout": "3s", "timeout": "2s", "keepalive": "1s"}
 
 
 @fault(
-    "partition", "one machine of two is cut off from broker, database or partners beyond its leases", 75,
+    "partition", "one machine of two is cut off from broker, database or partners beyond its leases", 100,
     missing, OpenSshServer.missing, RabbitCluster.missing, PostgresServer.missing,
 )  # fmt: skip
 def partition(order: Order) -> Iterator[Result]:

@@ -26,10 +26,10 @@ _FROZEN = 3.0
 """Seconds; longer than the bus waits for an answer."""
 
 
-@fault("transfer", "transfers cut, reset or frozen at byte N, sshd killed, both directions", 165, OpenSshServer.missing)
+@fault("transfer", "transfers cut, reset or frozen at byte N, sshd killed, both directions", 185, OpenSshServer.missing)
 def transfer(order: Order) -> Iterator[Result]:
-    """Forty-two cuts in the short version, a thousand in the long one."""
-    wanted = 1_000 if order.full else 42
+    """Forty-two cuts in the short version, five hundred in the long one."""
+    wanted = 500 if order.full else 42
     proxies: dict[str, CuttingProxy] = {}
     with ExitStack() as opening:
 
