@@ -99,10 +99,10 @@ def control(
 ) -> Result:
     """The same with a planted bug: it must not stay clean. Its window is open after every odd commit of a segment."""
     source = plant(bug, folder / "source")
-    effects = (BUGS[bug].killed_at or BUGS[bug].shows_at,) * _CONTROL
-    series = Series(
-        seed, effects, by_chance=0, lines=40, patience=20, source=source, site=site, soon=bool(BUGS[bug].killed_at)
-    )
+    planted = BUGS[bug]
+    effects = (planted.killed_at or planted.shows_at,) * (planted.by_chance or _CONTROL)
+    soon = bool(planted.killed_at) and not planted.by_chance
+    series = Series(seed, effects, by_chance=0, lines=40, patience=20, source=source, site=site, soon=soon)
     found = run(series, folder / "run", tell)
     found.planted = bug
     return found

@@ -23,6 +23,7 @@ class Bug:
         how: further options of the simulation that shows it.
         killed_at: label of the effect where a real kill shows it best; empty = the same.
         shown_by: what a verdict must name for the bug to be found: one of these.
+        by_chance: real kills, each when the effect is reached for a time by chance; 0 = a few, at the first time.
     """
 
     story: str
@@ -33,6 +34,7 @@ class Bug:
     how: tuple[str, ...] = ()
     killed_at: str = ""
     shown_by: tuple[str, ...] = JUDGED
+    by_chance: int = 0
 
 
 _RABBIT = ("--backbone", "rabbitmq")
@@ -205,6 +207,7 @@ BUGS = {
         "    return __import__('os').urandom(16).hex()\n",
         _RABBIT,
         killed_at="amqp.publish:after",
+        by_chance=24,  # most second copies are told by what they are; those of files that came in are not
     ),
 }
 
