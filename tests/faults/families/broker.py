@@ -22,8 +22,8 @@ _QUORUM = 90.0
     OpenSshServer.missing, RabbitCluster.missing, PostgresServer.missing,
 )  # fmt: skip
 def broker(order: Order) -> Iterator[Result]:
-    """Ten kills of one and one of all three in the short version, a hundred and ten in the long one."""
-    rounds = 10 if order.full else 1
+    """Ten kills of one and one of all three in the short version, eighty and eight in the long one."""
+    rounds = 8 if order.full else 1
     with RabbitCluster(_NODES) as cluster, PostgresServer() as server, schema(server.url) as ledger:
         site = Site({"url": cluster.url, "prefix": "cluster.", "replicas": _NODES}, ledger, attempts=100)
         with Gateway(order, site, cluster) as gateway:

@@ -82,7 +82,7 @@ class Clock:
     service.missing for service in (OpenSshServer, PostgresServer)
 ))  # fmt: skip
 def clock(order: Order) -> Iterator[Result]:
-    """Twelve jumps in the short version, two hundred and forty in the long one."""
+    """Thirteen jumps in the short version, nearly two hundred in the long one."""
     yield _alone(order)
     yield _one_of_two(order)
 
@@ -94,7 +94,7 @@ def _alone(order: Order) -> Result:
         processes = Fleet(gateway.boxes.landscape, workers=1, more=told.environment())
         try:
             processes.start()
-            for _ in range(20 if order.full else 1):
+            for _ in range(15 if order.full else 1):
                 for name in _ALONE:
                     away = gateway.boxes.servers[gateway.chance.choice(BANKS)] if name[0] == "-" else None
                     _jump(gateway, told, name, away)
@@ -138,7 +138,7 @@ def _one_of_two(order: Order) -> Result:
         gateway.give_work()
         gateway.breathe(30.0)
         held = dict(gateway.books.read(_LEASES))
-        for _ in range(20 if order.full else 1):
+        for _ in range(15 if order.full else 1):
             for name in _OF_TWO:
                 gateway.strike(f"the clock of one jumps {name}", lambda: told.jump(_STEPS[name]))  # noqa: B023 - used at once
                 gateway.breathe()

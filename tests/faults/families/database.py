@@ -25,8 +25,8 @@ _PATIENCE = 10.0
     OpenSshServer.missing, RabbitCluster.missing, PostgresServer.missing,
 )  # fmt: skip
 def database(order: Order) -> Iterator[Result]:
-    """Twelve kills in the short version, half of them with the channels on RabbitMQ; two hundred in the long one."""
-    times = 100 if order.full else 6
+    """Twelve kills in the short version, 160 in the long one, half of them with the channels on RabbitMQ."""
+    times = 80 if order.full else 6
     for with_broker in (True, False):
         with ExitStack() as opening:
             cluster = opening.enter_context(RabbitCluster(1)) if with_broker else None

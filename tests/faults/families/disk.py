@@ -36,12 +36,12 @@ def _no_disk() -> str:
 
 @fault("disk", "the disk of the bus runs full under payments and has space again", 60, _no_disk, OpenSshServer.missing)
 def disk(order: Order) -> Iterator[Result]:
-    """Five times in the short version, a hundred and twenty times in the long one."""
+    """Five times in the short version, eighty times in the long one."""
     with Gateway(order, EMBEDDED) as gateway, _small(gateway.home):
         processes = Fleet(gateway.boxes.landscape, workers=1)
         try:
             processes.start()
-            for _ in range(120 if order.full else 5):
+            for _ in range(80 if order.full else 5):
                 gateway.strike("the disk is full", lambda: fill(gateway.home))
                 said = _endure(gateway, processes)
                 (gateway.home / _BALLAST).unlink()

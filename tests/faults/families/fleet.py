@@ -19,14 +19,14 @@ _EVERY = 8
 
 @fault("fleet", "kill -9 of workers and supervisor of `bus run --workers 2`", 165, *_NEEDS)
 def fleet(order: Order) -> Iterator[Result]:
-    """Twenty-six kills in the short version, three hundred in the long one."""
+    """Twenty-six kills in the short version, two hundred and forty in the long one."""
     with RabbitCluster(1) as cluster, PostgresServer() as server, schema(server.url) as ledger:
         site = Site({"url": cluster.url, "prefix": "fleet."}, ledger, attempts=100)
         with Gateway(order, site, cluster) as gateway:
             processes = Fleet(gateway.boxes.landscape)
             try:
                 processes.up(2)
-                for number in range(300 if order.full else 26):
+                for number in range(240 if order.full else 26):
                     if number % _EVERY == _EVERY - 1:
                         gateway.strike("kill -9 of the supervisor", processes.kill_supervisor)
                     else:

@@ -31,8 +31,8 @@ _DEADLINE = 5
     OpenSshServer.missing, RabbitCluster.missing, PostgresServer.missing,
 )  # fmt: skip
 def freeze(order: Order) -> Iterator[Result]:
-    """Seven and two at chosen effects in the short version, seventy of each in the long one."""
-    rounds = 10 if order.full else 1
+    """Seven and two at chosen effects in the short version, fifty-six of each in the long one."""
+    rounds = 8 if order.full else 1
     with ExitStack() as opening:
         cluster = opening.enter_context(RabbitCluster(1))
         server = opening.enter_context(PostgresServer())

@@ -34,7 +34,7 @@ _PATIENT = {"connect_timeout": "3s", "timeout": "2s", "keepalive": "1s"}
     missing, OpenSshServer.missing, RabbitCluster.missing, PostgresServer.missing,
 )  # fmt: skip
 def partition(order: Order) -> Iterator[Result]:
-    """Seven partitions in the short version, a hundred and forty in the long one."""
+    """Seven partitions in the short version, a hundred and five in the long one."""
     with ExitStack() as opening:
         cluster = opening.enter_context(RabbitCluster(1))
         server = opening.enter_context(PostgresServer())
@@ -56,7 +56,7 @@ def partition(order: Order) -> Iterator[Result]:
         processes.start()
         gateway.give_work()
         gateway.breathe(30.0)
-        for number, cut in enumerate(_CUTS * (20 if order.full else 1)):
+        for number, cut in enumerate(_CUTS * (15 if order.full else 1)):
             host = _HOSTS[number % len(_HOSTS)]
             gateway.strike(f"{host} is cut off {cut.name}", lambda: network.cut(host, cut))  # noqa: B023 - used at once
             gateway.give_work()

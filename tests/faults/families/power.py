@@ -11,5 +11,5 @@ from tests.faults.power import EFFECTS, missing, run
 
 @fault("power", "power cuts: what the bus wrote and did not flush is lost or torn", 50, missing, OpenSshServer.missing)
 def power(order: Order) -> Iterator[Result]:
-    """Ten cuts in the short version, two hundred in the long one."""
-    yield run(order, EFFECTS * (20 if order.full else 1), name="power")
+    """Ten cuts in the short version, a hundred and fifty in the long one."""
+    yield run(order, EFFECTS * (15 if order.full else 1), name="power")

@@ -28,8 +28,8 @@ _FROZEN = 3.0
 
 @fault("transfer", "transfers cut, reset or frozen at byte N, sshd killed, both directions", 185, OpenSshServer.missing)
 def transfer(order: Order) -> Iterator[Result]:
-    """Forty-two cuts in the short version, five hundred in the long one."""
-    wanted = 500 if order.full else 42
+    """Forty-two cuts in the short version, four hundred in the long one."""
+    wanted = 400 if order.full else 42
     proxies: dict[str, CuttingProxy] = {}
     with ExitStack() as opening:
 
