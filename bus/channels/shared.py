@@ -65,10 +65,12 @@ class SharedBroker(StoreBroker):
 
     def look_around(self) -> None:
         """Wake up for messages that other processes have sent."""
-        sql = "SELECT count(*) FROM lease WHERE name LIKE 'process %' AND name <> ? AND until > now_ms()"
-        self._alone = self._store.read(sql, (f"process {self._owner}",))[0][0] == 0
-        sql = "SELECT count(*) FROM lease WHERE name LIKE 'worker %' AND until > now_ms()"
-        self._workers = max(self._store.read(sql)[0][0], 1)
+        sql = (
+            "SELECT count(*) FILTER (WHERE name LIKE 'process %' AND name <> ?), "
+            "count(*) FILTER (WHERE name LIKE 'worker %') FROM lease WHERE until > now_ms()"
+        )
+        ((others, workers),) = self._store.read(sql, (f"process {self._owner}",))
+        self._alone, self._workers = others == 0, max(workers, 1)
         found = self.channels()
         if found:
             self.ready(set(found))

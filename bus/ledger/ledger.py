@@ -296,16 +296,15 @@ class Ledger:
             puts.extend(gone)
         return puts
 
-    def anything_due(self) -> bool:
-        """Whether :meth:`collect_due` would find something (a cheap look, without a transaction)."""
-        now = self.clock.now()
+    def next_due(self) -> int:
+        """When :meth:`collect_due` would find something (milliseconds since 1970 UTC); 0 = nothing waits for a time."""
         sql = (
-            "SELECT EXISTS (SELECT 1 FROM deferred WHERE due <= ?1 AND line = '') "
-            "OR EXISTS (SELECT 1 FROM held WHERE until > 0 AND until <= ?1) OR EXISTS "
-            "(SELECT 1 FROM gathering WHERE state = 'open' AND due > 0 AND due <= ?1) OR EXISTS "
-            "(SELECT 1 FROM resequencing WHERE due > 0 AND due <= ?1)"
+            "SELECT min(due) FROM (SELECT min(due) AS due FROM deferred WHERE line = '' "
+            "UNION ALL SELECT min(until) FROM held WHERE until > 0 "
+            "UNION ALL SELECT min(due) FROM gathering WHERE state = 'open' AND due > 0 "
+            "UNION ALL SELECT min(due) FROM resequencing WHERE due > 0) AS waits"
         )
-        return bool(self.read(sql, (now,))[0][0])
+        return int(self.read(sql)[0][0] or 0)
 
     def bring_forward(self, longest: int) -> int:
         """Let run what waits longer for its next attempt than any may (milliseconds): the clock was set back since."""

@@ -26,9 +26,9 @@ from bus.runtime.worker import Worker
 log = logging.getLogger("girobus")
 _TICK = 0.05
 _LINES = 4
-"""Ticks between two looks at lines whose first may run again."""
+"""Ticks between two looks at lines whose first may run again, where there are lines."""
 _AGAIN = 20
-"""Ticks until a task that let an error through is tried again."""
+"""Ticks until a task that let an error through is tried again, and between two looks for lines of others."""
 _HOUSEKEEPING = 1_000
 _DUE = 500
 _LOOK = 1_000
@@ -146,6 +146,8 @@ class Bus:
         self._next_housekeeping = 0
         self._next_round = 0
         self._looked_at, self._next_look = 0, 0
+        self._next_asked, self._next_due = 0, 0
+        self._lined = True
         self._stranded: set[str] = set()
         self.upkeep: Upkeep | None = None
         broker.ready = self._wake
@@ -159,8 +161,9 @@ class Bus:
         self._broker.alias(assembly.aliases)
         self._broker.forget(c for r in assembly.routes if r.spec.guarantee == "at-least-once" for c in r.channels)
         self._broker.reserve(assembly.senders)
-        self._broker.keep_order({c for r in assembly.routes for c in r.lines} | assembly.ordered)
-        self._broker.keep_order(self.ledger.lined_channels())
+        lined = {c for r in assembly.routes for c in r.lines} | assembly.ordered | self.ledger.lined_channels()
+        self._broker.keep_order(lined)
+        self._lined = bool(lined)
         self._broker.keep_order(channel for channel in self._broker.declared() if "~" in channel)
         old, self.assembly = self.assembly, assembly
         self.book.install(assembly.routes)
@@ -258,9 +261,20 @@ class Bus:
         if not self.ledger.holdings.mine("housekeeping"):
             return False
         moved = 0
-        if self.ledger.anything_due():
+        if self._is_due():
             moved = self._broker.transact("due", lambda tx: self.ledger.collect_due(tx, _DUE))
         return moved + self._look_at_held() >= _DUE
+
+    def _is_due(self) -> bool:
+        """Whether something's time has come; in a shared ledger what is new is looked for some times a second."""
+        now = self.clock.now()
+        if not self.ledger.store.shared or not now < self._next_asked <= now + _ROUND:
+            self._next_asked = now + _ROUND
+            self._next_due = self.ledger.next_due()
+        if not 0 < self._next_due <= now:
+            return False
+        self._next_asked = 0
+        return True
 
     def _look_at_held(self) -> int:
         """Let go what its predicate lets go: some held messages a second, in turn, for there may be very many."""
@@ -290,6 +304,7 @@ class Bus:
         """Everything once, in one thread: for tests, simulation and commands that run to the end."""
         count = 0
         self._look_around()
+        self._next_asked = 0
         for name, (_, schedule) in self.assembly.intakes.items():
             if poll and schedule.due(self.clock.now()):
                 count += self.poll_once(name)
@@ -346,7 +361,7 @@ class Bus:
                 self._wake_senders(again=ticks % _AGAIN == 0)
                 self._look_around()
                 self._segments.wake("due")
-                if ticks % _LINES == 0:
+                if ticks % (_LINES if self._lined else _AGAIN) == 0:
                     self._wake(self.ledger.lines_due())
                 if ticks % _AGAIN == 0:
                     self._segments.again()

@@ -467,13 +467,13 @@ def test_what_is_deferred_comes_when_it_is_due(books: Books) -> None:
         [],
         lambda s: s.deferred.extend([(now + 20, "in", message("a"), "X", ""), (now + 10, "in", message("b"), "X", "")]),
     )
-    assert not books.ledger.anything_due()
+    assert books.ledger.next_due() == now + 10
     books.clock.advance(20)
-    assert books.ledger.anything_due()
     books.reopened()
     assert [m.headers.id for _, m in books.due()] == _ids("a", "b")
     assert books.ids("in") == _ids("a", "b")
     assert books.due() == []
+    assert books.ledger.next_due() == 0
 
 
 def test_no_attempt_waits_longer_than_any_may(books: Books) -> None:

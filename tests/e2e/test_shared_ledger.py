@@ -17,6 +17,8 @@ from towns import Town
 
 from bus.app import App, Surroundings
 from bus.errors import Retryable
+from bus.message import Headers, Message
+from bus.ports import Settlement
 from bus.testing import postgres
 from bus.testing.postgres import PostgresServer
 
@@ -131,3 +133,26 @@ def test_a_file_whose_commit_the_store_refused_is_taken_again_by_the_same_proces
     assert refused
     assert sorted(place.arrived()) == sorted(place.sent)
     assert done.exists()
+
+
+def test_what_another_process_defers_goes_on_when_it_is_due(tmp_path: Path, postgres_url: str) -> None:
+    """Who looks after it knew of nothing to come, and does not ask at every moment."""
+    (tmp_path / "bus.yaml").write_text(f"name: shared\nledger: {postgres_url!r}\n", "utf-8")
+    (tmp_path / "later.route.yaml").write_text("route: later\nfrom: {channel: in}\nto: none\n", "utf-8")
+    one, other = App(tmp_path, home=tmp_path / "one"), App(tmp_path, home=tmp_path / "other")
+    try:
+        one.bus.start()
+        time.sleep(0.3)  # it has looked, and nothing waits
+        waits = Settlement("later")
+        due = other.ledger.clock.now() + 500
+        waits.deferred.append((due, "later", Message(Headers("ab" * 16, "ab" * 16)), "NET221", ""))
+        other.broker.settle([], waits)
+        assert other.ledger.next_due() == due
+        while other.ledger.next_due():
+            assert other.ledger.clock.now() < due + 400, "it is late"
+            time.sleep(0.01)
+        assert other.ledger.clock.now() >= due
+    finally:
+        one.bus.stop()
+        one.close()
+        other.close()

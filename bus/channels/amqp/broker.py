@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from bus.channels.amqp import legs, undeliverable
@@ -287,7 +288,7 @@ class AmqpBroker:
             return
         self._bring(out, channel)
         with self._giving(given):
-            self._finish((deliveries, received), settlement, label, remember=settlement.remember or not passes_on)
+            self._finish(channel, received, self._committing(deliveries, settlement, label, passes_on=passes_on))
         self._careful[channel] = self._careful.get(channel, 0) - len(deliveries)
 
     @contextmanager
@@ -313,24 +314,32 @@ class AmqpBroker:
             if self._overlap.failures(channel) != self._taken_at.get(channel, 0):
                 raise Retryable("SYS126", "a settlement in front of this one failed", hint="it is taken again")
 
-    def _finish(
-        self, what: tuple[list[Delivery], list[Received]], settlement: Settlement, label: str, *, remember: bool
-    ) -> None:
+    def _committing(
+        self, deliveries: list[Delivery], settlement: Settlement, label: str, *, passes_on: bool
+    ) -> Callable[[], None]:
+        """What writes down a settlement when all that comes out is safe.
+
+        Where nothing is remembered but counts, it keeps none of the messages: they are freed by who made them, as long
+        as they are in the cache of his core.
+        """
+        if passes_on and not settlement.remember:
+            return partial(self._tallies.add, settlement.place, settlement.tally)
+        return partial(self._commit, deliveries, settlement, label)
+
+    def _commit(self, deliveries: list[Delivery], settlement: Settlement, label: str) -> None:
+        try:
+            self._outbox.settle_with(settlement, label, lambda tx: self._enter(tx, deliveries))
+        except _Seen:
+            if len(deliveries) > 1:
+                why = "a message of the batch was settled elsewhere"
+                raise Retryable("SYS121", why, hint="it is retried") from None
+            self.copies += 1  # somebody else took it while it was worked on here: it is done
+
+    def _finish(self, channel: str, received: list[Received], commit: Callable[[], None]) -> None:
         """What comes out is safe: commit, acknowledge."""
-        deliveries, received = what
-        if remember:
-            try:
-                self._outbox.settle_with(settlement, label, lambda tx: self._enter(tx, deliveries))
-            except _Seen:
-                if len(deliveries) > 1:
-                    raise Retryable(
-                        "SYS121", "a message of the batch was settled elsewhere", hint="it is retried"
-                    ) from None
-                self.copies += 1  # somebody else took it while it was worked on here: it is done
-        else:
-            self._tallies.add(settlement)
+        commit()
         self._effect("amqp.acknowledge:before")
-        self._consumer.settle(self.address.queue(deliveries[0].channel), received)
+        self._consumer.settle(self.address.queue(channel), received)
         self._effect("amqp.acknowledge:after")
 
     def _settle_later(
@@ -340,7 +349,7 @@ class AmqpBroker:
         overlap = self._overlap
         assert overlap is not None  # noqa: S101 - who calls has looked
         deliveries, received, out = what
-        channel = deliveries[0].channel
+        channel, count = deliveries[0].channel, len(deliveries)
         queue = self.address.queue(channel)
         before = self._last.get(channel)
         self._in_its_turn(channel)
@@ -348,9 +357,9 @@ class AmqpBroker:
 
         def failed(error: Exception) -> None:
             code, why = (error.code, error.message) if isinstance(error, BusError) else ("INT199", type(error).__name__)
-            fields = {"code": code, "channel": channel, "count": len(deliveries), "why": why}
+            fields = {"code": code, "channel": channel, "count": count, "why": why}
             log.warning("settling failed and is tried again", extra=fields)
-            self._careful[channel] = max(self._careful.get(channel, 0), 0) + len(deliveries)
+            self._careful[channel] = max(self._careful.get(channel, 0), 0) + count
             self._last.pop(channel, None)
             self._consumer.give_back(queue, received)
 
@@ -360,9 +369,11 @@ class AmqpBroker:
             self._consumer.give_back(queue, received)
             raise
 
+        commit = self._committing(deliveries, settlement, label, passes_on=True)
+
         def finish() -> None:
             self._await(job, channel)
-            self._finish((deliveries, received), settlement, label, remember=settlement.remember)
+            self._finish(channel, received, commit)
 
         overlap.add(Begun(channel, finish, failed, job, light=not settlement.remember))
 

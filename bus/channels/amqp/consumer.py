@@ -136,11 +136,15 @@ class Consumer:
         if state is None:
             return
         with state.lock:
-            last = 0
             settled, buffer, subscription = state.settled, state.buffer, state.subscription
             tags = [r.tag for r in received if r.subscription == subscription]
-            settled.update(tags)
             state.flying.difference_update(tags)
+            last = 0
+            if not settled and [r.tag for r in islice(buffer, len(tags))] == tags:  # nearly always: the oldest ones
+                for _ in tags:
+                    last = buffer.popleft().tag
+            else:
+                settled.update(tags)
             while buffer and buffer[0].tag in settled:
                 last = buffer.popleft().tag
                 settled.discard(last)

@@ -178,7 +178,11 @@ class Publisher:
             if self._flying + block.count > self._address.window:
                 break
             job.blocks.popleft()
-            self._ranges.append(_Range(job, self._tag + 1, self._tag + block.count))
+            newest = self._ranges[-1] if self._ranges else None
+            if newest is not None and newest.job is job:
+                newest.last += block.count
+            else:
+                self._ranges.append(_Range(job, self._tag + 1, self._tag + block.count))
             self._tag += block.count
             self._flying += block.count
             channel.connection.publish(block)

@@ -18,11 +18,11 @@ class Tallies:
         self._books: dict[str, MoneyTotalsByOutcome] = {}
         self._lock = threading.Lock()
 
-    def add(self, settlement: Settlement) -> None:
+    def add(self, place: str, tally: MoneyTotalsByOutcome) -> None:
         """Count what a settlement counts for its place."""
         with self._lock:
-            book = self._books.setdefault(settlement.place, {})
-            for key, (count, total) in settlement.tally.items():
+            book = self._books.setdefault(place, {})
+            for key, (count, total) in tally.items():
                 n, amount = book.get(key, (0, Decimal(0)))
                 book[key] = (n + count, exact_sum(amount, total))
 
@@ -39,5 +39,5 @@ class Tallies:
             try:
                 commit(counted)
             except Retryable:
-                self.add(counted)
+                self.add(place, counted.tally)
                 raise
