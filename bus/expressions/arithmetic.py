@@ -129,7 +129,7 @@ def subtract(left: int | Decimal, right: int | Decimal) -> int | Decimal:
 def multiply(*values: int | Decimal) -> int | Decimal:
     """Exact product; of ints an int."""
     if len(values) == 2 and (type(values[0]) is Decimal or type(values[1]) is Decimal):
-        return _EXACT.multiply(*values)
+        return _EXACT.multiply(values[0], values[1])
     product = Decimal(1)
     for value in values:
         product = _EXACT.multiply(product, Decimal(value))

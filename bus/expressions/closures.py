@@ -85,6 +85,21 @@ def chain(steps: list[Run]) -> Run:
     return run
 
 
+def element(inner: Run, place: int) -> Run:
+    """``inner[place]``: one item of a list, counted from its end where the place is below 0."""
+
+    def run(value: Any) -> Any:
+        found = inner(value)
+        if not isinstance(found, list):
+            return None
+        try:
+            return found[place]
+        except IndexError:
+            return None
+
+    return run
+
+
 def flattened(value: Any) -> Any:
     """``[]``: one level of lists inside a list dissolved."""
     if not isinstance(value, list):
@@ -177,6 +192,18 @@ def applied(name: str, call: Callable[..., Any], arguments: list[Run]) -> Run:
             raise inexact(name, error) from None
 
     return run_many
+
+
+def applied_with(name: str, call: Callable[..., Any], first: Run, literal: Any) -> Run:
+    """As :func:`applied` for two arguments, of which the second is a literal."""
+
+    def run(value: Any) -> Any:
+        try:
+            return call(first(value), literal)
+        except ArithmeticError as error:
+            raise inexact(name, error) from None
+
+    return run
 
 
 def equals_text(one: Run, text: str) -> Run:

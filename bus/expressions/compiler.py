@@ -83,17 +83,7 @@ class _Compiler:
         return closures.itself
 
     def _index(self, node: Node) -> Run:
-        place = node.value
-
-        def run(value: Any) -> Any:
-            if not isinstance(value, list):
-                return None
-            try:
-                return value[place]
-            except IndexError:
-                return None
-
-        return run
+        return closures.element(closures.itself, node.value)
 
     def _slice(self, node: Node) -> Run:
         part = node.value
@@ -114,10 +104,13 @@ class _Compiler:
             if child.kind == "field":
                 fields.append(child.value)
                 continue
-            if fields:
-                steps.append(closures.path(tuple(fields)))
-                fields = []
-            steps.append(self.run(child))
+            if fields and child.kind == "index":
+                steps.append(closures.element(closures.path(tuple(fields)), child.value))
+            elif fields:
+                steps += [closures.path(tuple(fields)), self.run(child)]
+            else:
+                steps.append(self.run(child))
+            fields = []
         if fields:
             steps.append(closures.path(tuple(fields)))
         return closures.chain(steps)
@@ -241,6 +234,8 @@ class _Compiler:
             return closures.one_of(self.run(node.children[0]), frozenset(c.value for c in node.children[1:]))
         call = partial(function.call, self._around) if function.surroundings else function.call
         arguments = [self._argument(node, function, number) for number in range(len(node.children))]
+        if len(arguments) == 2 and node.children[1].kind == "literal":
+            return closures.applied_with(node.value, call, arguments[0], node.children[1].value)
         return closures.applied(node.value, call, arguments)
 
     def _named(self, node: Node) -> Run:

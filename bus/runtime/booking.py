@@ -71,7 +71,7 @@ def book(route: CompiledRoute, message: Message, out: Trace, verdict: tuple[str,
 def book_one(route: CompiledRoute, message: Message, effect: Send, step: str, into: Settlement) -> None:
     """A message that goes one way and does nothing else: what nearly all do, so nothing here is paid for in vain."""
     sent = effect.message
-    if sent.body is not message.body:
+    if sent.body is not message.body and not still_worth(route, sent.body, sent.headers.worth):
         sent = _worthy(route, message, sent)
     headers = sent.headers
     if headers.attempt or headers.sequence is not None:

@@ -165,14 +165,15 @@ class _Compiler:
         region = self._compile(field.region) if field.region else None
         plain = not isinstance(table, ValueTable) or (on is None and region is None)
         keep = field.keep
+        find = table.undated.get if isinstance(table, ValueTable) else table.get
 
         def get(source: Any) -> Any:
             wanted = key(source)
             if wanted is None or wanted == "":
                 return None
-            wanted = wanted if isinstance(wanted, str) else str(wanted)
+            wanted = wanted if type(wanted) is str else str(wanted)
             if plain:
-                found = table.get(wanted)
+                found = find(wanted)
             else:
                 found = table.get(wanted, on(source) if on else None, (region(source) or "") if region else "")
             if found is None and keep:
@@ -209,7 +210,7 @@ def _assembled(tree: dict[str, Any]) -> Compiled:
         try:
             for key, get, omit, required in plain:
                 value = get(source)
-                if value is None or (not value and omit and value in _EMPTY):
+                if not value and (value is None or (omit and value in _EMPTY)):
                     if required:
                         _refuse_missing()
                     continue

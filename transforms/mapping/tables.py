@@ -128,6 +128,7 @@ class ValueTable:
     """A value table, indexed.
 
     Attributes:
+        undated: the values for all days and regions by key; where no other rows are, all there is.
         dated: whether any row is valid on some days only.
         regional: whether any row is for one region only.
         width: of how many parts a key is made.
@@ -136,14 +137,14 @@ class ValueTable:
     def __init__(self, rows: Iterable[RowSpec]) -> None:
         self._rows: dict[tuple[str, str], list[RowSpec]] = {}
         # Most tables have neither dates nor regions; then a lookup is one step.
-        self._plain: dict[str, str] = {}
+        self.undated: dict[str, str] = {}
         self.width = 1
         for row in rows:
             key = row.lookup_key
             self.width = 1 if isinstance(row.key, str) else len(row.key)
             self._rows.setdefault((key, row.region), []).append(row)
             if not row.dated and not row.region:
-                self._plain[key] = row.value
+                self.undated[key] = row.value
         self.dated = any(row.dated for found in self._rows.values() for row in found)
         self.regional = any(region for _, region in self._rows)
 
@@ -164,7 +165,7 @@ class ValueTable:
             Rejected: ``MAP112`` when ``on_date`` is no ISO day.
         """
         if (on_date is None or not self.dated) and (not region or not self.regional):
-            return self._plain.get(key)
+            return self.undated.get(key)
         day = _day(on_date)
         for where in (region, "") if region else ("",):
             rows = self._rows.get((key, where), ())
