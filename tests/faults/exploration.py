@@ -248,6 +248,7 @@ def worlds() -> Iterator[Callable[[Circumstances], Callable[[Callable[[str], Non
     landscape = load_landscape(ROUTES, catalogue).require()
     for name in ("route_hash", "sources"):
         setattr(composition, name, _by_route(getattr(composition, name)))
+    composition.StepSurroundings.mapping = _by_name()  # type: ignore[method-assign]
     memory = Path("/dev/shm")
     base = Path(tempfile.mkdtemp(prefix="girobus-simulation-", dir=memory if memory.is_dir() else None))
     templates = Remembering()
@@ -263,6 +264,22 @@ def worlds() -> Iterator[Callable[[Circumstances], Callable[[Callable[[str], Non
     finally:
         templates.close()
         shutil.rmtree(base, ignore_errors=True)
+
+
+_MAPPING = composition.StepSurroundings.mapping
+
+
+def _by_name() -> Callable[..., Any]:
+    """Mappings compiled once for all lives on the same clock: nothing else of a life goes into one."""
+    known: dict[tuple[int, str, bool], tuple[Any, Any]] = {}
+
+    def mapping(self: composition.StepSurroundings, name: str, *, reverse: bool = False) -> Any:
+        about = (id(self.clock), name, reverse)
+        if about not in known:
+            known[about] = (self.clock, _MAPPING(self, name, reverse=reverse))  # the clock stays, so its id does
+        return known[about][1]
+
+    return mapping
 
 
 def _by_route(derive: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

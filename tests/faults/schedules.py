@@ -6,12 +6,14 @@ takes some hundred schedules of one to four crashes, one in ten of them with qui
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from multiprocessing import get_context
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -84,12 +86,31 @@ def explore(seed: int, tape: int, count: int) -> dict[str, Any]:
     return {"tape": tape, "kind": kind(tape), "effects": labels, "places": simulation.places, **asdict(found)}
 
 
-def campaign(schedules: int, seed: int, jobs: int) -> dict[str, Any]:
-    """All tapes that so many schedules need, some processes at a time; tells on the terminal how far it is."""
+def _record(path: Path, head: dict[str, Any], *, again: bool) -> list[dict[str, Any]]:
+    """The worlds that an interrupted run of the same head has done, one a line; else a new record is begun.
+
+    Raises:
+        SystemExit: the record is of another run.
+    """
+    lines = path.read_text("utf-8").splitlines(keepends=True) if again and path.exists() else []
+    whole = [line for line in lines if line.endswith("\n")]  # the last one may have been cut off
+    if whole and json.loads(whole[0]) != head:
+        raise SystemExit(f"{path} is the record of another run: {whole[0].strip()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(whole) or json.dumps(head) + "\n", "utf-8")
+    return [json.loads(line) for line in whole[1:]]
+
+
+def campaign(schedules: int, seed: int, jobs: int, record: Path, *, again: bool = False) -> dict[str, Any]:
+    """All tapes that so many schedules need, some processes at a time; tells on the terminal how far it is.
+
+    Each world that is done is a line of ``record``; ``again`` goes on behind those of an interrupted run.
+    """
     begin = time.perf_counter()
     most = max(1, min(PER_TAPE, schedules // len(_KINDS)))  # few schedules still see every kind of world
     counts = [min(most, schedules - first) for first in range(0, schedules, most)]
-    tapes: list[dict[str, Any]] = []
+    tapes = _record(record, {"schedules": schedules, "seed": seed}, again=again)
+    done_before = {tape["tape"] for tape in tapes}
     columns = (TextColumn("schedules"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with (
@@ -97,10 +118,14 @@ def campaign(schedules: int, seed: int, jobs: int) -> dict[str, Any]:
         Progress(*columns, console=console, disable=not console.is_terminal) as progress,
     ):
         bar = progress.add_task("", total=schedules)
-        waiting = {pool.submit(explore, seed, tape, count): count for tape, count in enumerate(counts)}
+        todo = [(tape, count) for tape, count in enumerate(counts) if tape not in done_before]
+        progress.advance(bar, schedules - sum(count for _, count in todo))
+        waiting = {pool.submit(explore, seed, tape, count): count for tape, count in todo}
         try:
             for done in as_completed(waiting):
                 tapes.append(done.result())
+                with record.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(tapes[-1]) + "\n")
                 progress.advance(bar, waiting[done])
                 progress.console.print("\n".join(_told(seed, _reds(tapes[-1:]))), end="", highlight=False, markup=False)
                 if not console.is_terminal:
@@ -141,5 +166,10 @@ def text(found: dict[str, Any]) -> Iterator[str]:
     for row in found["kinds"]:
         numbers = " | ".join(f"{value:,}" for name, value in row.items() if name != "kind")
         yield f"| {row['kind']} | {numbers} |"
-    yield f"\nseed {found['seed']}, {found['schedules']:,} schedules, {found['seconds']:,} s"
+    yield ""
     yield from _told(found["seed"], found["red"])
+    crashes, worlds_done = (sum(row[name] for row in found["kinds"]) for name in ("crashes", "worlds"))
+    yield (
+        f"seed {found['seed']}: {worlds_done:,} worlds, {found['schedules']:,} schedules, {crashes:,} crashes, "
+        f"{len(found['red'])} wrong, {found['seconds']:,} s"
+    )

@@ -14,7 +14,8 @@ After a crash around the publishing of a file there is one more run in which the
 is back: then not even the file is there to tell whether it was sent.
 
 ``--schedules 100000`` draws that many schedules of one to four crashes, in worlds of different payment runs, half of
-them on a broker that doubles, reorders and fails (:mod:`tests.faults.schedules`).
+them on a broker that doubles, reorders and fails (:mod:`tests.faults.schedules`). Worlds that are done are
+recorded, and with ``--continue`` an interrupted run goes on behind them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -110,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--triples", type=int, default=0, help="how many triples of points by chance")
     add("--schedules", type=int, default=0, help="how many schedules of 1 to 4 points by chance, in many worlds")
     add("--jobs", type=int, default=os.cpu_count() or 1, help="processes for --schedules")
+    add("--record", type=Path, default=Path("build/simulation.jsonl"), help="of the worlds that --schedules has done")
+    add("--continue", dest="go_on", action="store_true", help="behind the worlds in the record")
     add("--seed", type=int, default=1, help="of the chance")
     add("--tape", type=int, default=None, help="the world of that number among those of --schedules with this seed")
     add("--points", type=_numbers, default=(), help="only these, as `120,7`")
@@ -130,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command."""
     options = _parser().parse_args(arguments)
     if options.schedules:
-        found = campaign(options.schedules, options.seed, options.jobs)
+        found = campaign(options.schedules, options.seed, options.jobs, options.record, again=options.go_on)
         lines = text(found)
     else:
         found = run(options)

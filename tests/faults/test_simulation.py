@@ -95,9 +95,17 @@ def test_a_planted_bug_is_found(bug: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_worlds_by_chance_lose_and_double_nothing() -> None:
-    """One world of each kind; what they have in common is lived once, and every finding can be repeated."""
-    found = told(simulation("--schedules", "6", "--jobs", "2"))
+def test_worlds_by_chance_lose_and_double_nothing(tmp_path: Path) -> None:
+    """One world of each kind; what they have in common is lived once, and an interrupted run goes on where it was."""
+    record = tmp_path / "simulation.jsonl"
+    options = ("--schedules", "6", "--jobs", "2", "--record", str(record))
+    found = told(simulation(*options))
+    lines = record.read_text("utf-8").splitlines(keepends=True)
+    record.write_text("".join(lines[:-1]) + lines[-1][:20], "utf-8")
+    continued = told(simulation(*options, "--continue"))
+
+    assert continued["kinds"] == found["kinds"]
+    assert len(record.read_text("utf-8").splitlines()) == len(lines) == 7
 
     assert found["red"] == []
     assert [row["schedules"] for row in found["kinds"]] == [1] * 6

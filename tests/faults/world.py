@@ -271,9 +271,9 @@ class World:
         found += [(lanes[i >> SHIFT], payload) for i, payload in read("SELECT id, payload FROM queued ORDER BY id")]
         found += [(lanes.get(lane, -1), batch) for lane, batch in read("SELECT lane, id FROM batch ORDER BY id")]
         if self.rabbit is not None:
-            found += [list(self.rabbit.queues.items()), self.rabbit.published, self.rabbit.chance.getstate()]
-        if self.around.refused or self.around.troubled:
-            found += [self._effects, self._segments]
+            published = _until(self.rabbit.published, self.around.failing)
+            found += [list(self.rabbit.queues.items()), published, self.rabbit.chance.getstate()]
+        found += [_until(self._effects, self.around.troubled), _until(self._segments, self.around.refused)]
         for path, size, inode in _tree(str(self.folder)):
             name = path.rpartition("/")[0] if "/tmp/" in path else path
             found.append((name, self._content(path, size, inode)))
@@ -348,6 +348,11 @@ class World:
 
 
 ROUTES = Path(__file__).parents[2] / "routes"
+
+
+def _until(count: int, numbers: frozenset[int]) -> int:
+    """How far a count is, as long as one of the numbers still lies ahead: beyond the last it decides nothing."""
+    return min(count, max(numbers, default=0))
 
 
 def _tree(folder: str) -> Iterable[tuple[str, int, int]]:
