@@ -154,11 +154,10 @@ BUGS = {
         "the broker is told to forget a message before its outputs are committed",
         "commit.segment",
         "bus/channels/amqp/broker.py",
-        "        deliveries, received = what\n        if remember:\n",
-        "        deliveries, received = what\n"
-        "        self._consumer.settle(self.address.queue(deliveries[0].channel), received)\n"
+        '        commit()\n        self._effect("amqp.acknowledge:before")\n',
+        "        self._consumer.settle(self.address.queue(channel), received)\n"
         "        received = []\n"
-        "        if remember:\n",
+        '        commit()\n        self._effect("amqp.acknowledge:before")\n',
         _RABBIT,
         killed_at="commit.segment:before",
     ),
