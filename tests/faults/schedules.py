@@ -28,6 +28,8 @@ PER_TAPE = 1_000
 _HASTY = 0.02
 _KIN = 60
 """Schedules for one beginning of each length."""
+_TASKS = 1
+"""Worlds of a process. With more, the pool may not replace those that are done (CPython issue 115634)."""
 _KINDS = (
     "store",
     "rabbitmq",
@@ -114,7 +116,7 @@ def campaign(schedules: int, seed: int, jobs: int, record: Path, *, again: bool 
     columns = (TextColumn("schedules"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with (
-        ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=20) as pool,
+        ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=_TASKS) as pool,
         Progress(*columns, console=console, disable=not console.is_terminal) as progress,
     ):
         bar = progress.add_task("", total=schedules)
