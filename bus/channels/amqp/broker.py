@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from bus.channels.amqp import legs, undeliverable
@@ -50,7 +51,7 @@ _RELAYED = 500
 _OVERLAPPING = 3
 """Settlements that may be unfinished: one waits for the disk, one for confirms, one is about to."""
 _STATELESS = ("events", "place", "puts", "remember", "tally", "version")
-_STATE = tuple(name for name in Settlement.__slots__ if name not in _STATELESS)
+_state = attrgetter(*(name for name in Settlement.__slots__ if name not in _STATELESS))
 
 
 class _Seen(Exception):  # noqa: N818 - no error: somebody else was first
@@ -353,7 +354,6 @@ class AmqpBroker:
         queue = self.address.queue(channel)
         before = self._last.get(channel)
         self._in_its_turn(channel)
-        self._consumer.begin(queue, received)
 
         def failed(error: Exception) -> None:
             code, why = (error.code, error.message) if isinstance(error, BusError) else ("INT199", type(error).__name__)
@@ -363,12 +363,8 @@ class AmqpBroker:
             self._last.pop(channel, None)
             self._consumer.give_back(queue, received)
 
-        try:
-            job = self._last[channel] = self._publisher.begin(out, before)
-        except Stalled:
-            self._consumer.give_back(queue, received)
-            raise
-
+        job = self._last[channel] = self._publisher.begin(out, before)
+        self._consumer.begin(queue, received)
         commit = self._committing(deliveries, settlement, label, passes_on=True)
 
         def finish() -> None:
@@ -382,7 +378,7 @@ class AmqpBroker:
 
         The legs are the same however a second run is batched.
         """
-        if any(getattr(settlement, name) for name in _STATE):
+        if any(_state(settlement)):
             return False
         with self._lock:  # what waits in the outbox comes first
             elsewhere = self._pending | self._kept.names

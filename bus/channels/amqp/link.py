@@ -65,7 +65,8 @@ class Link:
 
     def opened(self, seconds: float) -> BlockConnection | None:
         """The connection, as soon as it is open; None when there is none after that time."""
-        self._up.wait(seconds)
+        if not self._up.is_set():
+            self._up.wait(seconds)
         connection = self.connection
         return connection if self._up.is_set() else None
 

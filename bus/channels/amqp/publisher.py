@@ -153,7 +153,6 @@ class Publisher:
         self._open.discard(job)
         if job.error is not None:
             raise job.error
-        self.confirmed += job.count
 
     def _begin(self, job: Job) -> None:
         before, job.before = job.before, None
@@ -235,6 +234,7 @@ class Publisher:
                     if moved and not one.job.left:
                         done.append(one.job)
                         self._open.discard(one.job)
+                        self.confirmed += one.job.count if one.job.error is None else 0
                     if not multiple:
                         break
         while ranges and ranges[0].next > ranges[0].last:
