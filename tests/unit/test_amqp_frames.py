@@ -41,7 +41,7 @@ class Ear(BlockConnection):
 
 def delivery(channel: int, tag: int, body: bytes, most: int) -> bytes:
     """A delivery in the library's own writing."""
-    method = frame.Method(channel, spec.Basic.Deliver("consumer", tag, tag % 2 == 1, "", "queue"))
+    method = frame.Method(channel, spec.Basic.Deliver("consumer", tag, tag % 2 == 1, "", "queue" * (tag % 3)))
     header = frame.Header(channel, len(body), BasicProperties(message_id="m", headers={"n": tag}))
     pieces = [frame.Body(channel, body[n : n + most]).marshal() for n in range(0, len(body), most)]
     return b"".join([method.marshal(), header.marshal(), *pieces])
@@ -240,3 +240,45 @@ def test_what_is_settled_after_its_channel_was_lost_means_nothing_of_the_next_on
     new = Received(state.subscription, 1, b"", b"new")
     state.buffer.append(new)
     assert consumer.here("q", 10) == [new]
+
+
+class Acknowledgements(list[int]):
+    """In the place of a channel and of its connection: the last tag of each acknowledgement."""
+
+    channel_number = 1
+
+    @property
+    def connection(self) -> Acknowledgements:
+        return self
+
+    def acknowledge(self, _channel: int, tag: int) -> None:
+        self.append(tag)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["begin", "settle", "give_back"]), st.lists(st.integers(1, 8), unique=True, min_size=1)
+        ),
+        max_size=12,
+    )
+)
+def test_whatever_order_messages_are_settled_in_none_is_acknowledged_before_it(
+    steps: list[tuple[str, list[int]]],
+) -> None:
+    consumer = Consumer(Address((("nowhere", 1),)), lambda _q: None, lambda _q: None, Random(1))  # noqa: S311 - no waits
+    consumer.consume("q")
+    state = consumer._queues["q"]
+    told = state.channel = Acknowledgements()
+    came = [Received(state.subscription, tag, b"", b"") for tag in range(1, 9)]
+    state.buffer.extend(came)
+    left, flying = list(came), set[int]()
+    for what, tags in steps:
+        some = [came[tag - 1] for tag in tags if came[tag - 1] in left]
+        getattr(consumer, what)("q", some)
+        given_tags = {one.tag for one in some}
+        flying = flying | given_tags if what == "begin" else flying - given_tags
+        if what == "settle":
+            left = [one for one in left if one not in some]
+        assert consumer.here("q", 3) == [one for one in left if one.tag not in flying][:3]
+        assert (told[-1] if told else 0) == (left[0].tag - 1 if left else 8)

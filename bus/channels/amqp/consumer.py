@@ -105,8 +105,11 @@ class Consumer:
         if state is None:
             return []
         with state.lock:
-            over = state.settled | state.flying if state.settled or state.flying else ()
-            return list(islice((r for r in state.buffer if r.tag not in over) if over else state.buffer, most))
+            settled, flying, buffer = state.settled, state.flying, state.buffer
+            count = len(flying)
+            if not settled and (not count or (count <= len(buffer) and max(flying) == buffer[count - 1].tag)):
+                return list(islice(buffer, count, count + most))  # nearly always: those that fly are the oldest ones
+            return list(islice((r for r in buffer if r.tag not in settled and r.tag not in flying), most))
 
     def begin(self, queue: str, received: Iterable[Received]) -> None:
         """Hand these out no more until they are settled or given back."""

@@ -28,8 +28,6 @@ _DELIVER, _ACK, _CLOSE = b"\x00\x3c\x00\x3c", b"\x00\x3c\x00\x50", b"\x00\x14\x0
 _ACKNOWLEDGEMENT = Struct(">BHI4sQBB")  # type, channel, size; method, tag, multiple, end of the frame
 _BASIC, _END = 60, 0xCE
 _OVERHEAD = 8
-_DELIVERY = 24
-"""Bytes of the method frame of a delivery without names: frame 8, method 4, tag 8, flag 1, three lengths."""
 _BLOCK = 1 << 18
 """Bytes read at once."""
 # content-type, delivery-mode, correlation-id, message-id, timestamp, type; persistent
@@ -181,20 +179,24 @@ class BlockConnection(SelectConnection):  # type: ignore[misc]  # the library is
         self._tell(came, confirmed)
 
     def _messages(self, data: bytes, at: int, subscription: int, into: list[Received]) -> int:
-        """Read the whole messages that stand there one behind the other; where what follows them begins."""
-        frame, content, tag_of, add = _FRAME.unpack_from, _CONTENT_FRAME.unpack_from, _TAG.unpack_from, into.append
+        """Read the whole messages that stand there one behind the other; where what follows them begins.
+
+        What is in front of the tag is the same for all of a queue: it tells where everything is. The first method frame
+        is here whole.
+        """
+        frame, add = _FRAME.unpack_from, into.append
         end = len(data)
-        start = data[at : at + 3]
-        while end - at >= _DELIVERY and data[at : at + 3] == start and data[at + 7 : at + 11] == _DELIVER:
-            (_, _, size) = frame(data, at)
-            header = at + size + _OVERHEAD
-            if end - header < _CONTENT_FRAME.size:
-                break
-            (_, _, size, _, _, left) = content(data, header)
-            body = header + size + _OVERHEAD
+        size = frame(data, at)[2] + _OVERHEAD
+        names = 12 + data[at + 11]
+        before = data[at : at + names]
+        layout = _delivery(size - names)
+        parts, least = layout.unpack_from, names + layout.size
+        while end - at >= least and data[at : at + names] == before:
+            (tag, _, _, about, _, _, left) = parts(data, at + names)
+            header = at + size
+            body = header + about + _OVERHEAD
             if end - body < left + _OVERHEAD * (left > 0):
                 break
-            (tag,) = tag_of(data, at + 12 + data[at + 11])
             properties = data[header + _CONTENT_FRAME.size : body - 1]
             if left and frame(data, body)[2] == left:
                 begin = body + 7
@@ -270,6 +272,15 @@ def _pieces(data: bytes, at: int, left: int) -> tuple[list[bytes], int]:
         at += size + _OVERHEAD
         left -= size
     return pieces, at
+
+
+@lru_cache(maxsize=1_000)
+def _delivery(size: int) -> Struct:
+    """Of ``basic.deliver``, what follows the consumer's name up to the end of the frame (so many bytes): its tag.
+
+    Then the beginning of the content frame, as in ``_CONTENT_FRAME``.
+    """
+    return Struct(f">Q{size - _TAG.size}xBHIHHQ")
 
 
 @lru_cache(maxsize=1_000)
