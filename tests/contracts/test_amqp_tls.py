@@ -28,11 +28,13 @@ ABOUT = properties("ab" * 16, "ab" * 16, 1)
 
 
 async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError, ssl.SSLError):
-        while data := await source.read(65_536):
-            target.write(data)
-            await target.drain()
-    target.close()
+    try:
+        with contextlib.suppress(OSError, ssl.SSLError):
+            while data := await source.read(65_536):
+                target.write(data)
+                await target.drain()
+    finally:
+        target.close()
 
 
 @contextmanager
@@ -53,9 +55,10 @@ def terminated(context: ssl.SSLContext, host: str, port: int) -> Iterator[int]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         server.close()
-        for task in asyncio.all_tasks(loop):
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
             task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         loop.close()
 
 
