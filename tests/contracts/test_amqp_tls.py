@@ -33,8 +33,10 @@ async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
             while data := await source.read(65_536):
                 target.write(data)
                 await target.drain()
-    finally:
         target.close()
+    except asyncio.CancelledError:
+        target.transport.abort()
+        raise
 
 
 @contextmanager
@@ -58,7 +60,9 @@ def terminated(context: ssl.SSLContext, host: str, port: int) -> Iterator[int]:
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks))
+        loop.run_until_complete(asyncio.sleep(0.1))  # transports say that they are closed in a turn of their own
         loop.close()
 
 
