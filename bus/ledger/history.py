@@ -56,7 +56,8 @@ def births(events: list[Event], joined: Joined = NOBODY) -> list[list[Any]]:
 def hops(events: list[Event], joined: Joined = NOBODY) -> list[list[Any]]:
     """The events of one commit as they are stored; numbers must be assigned. ``joined``: id -> gatherings of it."""
     raw = bytes.fromhex
-    above = {"": b""}  # most messages of a commit come from the same few
+    above = {"": b""}  # most messages of a commit come from the same few …
+    onward: dict[str, list[list[Any]]] = {}  # … and go to the same few
     items: list[list[Any]] = []
     for event in events:
         headers = event.message.headers
@@ -65,9 +66,12 @@ def hops(events: list[Event], joined: Joined = NOBODY) -> list[list[Any]]:
             above[parent] = raw(parent)
         if correlation not in above:
             above[correlation] = raw(correlation)
-        outputs: list[list[Any]] = []
-        for channel, message in event.outputs:
-            outputs.append([channel] if message.headers.id == identity else _output(channel, message))
+        went = event.outputs
+        if len(went) == 1 and went[0][1].headers.id == identity:
+            channel = went[0][0]
+            outputs = onward.get(channel) or onward.setdefault(channel, [[channel]])
+        else:
+            outputs = [_output(channel, message, identity) for channel, message in went]
         item = [
             headers.number,
             raw(identity),
@@ -86,9 +90,10 @@ def hops(events: list[Event], joined: Joined = NOBODY) -> list[list[Any]]:
     return items
 
 
-def _output(channel: str, message: Message) -> list[Any]:
-    """Where another message than the one that came went; the same message is not written twice."""
-    return [channel, message.headers.number, bytes.fromhex(message.headers.id)]
+def _output(channel: str, message: Message, came: str) -> list[Any]:
+    """Where a message went; the one that came is not written twice."""
+    headers = message.headers
+    return [channel] if headers.id == came else [channel, headers.number, bytes.fromhex(headers.id)]
 
 
 def write(store: Store, tx: Any, stamp: Stamp, items: list[list[Any]], tally: MoneyTotalsByOutcome = NOTHING) -> None:

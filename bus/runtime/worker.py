@@ -115,13 +115,15 @@ class Worker:
     ) -> list[Delivery]:
         """Run one after the other; those that are to be settled now."""
         done: list[Delivery] = []
+        out = Trace()
         channel = segment.channel
         lines = self._ledger.lines(channel) if channel in route.lines and not into.line else {}
         for delivery in deliveries:
             if lines and _lines_up(route, delivery.message, lines, into):
                 done.append(delivery)
                 continue
-            splits = self._run_one(route, segment, delivery.message, into, first=not done)
+            out.clear()
+            splits = self._run_one(route, segment, delivery.message, out, into, first=not done)
             if splits and done:
                 break  # a split is a unit of its own: settle what is ready, it comes first next time
             done.append(delivery)
@@ -138,10 +140,12 @@ class Worker:
         return settlement
 
     def _run_one(
-        self, route: CompiledRoute, segment: Segment, message: Message, into: Settlement, *, first: bool
+        self, route: CompiledRoute, segment: Segment, message: Message, out: Trace, into: Settlement, *, first: bool
     ) -> bool:
-        """Run one message and book its effects; true when it ended in a split (booked only when ``first``)."""
-        out = Trace()
+        """Run one message and book its effects; true when it ended in a split (booked only when ``first``).
+
+        ``out`` is empty, and nobody keeps it: a batch has one.
+        """
         out.at = ""
         headers = message.headers
         try:
