@@ -6,6 +6,7 @@ Where a Docker engine answers, a single node may run in a container instead (``t
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -217,10 +218,16 @@ class RabbitCluster:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port on loopback that nobody listens on now.
+
+    It is below those that the system gives to outgoing connections, one of which might have it when a node that was
+    killed starts again.
+    """
+    while True:
+        port = random.randint(20_000, 32_000)  # noqa: S311 - no secret
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager

@@ -46,6 +46,8 @@ class Site:
 
 
 EMBEDDED = Site()
+MANY = 10_000
+"""``delivery_limit`` where processes die all the time: whatever they had taken over counts as handed out once more."""
 
 
 class Mailboxes:

@@ -11,7 +11,7 @@ from bus.testing.sshd import OpenSshServer
 from tests.faults.fleet import Fleet
 from tests.faults.frame import Order, Result, fault
 from tests.faults.gateway import Gateway
-from tests.faults.mailboxes import Site
+from tests.faults.mailboxes import MANY, Site
 
 _NODES = 3
 _QUORUM = 90.0
@@ -25,7 +25,9 @@ def broker(order: Order) -> Iterator[Result]:
     """Ten kills of one and one of all three in the short version, eighty and eight in the long one."""
     rounds = 8 if order.full else 1
     with RabbitCluster(_NODES) as cluster, PostgresServer() as server, schema(server.url) as ledger:
-        site = Site({"url": cluster.url, "prefix": "cluster.", "replicas": _NODES}, ledger, attempts=100)
+        site = Site(
+            {"url": cluster.url, "prefix": "cluster.", "replicas": _NODES, "delivery_limit": MANY}, ledger, attempts=100
+        )
         with Gateway(order, site, cluster) as gateway:
             processes = Fleet(gateway.boxes.landscape)
             try:

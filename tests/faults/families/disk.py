@@ -17,7 +17,8 @@ from tests.faults.frame import Order, Result, fault
 from tests.faults.gateway import Gateway
 from tests.faults.mailboxes import EMBEDDED
 
-_SIZE = "64m"
+_SIZE = {False: "64m", True: "1g"}
+"""In the long version the ledger itself grows beyond the small one."""
 _BALLAST = "ballast"
 _CHUNKS = (1 << 16, 1 << 12, 1)
 _FULL = (0.5, 4.0)
@@ -37,7 +38,7 @@ def _no_disk() -> str:
 @fault("disk", "the disk of the bus runs full under payments and has space again", 60, _no_disk, OpenSshServer.missing)
 def disk(order: Order) -> Iterator[Result]:
     """Five times in the short version, eighty times in the long one."""
-    with Gateway(order, EMBEDDED) as gateway, _small(gateway.home):
+    with Gateway(order, EMBEDDED) as gateway, _small(gateway.home, _SIZE[order.full]):
         processes = Fleet(gateway.boxes.landscape, workers=1)
         try:
             processes.start()
@@ -58,10 +59,10 @@ def disk(order: Order) -> Iterator[Result]:
 
 
 @contextmanager
-def _small(home: Path) -> Iterator[None]:
+def _small(home: Path, size: str) -> Iterator[None]:
     """A file system of its own at ``home``."""
     home.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_SIZE},mode=700", "tmpfs", home], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", home], check=True)
     try:
         yield
     finally:

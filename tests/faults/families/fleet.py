@@ -10,7 +10,7 @@ from bus.testing.sshd import OpenSshServer
 from tests.faults.fleet import Fleet
 from tests.faults.frame import Order, Result, fault
 from tests.faults.gateway import Gateway
-from tests.faults.mailboxes import Site
+from tests.faults.mailboxes import MANY, Site
 
 _NEEDS = (OpenSshServer.missing, RabbitCluster.missing, PostgresServer.missing)
 _EVERY = 8
@@ -21,7 +21,7 @@ _EVERY = 8
 def fleet(order: Order) -> Iterator[Result]:
     """Twenty-six kills in the short version, two hundred and forty in the long one."""
     with RabbitCluster(1) as cluster, PostgresServer() as server, schema(server.url) as ledger:
-        site = Site({"url": cluster.url, "prefix": "fleet."}, ledger, attempts=100)
+        site = Site({"url": cluster.url, "prefix": "fleet.", "delivery_limit": MANY}, ledger, attempts=100)
         with Gateway(order, site, cluster) as gateway:
             processes = Fleet(gateway.boxes.landscape)
             try:
