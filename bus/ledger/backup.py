@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,10 @@ def back_up(place: Place, blobs: Path | None, target: Path, tell: Tell) -> Manif
     if target.exists():
         raise NotAllowed("SYS143", f"{target} exists already", hint="name a new folder for each backup")
     partial = target.with_name(target.name + ".partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        (partial / "blobs").mkdir(parents=True, mode=0o700)
+    with _swept(partial), _disk():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.mkdir(mode=0o700)  # every payment stands in it, so it is open to others only when somebody says so
+        (partial / "blobs").mkdir(mode=0o700)
         with hold_collection(blobs) if blobs is not None else nullcontext():
             sequences: dict[str, int] = {}
             if isinstance(place, Path):
@@ -79,8 +80,6 @@ def back_up(place: Place, blobs: Path | None, target: Path, tell: Tell) -> Manif
         _sync(partial)
         partial.rename(target)
         sync_folder(target.parent)
-    except OSError as error:
-        raise _disk(error) from error
     return made
 
 
@@ -97,7 +96,7 @@ def restore(source: Path, place: Place, blobs: Path | None, who: tuple[str, str]
         raise NotAllowed(
             "SYS146", f"the backup is of a {manifest.store} ledger, this one is {kind}", hint="see `ledger:`"
         )
-    try:
+    with _disk():
         for name, digest in manifest.files.items():
             if _digest(source / name) != digest:
                 raise NotAllowed("SYS146", f"{name} of the backup is damaged", hint="take another backup")
@@ -109,16 +108,15 @@ def restore(source: Path, place: Place, blobs: Path | None, who: tuple[str, str]
             # SQLite would take it for the log of the restored file and write its pages over it.
             hint = f"it belongs to the {place.name} that was here: keep the two together, elsewhere"
             raise NotAllowed("SYS145", f"there is still {log.name}, the log of another ledger", hint=hint)
-        if blobs is not None:
-            _restore_blobs(source / "blobs", blobs, tell)
-        if isinstance(place, Path):
-            _restore_database(source / _FILE, place, who)
-        else:
-            from bus.ledger.postgres_backup import copy_in  # noqa: PLC0415 - an extra
+        with _taken_back(blobs):
+            if blobs is not None:
+                _restore_blobs(source / "blobs", blobs, tell)
+            if isinstance(place, Path):
+                _restore_database(source / _FILE, place, who)
+            else:
+                from bus.ledger.postgres_backup import copy_in  # noqa: PLC0415 - an extra
 
-            copy_in(source, place, manifest, who, tell)
-    except OSError as error:
-        raise _disk(error) from error
+                copy_in(source, place, manifest, who, tell)
     return manifest
 
 
@@ -166,15 +164,16 @@ def _copy_database(path: Path, target: Path, tell: Tell) -> None:
 def _restore_database(source: Path, path: Path, who: tuple[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     partial = path.with_name(path.name + ".partial")
-    shutil.copyfile(source, partial)
-    connection = apsw.Connection(str(partial))
-    connection.execute("PRAGMA synchronous = FULL").fetchall()
-    with connection:
-        after_restore(lambda sql, bindings: connection.execute(sql, bindings).fetchall(), who)
-    connection.close()
-    _sync(partial.parent, partial)
-    partial.rename(path)
-    sync_folder(path.parent)
+    with _swept(partial):
+        shutil.copyfile(source, partial)
+        connection = apsw.Connection(str(partial))
+        connection.execute("PRAGMA synchronous = FULL").fetchall()
+        with connection:
+            after_restore(lambda sql, bindings: connection.execute(sql, bindings).fetchall(), who)
+        connection.close()
+        _sync(partial.parent, partial)
+        partial.rename(path)
+        sync_folder(path.parent)
 
 
 # ---------------------------------------------------------------- documents
@@ -230,5 +229,51 @@ def _sync(folder: Path, *only: Path) -> None:
         sync_folder(path)
 
 
-def _disk(error: OSError) -> Unavailable:
-    return Unavailable("SYS144", f"the disk refused: {error.strerror}", hint="see free space and rights")
+@contextmanager
+def _swept(partial: Path) -> Iterator[None]:
+    """Nothing unfinished of an earlier attempt is there at the beginning, and nothing of this one after a failure."""
+    _remove(partial)
+    try:
+        yield
+    except BaseException:
+        _remove(partial)  # it would take the room that the next attempt needs
+        raise
+
+
+@contextmanager
+def _taken_back(blobs: Path | None) -> Iterator[None]:
+    """After a failure the place is as empty as it was, so that the restore can be tried again."""
+    try:
+        yield
+    except BaseException:
+        for path in _blob_files(blobs) if blobs is not None else ():
+            _remove(path)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    """What disk and SQLite refuse, as ``SYS144``."""
+    try:
+        yield
+    except OSError as error:
+        raise _refused(error.strerror or type(error).__name__) from error
+    except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError) as error:
+        raise _refused(type(error).__name__) from error
+    except apsw.Error as error:
+        hint = "see: bus db check; of a damaged ledger take the last sound backup"
+        raise Unavailable("SYS132", f"the ledger cannot be read: {type(error).__name__}", hint=hint) from error
+
+
+def _refused(why: str) -> Unavailable:
+    return Unavailable(
+        "SYS144", f"the disk refused: {why}", hint="see free space and rights; nothing unfinished is left"
+    )

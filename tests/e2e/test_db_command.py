@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +251,53 @@ def test_a_backup_or_restore_that_cannot_be_right_is_refused(kept: Kept, tmp_pat
     (copy / "backup.json").unlink()
     assert "SYS146" in kept.bus("db", "restore", str(copy), "--reason", "x", code=4).stderr
     assert not list((kept.home / "blobs").glob("??/*"))
+
+
+def test_a_backup_is_its_owners_alone_whatever_the_umask(kept: Kept, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        kept.bus("db", "backup", str(tmp_path / "new" / "copy"))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new" / "copy").stat().st_mode & 0o077 == 0
+
+
+@contextmanager
+def no_file_above(size: int) -> Iterator[None]:
+    """The system refuses larger files, as a full disk does in their middle."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_refuses_is_no_bug_leaves_nothing_and_may_be_tried_again(kept: Kept, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    room = 100 if kept.address else 100_000  # less than a table, less than a database
+    with no_file_above(room):
+        assert "SYS144" in kept.bus("db", "backup", str(copy), code=5).stderr
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("copy")]
+    kept.bus("db", "backup", str(copy))
+    kept.lose()
+    with no_file_above(room):
+        assert "SYS144" in kept.bus("db", "restore", str(copy), "--reason", "x", code=5).stderr
+    assert not [path for path in kept.home.rglob("*") if path.is_file() and path.name != "lock"]
+    kept.bus("db", "restore", str(copy), "--reason", "a second attempt, with room")
+    assert kept.rows("SELECT value FROM meta WHERE key = 'hold_outputs'") == [(1,)]
+
+
+def test_a_restore_that_the_database_refused_can_be_tried_again(kept: Kept, tmp_path: Path) -> None:
+    if not kept.address:
+        pytest.skip("a file is refused before anything is copied")
+    kept.bus("db", "backup", str(tmp_path / "copy"))
+    kept.lose()
+    right = kept.address
+    kept.use("postgresql://nobody@127.0.0.1:1/nowhere")
+    assert "SYS135" in kept.bus("db", "restore", str(tmp_path / "copy"), "--reason", "x", code=5).stderr
+    kept.use(right)
+    kept.bus("db", "restore", str(tmp_path / "copy"), "--reason", "x")
 
 
 def test_a_log_that_another_ledger_left_is_not_taken_for_that_of_the_restored_one(kept: Kept, tmp_path: Path) -> None:
