@@ -22,7 +22,7 @@ import msgspec
 from bus.errors import NotAllowed, Unavailable
 from bus.ledger.blobs import hold_collection
 from bus.ledger.folders import sync_folder
-from bus.ledger.place import Place
+from bus.ledger.place import Place, schema_of
 from bus.ledger.store import migration_count, open_reader
 
 MANIFEST = "backup.json"
@@ -108,7 +108,9 @@ def restore(source: Path, place: Place, blobs: Path | None, who: tuple[str, str]
             # SQLite would take it for the log of the restored file and write its pages over it.
             hint = f"it belongs to the {place.name} that was here: keep the two together, elsewhere"
             raise NotAllowed("SYS145", f"there is still {log.name}, the log of another ledger", hint=hint)
-        with _taken_back(blobs):
+        if not isinstance(place, Path) and schema_of(place):  # before a document is written beside those of its bus
+            raise NotAllowed("SYS145", "there is a ledger in that database already", hint="restore into an empty one")
+        with _taken_back(source / "blobs", blobs):
             if blobs is not None:
                 _restore_blobs(source / "blobs", blobs, tell)
             if isinstance(place, Path):
@@ -241,13 +243,14 @@ def _swept(partial: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _taken_back(blobs: Path | None) -> Iterator[None]:
-    """After a failure the place is as empty as it was, so that the restore can be tried again."""
+def _taken_back(source: Path, folder: Path | None) -> Iterator[None]:
+    """After a failure none of the documents that came is left, so that the restore can be tried again."""
     try:
         yield
     except BaseException:
-        for path in _blob_files(blobs) if blobs is not None else ():
-            _remove(path)
+        if folder is not None:
+            for path in _blob_files(source):
+                _remove(folder / path.parent.name / path.name)
         raise
 
 
