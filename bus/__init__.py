@@ -114,6 +114,7 @@ if TYPE_CHECKING:
     from bus.spec import SecretRef as SecretRef
     from bus.spec import Size as Size
     from bus.spec import StepSpec as StepSpec
+    from bus.spec import Zone as Zone
 
 _HOME = {
     "bus.described": "Spec",
@@ -126,7 +127,7 @@ _HOME = {
     "EndpointResources FileConverter FileRules Format Inbound InspectedDocument InspectedTotal Inspection Part Reader "
     "Receipt RuleBook Sink Source Step StepResources Verdict WriteContext",
     "bus.spec": "AnyConnection AnyEndpoint AnyFormat AnyStep ConnectionSpec Duration EndpointSpec ExpressionText "
-    "FieldPath Flow FormatSpec FormulaText Glob PollSpec SecretRef Size StepSpec",
+    "FieldPath Flow FormatSpec FormulaText Glob PollSpec SecretRef Size StepSpec Zone",
     "bus.expressions": "Expression NamedFunction Simple compile_expression named_functions path_text simple",
     "bus.identifiers": "is_belgian_reference is_bic is_creditor_id is_creditor_reference is_finnish_reference is_lei "
     "is_modulo11_account is_norwegian_reference is_routing_number is_swedish_reference "

@@ -322,6 +322,9 @@ class StepSurroundings:
         self.blobs: BlobStore = app.blobs
         self.reader: Reader = app.ledger
         self.clock = app.around.clock
+        loaded = landscape.routes.get(route)
+        expected = loaded.spec.answer if loaded is not None else None
+        self.answer_within = expected.answer_within if expected is not None else 0
         self._landscape = landscape
         self._templates = app.templates
         self._built_tables: dict[str, Any] | None = None

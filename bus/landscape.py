@@ -19,9 +19,11 @@ from bus.spec import (
     SecretRef,
     Size,
     Slot,
+    Zone,
     plug_in,
 )
 
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LEDGER = re.compile(r"postgres(ql)?://.|\$\{(env|file):[^}]+\}$")
 
 
@@ -69,11 +71,14 @@ class ExpectSpec(Spec):
     """Something that must have happened by a time, else a case opens (CFG151: give exactly one of file and answer)."""
 
     file_by: str = ""
-    """``HH:MM`` UTC: a file must have arrived at this route's source by then …"""
+    """``HH:MM``: a file must have arrived at this route's source by then, and since that time of the day before …"""
     weekdays: str = "mon-fri"
     """… on these days (``mon-fri``, ``mon,wed``, ``all``)."""
+    zone: Zone = "UTC"
+    """Time zone of ``file_by``, such as ``Europe/Berlin``."""
     answer_within: Duration = 0
-    """Every instruction that this route registered must be answered within this time."""
+    """What a `register` or `request` of this route sends out must be answered within this time; a step with an
+    ``answer_within`` of its own keeps it."""
     owner: str = ""
     """Who gets the case; empty = the route's owner."""
 
@@ -81,9 +86,30 @@ class ExpectSpec(Spec):
     def _exactly_one(self) -> ExpectSpec:
         if bool(self.file_by) == bool(self.answer_within):
             raise PydanticCustomError("CFG151", "write either `file_by` or `answer_within`")
+        if self.answer_within and not self.model_fields_set.isdisjoint({"weekdays", "zone"}):
+            raise PydanticCustomError(
+                "CFG151", "`weekdays` and `zone` are for `file_by`; `answer_within` runs day and night"
+            )
         if self.file_by and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", self.file_by):
-            raise PydanticCustomError("CFG152", "`file_by` is a time of day such as `07:30` (UTC)")
+            raise PydanticCustomError("CFG152", "`file_by` is a time of day such as `07:30`")
+        if not self.days:
+            text = "`weekdays` is not understood; write for instance `mon-fri`, `mon,wed` or `all`"
+            raise PydanticCustomError("CFG199", text)
         return self
+
+    @property
+    def days(self) -> frozenset[int]:
+        """Numbers of the weekdays (0 = Monday); none when they are not understood."""
+        if self.weekdays == "all":
+            return frozenset(range(7))
+        found: set[int] = set()
+        for part in self.weekdays.split(","):
+            ends = [day.strip() for day in part.split("-")]
+            if len(ends) > 2 or not set(ends) <= set(_DAYS):
+                return frozenset()
+            first, last = _DAYS.index(ends[0]), _DAYS.index(ends[-1])
+            found |= {day % 7 for day in range(first, last + 1 + 7 * (last < first))}
+        return frozenset(found)
 
 
 class ChannelSource(Spec):
@@ -133,6 +159,11 @@ class RouteSpec(Spec):
     """Reject file for refused records of a batch."""
     expect: tuple[ExpectSpec, ...] = ()
     """What must have happened by when."""
+
+    @property
+    def answer(self) -> ExpectSpec | None:
+        """The expectation of an answer, of several the one that ends first."""
+        return min((one for one in self.expect if one.answer_within), key=lambda one: one.answer_within, default=None)
 
 
 class OutletSpec(Spec):

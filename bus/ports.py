@@ -320,6 +320,8 @@ class StepResources(Protocol):
     route: str
     step: str
     """Stable id of the step: its ``name:`` or its position path; child ids are made from it."""
+    answer_within: int
+    """Milliseconds in which the route expects an answer to what it sends out; 0 = it does not say."""
 
     def expression(self, text: str) -> Callable[[Any], Any]:
         """Compile an expression (with this route's value tables bound)."""

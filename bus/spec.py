@@ -178,12 +178,24 @@ def _checked(value: Any, *, named: bool) -> Any:
     return str(value)
 
 
+def _zone(value: Any) -> Any:
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - only who names a zone needs it
+
+    try:
+        return ZoneInfo(str(value)).key
+    except (ValueError, OSError, KeyError):  # KeyError: ZoneInfoNotFoundError is one
+        text = "unknown time zone `{name}`; write for instance `Europe/Berlin`"
+        raise PydanticCustomError("CFG198", text, {"name": str(value)[:40]}) from None
+
+
 Duration = Annotated[int, BeforeValidator(_duration, json_schema_input_type=str)]
 """Milliseconds, written ``500ms``, ``2s``, ``5m``, ``4h``, ``3d``."""
 Size = Annotated[int, BeforeValidator(_size, json_schema_input_type=str)]
 """Bytes, written ``64kB``, ``16MB``, ``2GB`` (decimal units)."""
 FieldPath = Annotated[str, BeforeValidator(_field_path)]
 """Names with points between, the place of a field in a body: ``creditor.account.iban``."""
+Zone = Annotated[str, BeforeValidator(_zone)]
+"""Name of a time zone in the IANA database: ``Europe/Berlin``."""
 Glob = Annotated[str, BeforeValidator(_glob)]
 """A file name pattern with ``*``, ``?`` and ``[…]``, case-sensitive, without folders."""
 ExpressionText = Annotated[str, BeforeValidator(_expression)]
@@ -267,15 +279,20 @@ SecretRef = Secret
 
 
 class PollSpec(Spec):
-    """When a source looks: every so often, or by cron (five fields, UTC)."""
+    """When a source looks: every so often, or by cron (five fields)."""
 
     every: Duration = 5_000
     """How long from one look to the next."""
     cron: str = ""
-    """Instead: minute, hour, day of month, month, day of week; UTC."""
+    """Instead: minute, hour, day of month, month, day of week; on the clock of ``zone``."""
+    zone: Zone = "UTC"
+    """Time zone of ``cron``, such as ``Europe/Berlin``. An hour that summer time leaves out is made up for at its end,
+    one that comes twice counts once."""
 
     @model_validator(mode="after")
     def _cron_parses(self) -> PollSpec:
+        if "zone" in self.model_fields_set and not self.cron:
+            raise PydanticCustomError("CFG114", "`zone` is for `cron`; write `cron` too, or remove it")
         if self.cron:
             from datetime import UTC, datetime  # noqa: PLC0415
 

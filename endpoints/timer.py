@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from bus import ConfigError, Duration, EndpointResources, EndpointSpec, Inbound, PollSpec, Sink, Source
+from bus import ConfigError, Duration, EndpointResources, EndpointSpec, Inbound, PollSpec, Sink, Source, Zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,7 @@ class TimerSpec(EndpointSpec):
     Example::
 
         from:
-          timer: {cron: "0 6 * * 1-5", catch_up: 4h}
+          timer: {cron: "0 6 * * 1-5", zone: Europe/Berlin, catch_up: 4h}
 
     Delivery: a tick's identity is its scheduled time, so a tick that is made again after a crash is recognised.
     """
@@ -32,7 +33,10 @@ class TimerSpec(EndpointSpec):
     every: Duration = 0
     """Time between ticks, counted from midnight 1970 UTC: ``1h`` ticks on the hour."""
     cron: str = ""
-    """Five fields, UTC."""
+    """Five fields, on the clock of ``zone``."""
+    zone: Zone = "UTC"
+    """Time zone of ``cron``, such as ``Europe/Berlin``. An hour that summer time leaves out is made up for at its end,
+    one that comes twice counts once."""
     catch_up: Duration = 300_000
     """After a start, the latest missed tick is still made when it is not older than this; 0 = never."""
 
@@ -42,6 +46,8 @@ class TimerSpec(EndpointSpec):
             raise PydanticCustomError("CFG139", 'write either `every: 1h` or `cron: "0 6 * * *"`')
         if self.every and self.every < 1_000:
             raise PydanticCustomError("CFG139", "`every` is at least 1s")
+        if self.every and "zone" in self.model_fields_set:
+            raise PydanticCustomError("CFG139", "`zone` is for `cron`; `every` is counted in UTC, so remove it")
         try:
             PollSpec(cron=self.cron)
         except ValidationError as error:
@@ -64,7 +70,7 @@ class TimerSpec(EndpointSpec):
         from cronsim import CronSim  # noqa: PLC0415 - only timers with cron need it
 
         # Backwards from the next second, because the simulation starts behind the moment it is given.
-        moment = datetime.fromtimestamp(now // 1000 + 1, UTC)
+        moment = datetime.fromtimestamp(now // 1000 + 1, ZoneInfo(self.zone))
         return int(next(CronSim(self.cron, moment, reverse=True)).timestamp()) * 1000
 
 

@@ -96,7 +96,7 @@ class RouteFlow:
 
     def problems(self) -> list[Problem]:
         """What is wrong within the route."""
-        found = [*self._twice(), *self._unparsed()]
+        found = [*self._twice(), *self._unparsed(), *self._unexpected()]
         closed = self._closed(self.spec.steps, found, in_batch=False)
         if closed and self.spec.to:
             message = "nothing comes here: every branch before says where to"
@@ -147,6 +147,18 @@ class RouteFlow:
                 message = "no `split` follows: the whole document becomes one message"
                 hint = "add `- split: {each: …}` where a file holds many records"
                 yield self.say("CFG175", loc, message, severity="info", hint=hint)
+
+    def _unexpected(self) -> Iterator[Problem]:
+        """What ``expect`` watches in vain."""
+        for index, expect in enumerate(self.spec.expect):
+            if expect.file_by and self.channel:
+                message = "no file arrives here: this route reads a channel"
+                hint = "write it into the route that has the source"
+                yield self.say("CFG200", ("expect", index, "file_by"), message, hint=hint)
+            if expect.answer_within and not any(has(step, "answer_within") for _, step in self.steps):
+                message = "this route awaits no answer: it has neither `register` nor `request`"
+                hint = "write `register` before the outlet whose receiver answers"
+                yield self.say("CFG200", ("expect", index, "answer_within"), message, hint=hint)
 
 
 def is_reader(step: StepSpec) -> bool:

@@ -362,6 +362,10 @@ class Ledger:
         """When something last arrived at an endpoint, 0 = never."""
         return edges.last_arrival(self.read, endpoint)
 
+    def first_used(self, route: str) -> int:
+        """When the first version of a route came into use, 0 = never."""
+        return versions.first_used(self.read, route)
+
     def unanswered(self) -> list[tuple[str, str, str, int, int]]:
         """(partner, message id, route, count, deadline) of files whose answer is overdue."""
         return instructions.unanswered(self.read, self.clock.now())

@@ -23,6 +23,11 @@ def load_version(read: Any, number: int) -> tuple[str, str, dict[str, str]] | No
     return (rows[0][0], rows[0][1], json.loads(rows[0][2])) if rows else None
 
 
+def first_used(read: Any, route: str) -> int:
+    """When the first version of a route came into use, 0 = never."""
+    return int(read("SELECT min(first_used) FROM route_version WHERE route = ?", (route,))[0][0] or 0)
+
+
 def set_route_state(tx: Any, route: str, state: str, now: int) -> None:
     """Remember running, paused or draining over restarts."""
     tx.execute(

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, TypeAdapter, field_validator, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 from pydantic_core import PydanticCustomError
 
-from bus import Clock, Duration, Effect, ExpressionText, Hold, Message, Spec, Step, StepResources, StepSpec
+from bus import Clock, Duration, Effect, ExpressionText, Hold, Message, Spec, Step, StepResources, StepSpec, Zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,17 +20,8 @@ class TimeOfDay(Spec):
 
     time: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
     """``HH:MM``."""
-    zone: str = "UTC"
+    zone: Zone = "UTC"
     """Time zone such as ``Europe/Berlin``."""
-
-    @field_validator("zone")
-    @classmethod
-    def _is_known(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (ValueError, OSError, KeyError):  # KeyError: ZoneInfoNotFoundError is one
-            raise PydanticCustomError("CFG505", "unknown time zone; write for instance `Europe/Berlin`") from None
-        return zone
 
     def next(self, now: int) -> int:
         """Milliseconds since 1970 UTC of the next such time after ``now``."""

@@ -37,13 +37,13 @@ class RegistrarSpec(StepSpec):
     format: AnyFormat
     """Format of the file; its ``payments`` are read."""
     answer_within: Duration = 0
-    """Time for the partner's first answer; 0 = not watched."""
+    """Time for the partner's first answer; 0 = what the route says under `expect`, else not watched."""
 
     def build(self, resources: StepResources) -> Step:
         """See the class."""
         form = resources.format(self.format)
         blobs, clock = resources.blobs, resources.clock
-        partner, within = self.partner, self.answer_within
+        partner, within = self.partner, self.answer_within or resources.answer_within
 
         def step(message: Message) -> Iterable[Message | Effect]:
             body = message.body

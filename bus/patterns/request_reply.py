@@ -49,13 +49,14 @@ class RequestSpec(StepSpec):
     partner: str = Field(min_length=1)
     """Who answers; `reply` looks only at this partner's requests."""
     answer_within: Duration = 0
-    """Time for the answer; 0 = not watched."""
+    """Time for the answer; 0 = what the route says under `expect`, else not watched."""
     keep: Duration = Field(default=90 * 86_400_000, ge=1)
     """How long an answer can find its request."""
 
     def build(self, resources: StepResources) -> Step:
         """See the class."""
-        clock, partner, within, keep = resources.clock, self.partner, self.answer_within, self.keep
+        clock, partner, keep = resources.clock, self.partner, self.keep
+        within = self.answer_within or resources.answer_within
 
         def step(message: Message) -> Iterable[Message | Effect]:
             identity = message.headers.id

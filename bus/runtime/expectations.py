@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from bus.landscape import ExpectSpec, RouteSpec
 from bus.ports import CaseNote, Clock
-
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class Ledger(Protocol):
@@ -19,6 +18,9 @@ class Ledger(Protocol):
 
     def recall(self, scope: str, key: str) -> str | None:
         """Value remembered under (scope, key)."""
+
+    def first_used(self, route: str) -> int:
+        """When the first version of a route came into use."""
 
     def unanswered(self) -> list[tuple[str, str, str, int, int]]:
         """(partner, message id, route, count, deadline) of files whose answer is overdue."""
@@ -38,7 +40,7 @@ def look(routes: list[RouteSpec], ledger: Ledger, clock: Clock) -> int:
         for expect in route.expect:
             if expect.file_by:
                 count += _file(route, expect, ledger, now)
-    owners = {route.route: route.owner for route in routes}
+    owners = {route.route: (route.answer.owner if route.answer else "") or route.owner for route in routes}
     for partner, message_id, route_name, instructions, _deadline in ledger.unanswered():
         note = CaseNote(
             "SLA102",
@@ -56,45 +58,39 @@ def look(routes: list[RouteSpec], ledger: Ledger, clock: Clock) -> int:
 
 
 def _file(route: RouteSpec, expect: ExpectSpec, ledger: Ledger, now: int) -> int:
-    moment = datetime.fromtimestamp(now / 1000, UTC)
-    hour, minute = (int(part) for part in expect.file_by.split(":"))
-    deadline = moment.replace(hour=hour, minute=minute, second=0, microsecond=0)
-    if moment < deadline:
+    deadline = last_deadline(expect, now)
+    where = "" if expect.zone == "UTC" else f"@{expect.zone}"
+    scope, key = f"expect:{route.route}:{expect.file_by}{where}", deadline.date().isoformat()
+    if ledger.last_arrival(route.route) > _milliseconds(deadline - timedelta(days=1)):
         return 0
-    if moment.weekday() not in days(expect.weekdays):
-        return 0
-    begin = int((deadline - timedelta(days=1)).timestamp() * 1000)
-    if ledger.last_arrival(route.route) > begin:
-        return 0
-    scope, key = f"expect:{route.route}:{expect.file_by}", deadline.date().isoformat()
-    if ledger.recall(scope, key) is not None:
+    if ledger.recall(scope, key) is not None or ledger.first_used(route.route) > _milliseconds(deadline):
         return 0
     note = CaseNote(
         "SLA101",
-        f"no file arrived by {expect.file_by} UTC on {key}",
+        f"no file arrived by {expect.file_by} {expect.zone} on {key}",
         route.route,
         expect.owner or route.owner,
         f"{route.route}:SLA101:{key}",
         0,
         "",
-        {"expected_by": f"{key}T{expect.file_by}Z"},
+        {"expected_by": deadline.isoformat().replace("+00:00", "Z")},
     )
     ledger.missed(note, (scope, key))
     return 1
 
 
-def days(text: str) -> set[int]:
-    """Weekday numbers (0 = Monday) of ``mon-fri``, ``mon,wed`` or ``all``.
+def last_deadline(expect: ExpectSpec, now: int) -> datetime:
+    """The latest moment at or before ``now`` by which a file had to be there, on the clock of its zone.
 
-    Raises:
-        ValueError: a day is not one of mon … sun.
+    It may be days ago: what was missed while no bus ran is told when one runs again.
     """
-    if text == "all":
-        return set(range(7))
-    found: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        begin = _DAYS.index(first)
-        end = _DAYS.index(last) if last else begin
-        found |= set(range(begin, end + 1)) if begin <= end else {*range(begin, 7), *range(end + 1)}
-    return found
+    hour, minute = (int(part) for part in expect.file_by.split(":"))
+    today = datetime.fromtimestamp(now / 1000, ZoneInfo(expect.zone))
+    deadline = today.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
+    while _milliseconds(deadline) > now or deadline.weekday() not in expect.days:
+        deadline -= timedelta(days=1)  # on the clock of the zone, also over a change to summer time
+    return deadline
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

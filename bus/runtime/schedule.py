@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from bus.spec import PollSpec
 
 
 class Schedule:
-    """Every so often, or by cron (UTC). A missed moment is made up for once."""
+    """Every so often, or by cron on the clock of a zone. A missed moment is made up for once."""
 
     def __init__(self, poll: PollSpec, now: int) -> None:
         self._poll = poll
@@ -28,5 +29,5 @@ class Schedule:
     def _cron(self, now: int) -> int:
         from cronsim import CronSim  # noqa: PLC0415 - only routes with cron need it
 
-        moment = next(CronSim(self._poll.cron, datetime.fromtimestamp(now / 1000, UTC)))
+        moment = next(CronSim(self._poll.cron, datetime.fromtimestamp(now / 1000, ZoneInfo(self._poll.zone))))
         return int(moment.timestamp() * 1000)

@@ -162,6 +162,7 @@ class StepBench:
 
     route = "bench"
     step = "step"
+    answer_within = 0
 
     def __init__(
         self,

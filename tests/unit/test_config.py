@@ -302,6 +302,8 @@ def test_none_is_a_way_out(tmp_path: Path) -> None:
         ("steps: [{enrich: {table: nope}}]", "to: none", "CFG163"),
         ("steps: [{split: {each: a, keys: {}}}]", "to: q", "CFG156"),
         ("keys: {k: \"lookup('nope', a)\"}", "to: none", "CFG125"),
+        ("expect: [{answer_within: 4h}]", "to: none", "CFG200"),
+        ('expect: [{file_by: "18:00"}]', "to: none", "CFG200"),
     ],
 )
 def test_what_a_route_may_not_do(tmp_path: Path, steps: str, end: str, code: str) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from bus.errors import ConfigError
-from bus.spec import EndpointSpec
+from bus.runtime.schedule import Schedule
+from bus.spec import EndpointSpec, PollSpec
 from bus.testing.clock import ManualClock
 from bus.testing.folder import ScriptedResources
 from endpoints.timer import TimerSpec
@@ -50,6 +52,30 @@ def test_cron_ticks_on_its_minute_and_on_its_days(clock: ManualClock) -> None:
         clock.advance(15 * MINUTE)
         seen += ticks(source)
     assert seen == [f"2026-11-{day}T09:30:00Z" for day in (23, 24, 25, 26, 27)]
+
+
+@pytest.mark.parametrize(
+    ("begin", "ticks_there"),
+    [
+        # 02:30 does not exist on the 29th of March, and comes twice on the 25th of October.
+        ("2026-03-27T23:00:00Z", ["2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]),
+        ("2026-10-23T22:00:00Z", ["2026-10-24T00:30:00Z", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]),
+    ],
+)
+def test_cron_follows_the_clock_of_its_zone_through_summer_time(begin: str, ticks_there: list[str]) -> None:
+    start = int(datetime.fromisoformat(begin).timestamp() * 1000)
+    words = {"cron": "30 2 * * *", "zone": "Europe/Berlin"}
+    clock = ManualClock(start)
+    source = TimerSpec.model_validate(words).source(ScriptedResources(clock))
+    poll = Schedule(PollSpec.model_validate(words), start)
+    made, polled = [], []
+    for _ in range(3 * 24 * 4):
+        clock.advance(15 * MINUTE)
+        made += ticks(source)
+        if poll.due(clock.now()):
+            polled.append(datetime.fromtimestamp(clock.now() / 1000, UTC).isoformat().replace("+00:00", "Z"))
+    assert made == ticks_there
+    assert polled == ticks_there, "a source is looked at by the same clock"
 
 
 @pytest.mark.parametrize("beyond", [0, 1, 999, 59_999])
@@ -117,6 +143,9 @@ def test_a_clock_that_goes_back_makes_no_tick_twice(clock: ManualClock) -> None:
         ({}, "CFG139"),
         ({"every": "1h", "cron": "0 6 * * *"}, "CFG139"),
         ({"every": "10ms"}, "CFG139"),
+        ({"every": "1h", "zone": "Europe/Berlin"}, "CFG139"),
+        ({"cron": "0 6 * * *", "zone": "Europe/Bonn"}, "CFG198"),
+        ({"cron": "0 6 * * *", "poll": {"zone": "Europe/Berlin"}}, "CFG114"),
         ({"cron": "every day"}, "CFG114"),
         ({"every": "soon"}, "CFG111"),
     ],
