@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bus.channels.shared import SharedBroker
 from bus.channels.store import StoreBroker
 from bus.config import Landscape, LoadedRoute, landscape_from_sources, load_landscape, route_hash, sources
-from bus.config.flow import RouteFlow
+from bus.config.flow import RouteFlow, owner_of
 from bus.errors import ConfigError, Unavailable
 from bus.expressions import NamedFunction, compile_expression
 from bus.landscape import BrokerSpec, ChannelSource
@@ -226,7 +226,7 @@ class App:
         return broker
 
     def _assemble(self, landscape: Landscape) -> Assembly:
-        assembly = Assembly()
+        assembly = Assembly(owner_of=cache(partial(owner_of, landscape)))
         for loaded in landscape.routes.values():
             assembly.routes.append(self._compile(landscape, loaded))
             if assembly.routes[-1].lines:

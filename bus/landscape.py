@@ -171,6 +171,8 @@ class OutletSpec(Spec):
 
     endpoint: AnyEndpoint
     """Where to."""
+    owner: str = ""
+    """Team that gets this outlet's cases; empty = the owner of the routes that send to it, where all have the same."""
     format: AnyFormat | None = None
     """How plain-data bodies become bytes; bodies that are bytes or blobs go out as they are."""
     batch: int = Field(default=20, ge=1, le=1000)

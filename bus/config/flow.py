@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from bus.config.model import LoadedRoute
+    from bus.config.model import Landscape, LoadedRoute
     from bus.config.problems import Problem
 
 END = "none"
@@ -159,6 +159,18 @@ class RouteFlow:
                 message = "this route awaits no answer: it has neither `register` nor `request`"
                 hint = "write `register` before the outlet whose receiver answers"
                 yield self.say("CFG200", ("expect", index, "answer_within"), message, hint=hint)
+
+
+def owner_of(landscape: Landscape, name: str) -> str:
+    """Who gets the cases of a route or outlet; of an outlet without owner, who owns all routes that send to it."""
+    if name in landscape.routes:
+        return str(landscape.routes[name].spec.owner)
+    outlet = landscape.spec.outlets.get(name)
+    if outlet is None or outlet.owner:
+        return outlet.owner if outlet is not None else ""
+    flows = [RouteFlow(loaded) for loaded in landscape.routes.values()]
+    owners = {flow.spec.owner for flow in flows if any(way.name == name for way in flow.ways)}
+    return owners.pop() if len(owners) == 1 else ""
 
 
 def is_reader(step: StepSpec) -> bool:

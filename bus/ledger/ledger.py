@@ -30,6 +30,8 @@ class Ledger:
         self.store = store
         self.clock = clock
         self.read = store.read
+        self.owner_of: Callable[[str], str] = lambda _place: ""
+        """Who gets the cases of a route or outlet; the landscape knows."""
         self.epoch = self.next_epoch()
         self.holdings = Holdings(store, f"process {self.epoch}")
 
@@ -64,14 +66,14 @@ class Ledger:
         for move in settlement.progress:
             instructions.progress(tx, move, now)
         for note in settlement.cases:
-            cases.open_case(tx, note, now)
+            self._case(tx, note, now)
 
     def _keep(self, tx: Any, settlement: Settlement, now: int) -> None:
         """Messages that stay here for now: held, dead, deferred, waiting for their predecessor."""
         for hold, channel, note in settlement.holds:
-            waiting.hold(tx, hold, channel, cases.open_case(tx, note, now) if note else None, now)
+            waiting.hold(tx, hold, channel, self._case(tx, note, now) if note else None, now)
         for channel, message, reason in settlement.dead:
-            waiting.bury(tx, channel, message, reason, cases.open_case(tx, reason, now), now)
+            waiting.bury(tx, channel, message, reason, self._case(tx, reason, now), now)
             edges.arrival_outcome(tx, message.headers.id, "rejected")
         if settlement.deferred:
             waiting.defer(tx, settlement.deferred)
@@ -185,7 +187,7 @@ class Ledger:
         stamp = Stamp(settlement.place, settlement.version, now)
         history.write(self.store, tx, stamp, history.births(events, joined))
         for note in settlement.cases:
-            cases.open_case(tx, note, now)
+            self._case(tx, note, now)
         self.store.add_tally(tx, settlement.place, now, chunk.money)
         self.store.add_tally(tx, settlement.place, now, settlement.tally)
         batches.advance(tx, cursor, chunk.count, chunk.money, chunk.refused)
@@ -238,7 +240,7 @@ class Ledger:
         history.write(self.store, tx, Stamp(place, headers.version, now), history.births([event]), tally)
         if note is not None:
             self.store.lock(tx, [locks.of_case(note)])
-            case_id = cases.open_case(tx, msgspec.structs.replace(note, number=number), now)
+            case_id = self._case(tx, msgspec.structs.replace(note, number=number), now)
             if outcome == "held":
                 waiting.hold(tx, Hold(numbered, code, reason), place, case_id, now)
         return numbered
@@ -246,7 +248,12 @@ class Ledger:
     def open_case(self, tx: Any, note: CaseNote) -> None:
         """Open or count up a case."""
         self.store.lock(tx, [locks.of_case(note)])
-        cases.open_case(tx, note, self.clock.now())
+        self._case(tx, note, self.clock.now())
+
+    def _case(self, tx: Any, note: CaseNote, now: int) -> int:
+        """Number of the case that is opened or counted up; it is never nobody's where somebody owns its place."""
+        owned = note if note.owner else msgspec.structs.replace(note, owner=self.owner_of(note.route))
+        return cases.open_case(tx, owned, now)
 
     def arrival_done(self, tx: Any, arrival: str) -> None:
         """The partner has been told."""
@@ -291,6 +298,7 @@ class Ledger:
                 _route(channel),
                 "",
                 f"gap:{channel}:{step}:{key}:{missing}",
+                context={"step": step, "key": key, "number": missing},
             )
             self.open_case(tx, note)
             puts.extend(gone)

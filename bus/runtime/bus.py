@@ -64,6 +64,8 @@ class Assembly:
     """Channel name in a ``from: {channel: …}`` -> route that reads it."""
     ordered: set[str] = field(default_factory=set)
     """Outlets that get messages from routes with a ``partition``."""
+    owner_of: Callable[[str], str] = lambda _place: ""
+    """Who gets the cases of a route or outlet."""
 
     def channels(self) -> Iterable[str]:
         """All channels that must exist."""
@@ -166,6 +168,7 @@ class Bus:
         self._lined = bool(lined)
         self._broker.keep_order(channel for channel in self._broker.declared() if "~" in channel)
         old, self.assembly = self.assembly, assembly
+        self.ledger.owner_of = assembly.owner_of
         self.book.install(assembly.routes)
         self._stranded.clear()
         self._edges.tasks(self._edge_tasks(assembly))
