@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
@@ -193,4 +195,12 @@ def _field(path: str, *, as_json: bool) -> None:
                 click.echo(f"  {'    ' if inside else ''}{line}".rstrip())
         width = max((len(key) for key in entry.keys), default=0)
         for key, text in entry.keys.items():
-            click.echo(f"    {key:<{width}}  {text}".rstrip())
+            click.echo(_in_column(f"    {key:<{width}}  ", text))
+
+
+def _in_column(head: str, text: str) -> str:
+    """A text beside its head, on a terminal in lines that fit; elsewhere in one line."""
+    if not sys.stdout.isatty():
+        return f"{head}{text}".rstrip()
+    room = max(shutil.get_terminal_size().columns, len(head) + 30)
+    return click.wrap_text(text or " ", room, head, " " * len(head)).rstrip()

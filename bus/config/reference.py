@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from pydantic import BaseModel, SecretStr
 
 from bus.config.fields import annotation, bare, below, fields, is_expression, plain, slot
-from bus.config.problems import nearest
+from bus.config.problems import listed, nearest
 from bus.described import described
 from bus.errors import ConfigError
 from bus.landscape import ConnectionsSpec, LandscapeSpec, RouteSpec
-from bus.spec import Catalogue, Duration, FieldPath, Glob, Kind, PlugInSpec, Secret, Size
+from bus.spec import Catalogue, Duration, FieldPath, Glob, Kind, PlugInSpec, Secret, Size, Zone
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -38,7 +38,7 @@ class Entry:
         required: whether it must be written.
         default: what counts when it is not written, as it would be written; ``""`` when there is nothing to say.
         text: its documentation.
-        keys: what may be written inside: key -> first line of its documentation.
+        keys: what may be written inside: key -> first paragraph of its documentation.
     """
 
     path: str
@@ -52,7 +52,8 @@ class Entry:
 def look_up(path: str, catalogue: Catalogue) -> list[Entry]:
     """Everything that a path may mean: ``step.split.each``, short ``split.each``, ``route.on_error``, ``sftp``.
 
-    A plug-in may be named with what stands around it in a route: ``parse.csv.encoding``, ``from.sftp.ready``.
+    A plug-in may be named with what stands around it in a route: ``parse.csv.encoding``, ``from.sftp.ready``. A key of
+    a file needs no word before it: ``on_reject``, ``outlets.batch``.
 
     Raises:
         ConfigError: ``CFG194`` when it means nothing.
@@ -67,13 +68,34 @@ def look_up(path: str, catalogue: Catalogue) -> list[Entry]:
             return look_up(".".join(parts[1:]), catalogue)
         except ConfigError:
             pass  # said of the whole path below
+    found = [
+        entry
+        for name, model in _FILES.items()
+        if parts and (entry := _descend(name, model, parts, catalogue)) is not None
+    ]
+    if found:
+        return found
+    raise ConfigError(
+        "CFG194", f"no configuration field is called `{path[:80]}`", hint=_proposed(parts, starts, catalogue)
+    )
+
+
+def _proposed(parts: list[str], starts: list[tuple[str, Any, list[str]]], catalogue: Catalogue) -> str:
+    """What may have been meant: a likely name, else a plug-in that has such a field."""
     words = [(parts[0], [*_FILES, *(key for kind in _KINDS for key in catalogue.keys(kind))])] if parts else []
     words += [
         (rest[0], list(fields(model))) for _, kind, rest in starts if rest and (model := _model(kind)) is not None
     ]
     likely = next((near for word, known in reversed(words) if (near := nearest(word, known)) and near != word), "")
-    hint = f"did you mean `{likely}`?" if likely else "write for instance `split.each`, `sftp.path` or `route.on_error`"
-    raise ConfigError("CFG194", f"no configuration field is called `{path[:80]}`", hint=hint)
+    having = [
+        f"{key}.{parts[0]}"
+        for kind in _KINDS
+        for key in (catalogue.keys(kind) if len(parts) == 1 else ())
+        if parts[0] in fields(catalogue.spec(kind, key))
+    ]
+    if having:
+        return f"say of what: {listed(having, most=4)}"
+    return f"did you mean `{likely}`?" if likely else "write for instance `split.each`, `sftp.path` or `route.on_error`"
 
 
 def _starts(parts: list[str], catalogue: Catalogue) -> Iterator[tuple[str, Any, list[str]]]:
@@ -130,12 +152,14 @@ def _entry(name: str, kind: Any, info: FieldInfo | None, catalogue: Catalogue) -
 
 
 def keys_of(model: type[BaseModel]) -> dict[str, str]:
-    """The keys of a spec with the first line of what each means."""
-    return {key: plain(info.description or "").split("\n")[0] for key, info in fields(described(model)).items()}
+    """The keys of a spec with the first paragraph of what each means, in one line."""
+    paragraphs = {key: plain(info.description or "").split("\n\n")[0] for key, info in fields(described(model)).items()}
+    return {key: " ".join(text.split()) for key, text in paragraphs.items()}
 
 
 _NAMED: tuple[tuple[Any, str], ...] = (
     (Duration, "a duration such as `500ms`, `2s`, `5m`, `4h` or `3d`"),
+    (Zone, "a time zone such as `Europe/Berlin`"),
     (Size, "a size such as `64kB`, `16MB` or `2GB`"),
     (Glob, "a file name pattern with `*`, `?` and `[…]`"),
     (FieldPath, "names with points between, such as `creditor.account.iban`"),

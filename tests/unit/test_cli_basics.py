@@ -271,6 +271,10 @@ def test_every_code_that_the_configuration_raises_is_listed() -> None:
         ("route", ["One route file", "step.route"]),
         ("parse.csv.encoding", ["format.csv.encoding", "utf-8-sig"]),
         ("from.sftp.ready.marker", ["endpoint.sftp.ready.marker"]),
+        ("on_reject", ["route.on_reject", "collect"]),
+        ("expect.zone", ["route.expect.zone", "Europe/Berlin"]),
+        ("outlets.batch", ["bus.outlets.batch"]),
+        ("sftp", ["`delete` removes what was taken (refused files stay), `leave` touches nothing"]),
     ],
 )
 def test_fields_are_explained_from_their_specs(path: str, words: list[str]) -> None:
@@ -284,6 +288,12 @@ def test_an_unknown_field_is_a_usage_error_with_a_proposal(path: str, near: str)
     done = CliRunner().invoke(main, ["explain", "field", path])
     assert done.exit_code == 2
     assert f"did you mean `{near}`?" in done.stderr
+
+
+def test_a_field_that_many_have_is_asked_for_again() -> None:
+    done = CliRunner().invoke(main, ["explain", "field", "poll"])
+    assert done.exit_code == 2
+    assert "say of what: `amqp.poll`, `file.poll`, `sftp.poll`, `timer.poll`" in done.stderr
 
 
 @pytest.mark.parametrize("args", [["route"], ["field"], ["CFG101", "more"], ["CFG101", "--body", __file__], []])
