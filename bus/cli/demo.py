@@ -59,10 +59,12 @@ def command(*, runs: int, lines: int, work: Path, patience: int, as_json: bool, 
 
 
 def _landscape(config: Path) -> Path:
-    """The folder that was named or found; where nobody named one and none is here, the one of an installed package."""
-    shipped = Path(str(files("bus.testing"))) / "gateway"
-    nothing_here = config == Path() and not Path("bus.yaml").is_file()
-    return shipped if nothing_here and shipped.is_dir() else config
+    """The folder that was named or found; where nobody named one and none is here, the one that comes with us."""
+    if config != Path() or Path("bus.yaml").is_file():
+        return config
+    testing = Path(str(files("bus.testing")))
+    places = (testing / "gateway", testing.parents[1] / "routes")  # of an installed package, and of a checkout
+    return next((place for place in places if (place / "bus.yaml").is_file()), config)
 
 
 # ---------------------------------------------------------------- what happened

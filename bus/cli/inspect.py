@@ -111,6 +111,9 @@ def _told(name: str, tell: Callable[[str, BinaryIO, int, ExitStack], Exit]) -> E
             return tell(name, source, size, stack)
     except BrokenPipeError:
         raise  # the reader of our output left, which is nothing about the file
+    except IsADirectoryError:
+        note(f"error: {clean(name)}: there is no file in this folder")
+        return Exit.USAGE
     except OSError as error:
         note(f"error: {clean(name)}: {error.strerror or 'cannot be read'}")
         return Exit.USAGE

@@ -125,7 +125,8 @@ def _summary(report: Report) -> str:
     if fixable:
         parts.append(f"{fixable} fixable")
     if report.problems:
-        parts.append(f"codes: bus explain {report.problems[0].code}")
+        worst = min(report.problems, key=lambda problem: ("error", "warning", "info").index(problem.severity))
+        parts.append(f"codes: bus explain {worst.code}")
     return " · ".join(parts)
 
 

@@ -25,7 +25,7 @@ _COLOURS = {"DONE": "green", "WAITS": "yellow", "STUCK": "red", "REJECTED": "mag
 
 
 @click.command()
-@click.argument("key", metavar="KEY")
+@click.argument("key", metavar="KEY", callback=lambda _ctx, _option, key: key.strip())
 @click.option("-f", "--follow", is_flag=True, help="Keep printing what happens until it is done; Ctrl-C ends it.")
 @click.option("--fields", is_flag=True, help="Show which mapping made each field, of which source fields.")
 @click.option("--values", is_flag=True, help="With --fields: show the values themselves, not only what they are.")

@@ -216,6 +216,7 @@ def test_trace_tells_the_journey_in_words_and_as_json(finished: Path) -> None:
     assert "STUCK" in held
     assert "bus cases release" in held
     file = next((finished / "bank").iterdir())
+    assert bus(finished, "trace", " INV-1 ").stdout == text, "as it was copied from a mail"
     assert asked(finished, "trace", file.name)["subject"]["worth"] == {"value": "107.10", "currency": "EUR"}
     assert "STUCK" in bus(finished, "trace", "RUN_1.csv").stdout.splitlines()[0], "three of its records need somebody"
     assert asked(finished, "trace", "INV-99", code=2) is None

@@ -77,6 +77,13 @@ def test_an_error_shows_line_caret_and_what_to_write(tmp_path: Path, monkeypatch
     assert done.stdout.splitlines()[-1].endswith(" · 2 fixable · codes: bus explain CFG101")
 
 
+def test_the_code_that_is_named_is_that_of_an_error(tmp_path: Path) -> None:
+    parsed = "route: x\nfrom: {sftp: {connection: bank, path: /out}}\nsteps: [{parse: csv}]\nto: nowhere\n"
+    done = checked(tmp_path, {"x.route.yaml": parsed})
+    assert done.stdout.startswith("info[CFG178]")
+    assert done.stdout.splitlines()[-1].endswith("codes: bus explain CFG161")
+
+
 def test_warnings_and_notes_exit_0(tmp_path: Path) -> None:
     done = checked(tmp_path, {"x.route.yaml": "route: x\nfrom: {channel: lonely}\nto: none\n"})
     assert done.exit_code == 0

@@ -289,6 +289,13 @@ def test_the_records_of_a_folder(tmp_path: Path) -> None:
     assert "3 files" not in result.output
 
 
+def test_a_folder_without_files_is_told(tmp_path: Path) -> None:
+    result = run(tmp_path)
+
+    assert result.exit_code == 2
+    assert "there is no file in this folder" in result.stderr
+
+
 def test_no_file_is_wrong_usage() -> None:
     assert run().exit_code == 2
 
