@@ -373,6 +373,10 @@ def test_the_mapping_of_the_shipped_routes() -> None:
     assert found["debtor"]["account"] == {"iban": "DE89370400440532013000"}
     assert found["amount"] == {"value": Decimal("100.10"), "currency": "EUR"}
     assert "end_to_end_id" not in found
+    for written in ("fr7630006000011234567890189", " FR76 3000 6000 0112 3456 7890 189"):
+        typed = made({**line, "creditor_account": written})
+        assert typed["creditor"] == found["creditor"], "how it was typed decides neither account nor bank"
+        assert (typed["service_level"], typed["charge_bearer"]) == ("SEPA", "SLEV")
     with pytest.raises(Rejected) as caught:
         made({**line, "debtor_iban": " "})
     assert (caught.value.code, caught.value.place) == ("MAP110", "debtor.account.iban")
