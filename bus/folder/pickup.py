@@ -42,6 +42,7 @@ class FolderSource:
         findings: names that were not touched because they are hostile; whoever drains it clears it.
         unsure: the last look saw files that it could not hand out yet, so what it did not hand out may still be there.
         known: asked with (name, size, mtime) where ``after`` is ``delete`` or ``leave``: is this file settled already?
+        took: asked with a name where ``after`` is ``delete``: was a file of that name ever taken here?
     """
 
     def __init__(self, folder: Folder, spec: PickupSpec, resources: EndpointResources) -> None:
@@ -50,6 +51,7 @@ class FolderSource:
         self.spec = spec
         self.findings: list[Finding] = []
         self.known: Callable[[str, int, int], bool] | None = None
+        self.took: Callable[[str], bool] | None = None
         self.unsure = False
         self.resources = resources
         self._home = join(spec.path, ".")
@@ -183,7 +185,8 @@ class FolderSource:
     def _drop_stale_markers(self, files: dict[str, FolderEntry]) -> None:
         """Remove markers whose file we deleted just before a crash; else the next file of that name looks complete.
 
-        A marker is written after its file, so a file that is missing in a second, later listing is truly gone.
+        A marker is written after its file, so a file that is missing in a second, later listing is truly gone. What
+        only looks like a marker of ours, because others use the same folder, is none of our business.
         """
         ready = self.spec.ready
         self._settled = {name: facts for name, facts in self._settled.items() if name in files}
@@ -193,13 +196,16 @@ class FolderSource:
         def lonely(names: set[str]) -> set[str]:
             return {n for n in names if ready.is_marker(n)} - {ready.marker_of(n) for n in names if self._wanted(n)}
 
-        stale = lonely(set(files))
+        stale = {marker for marker in lonely(set(files)) if self._was_ours(ready.file_of(marker, self.spec.match))}
         if stale:
             with answering("look into", self._home):
                 stale &= lonely({entry.name for entry in self.folder.list(self._home)})
         for marker in sorted(stale):
             with answering("remove", marker):
                 self.folder.remove(join(self._home, marker))
+
+    def _was_ours(self, name: str) -> bool:
+        return bool(name) and self._wanted(name) and (self.took is None or self.took(name))
 
     # ---------------------------------------------------------------- taking
 

@@ -14,6 +14,7 @@ from bus.folder.port import join, name_problem
 from bus.spec import Duration, Glob, Size
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_WILD = re.compile(r"[*?\[\]]")
 _PROPERTY = re.compile(r"p\.[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -44,8 +45,21 @@ class ReadySpec(Spec):
         """True when a name has the form of a marker, whatever file it belongs to."""
         if not self.marker:
             return False
-        head, _, tail = PLACEHOLDER.sub("\0", self.marker).partition("\0")
+        head, tail = self._around()
         return len(name) > len(head) + len(tail) and name.startswith(head) and name.endswith(tail)
+
+    def file_of(self, marker: str, match: str) -> str:
+        """Name of the file that a marker belongs to; empty where neither it nor the pattern tells the ending."""
+        head, tail = self._around()
+        name = marker[len(head) : len(marker) - len(tail)]
+        if "{name}" in self.marker:
+            return name
+        _, dot, ending = match.rpartition(".")
+        return f"{name}.{ending}" if dot and not _WILD.search(ending) else ""
+
+    def _around(self) -> tuple[str, str]:
+        head, _, tail = PLACEHOLDER.sub("\0", self.marker).partition("\0")
+        return head, tail
 
 
 def check_marker(template: str) -> None:
@@ -95,6 +109,14 @@ class PickupSpec(Spec):
         claim, done, failed = (join(home, place) for place in (self.claim, self.done, self.failed))
         if home in {claim, done, failed} or claim in {done, failed}:
             raise PydanticCustomError("CFG132", "`path`, `claim`, `done` and `failed` must be different folders")
+        return self
+
+    @model_validator(mode="after")
+    def _files_are_no_markers(self) -> PickupSpec:
+        """One that is its own marker is complete before it is written; one that looks like a marker is never taken."""
+        if self.ready.is_marker(_WILD.sub("x", self.match)):
+            text = "files that match `{match}` have the name of a marker themselves; give markers another ending"
+            raise PydanticCustomError("CFG137", text, {"match": self.match})
         return self
 
 

@@ -61,6 +61,11 @@ def seen_name(read: Any, endpoint: str, facts: tuple[str, int, int]) -> bool:
     return bool(read(sql, (endpoint, *facts)))
 
 
+def took(read: Any, endpoint: str, name: str) -> bool:
+    """True when a thing of this name ever arrived."""
+    return bool(read("SELECT 1 FROM arrival WHERE endpoint = ? AND name = ? LIMIT 1", (endpoint, name)))
+
+
 def last_arrival(read: Any, endpoint: str) -> int:
     """When something last arrived, 0 = never."""
     return int(read("SELECT coalesce(max(at), 0) FROM arrival WHERE endpoint = ?", (endpoint,))[0][0])

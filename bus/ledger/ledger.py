@@ -219,6 +219,10 @@ class Ledger:
         """True when (name, size, mtime) was completed before."""
         return edges.seen_name(self.read, endpoint, facts)
 
+    def took(self, endpoint: str, name: str) -> bool:
+        """True when a thing of this name ever arrived at an endpoint."""
+        return edges.took(self.read, endpoint, name)
+
     def admit(self, tx: Any, message: Message, arrival: tuple[Any, ...], place: str, note: CaseNote | None) -> Message:
         """Store an arrival; arrival = (endpoint, sha256, n, name, size, mtime, outcome, code, reason)."""
         now = self.clock.now()

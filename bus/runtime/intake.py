@@ -47,6 +47,9 @@ class Ledger(Protocol):
     def seen_name(self, endpoint: str, facts: tuple[str, int, int]) -> bool:
         """True when (name, size, mtime) was completed before."""
 
+    def took(self, endpoint: str, name: str) -> bool:
+        """True when a thing of this name ever arrived."""
+
     def admit(self, tx: Any, message: Message, arrival: tuple[Any, ...], place: str, note: CaseNote | None) -> Message:
         """Store an arrival."""
 
@@ -84,6 +87,8 @@ class Intake:
         endpoint = route().name
         if hasattr(source, "known"):
             source.known = lambda name, size, mtime: ledger.seen_name(endpoint, (name, size, mtime))
+        if hasattr(source, "took"):
+            source.took = lambda name: ledger.took(endpoint, name)
 
     def poll_once(self, most: int = 100) -> int:
         """Look at the source and admit what is ready; returns how many things were taken in.

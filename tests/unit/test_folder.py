@@ -331,6 +331,39 @@ def test_an_abandoned_file_is_handed_out_again_where_nothing_moves(folder: Memor
     assert polled(source) == ["A.csv"]
 
 
+@pytest.mark.parametrize(
+    ("match", "marker", "others"),
+    [
+        ("A_*.csv", "{name}.done", ["B_1.csv", "B_1.csv.done"]),
+        ("A_*.csv", "{name}.done", ["B_1.csv.done", "notes.done"]),
+        ("A_*.csv", "{stem}.ok", ["B_1.ok", "B_1.csv"]),
+        ("*.xml", "{stem}.ok", ["B_1.csv", "B_1.ok"]),
+        ("A_*", "{stem}.ok", ["A_1.ok"]),
+        ("*.xml", "{stem}.txt", ["report.txt"]),
+    ],
+)
+def test_what_others_have_in_the_folder_is_not_taken_for_our_markers(
+    folder: MemoryFolder, match: str, marker: str, others: list[str]
+) -> None:
+    for name in others:
+        folder.put(f"{BOX}/{name}", b"")
+    source = source_on(folder, after="delete", match=match, ready=ReadySpec(marker=marker))
+    source.took = lambda _name: False
+    assert polled(source) == polled(source) == []
+    assert folder.paths() == sorted(f"{BOX}/{name}" for name in others)
+
+
+@pytest.mark.parametrize(("marker", "left"), [("{name}.done", "A_1.csv.done"), ("{stem}.ok", "A_1.ok")])
+def test_a_marker_of_a_file_that_we_took_is_removed_when_it_is_left(
+    folder: MemoryFolder, marker: str, left: str
+) -> None:
+    folder.put(f"{BOX}/{left}", b"")
+    source = source_on(folder, after="delete", match="A_*.csv", ready=ReadySpec(marker=marker))
+    source.took = lambda name: name == "A_1.csv"
+    assert polled(source) == []
+    assert folder.paths() == []
+
+
 def test_delete_removes_what_was_taken_and_keeps_what_was_refused(folder: MemoryFolder) -> None:
     for name in ("A.csv", "A.csv.done", "B.csv", "B.csv.done"):
         folder.put(f"{BOX}/{name}", b"x")
@@ -988,6 +1021,8 @@ def test_a_name_that_grows_too_long_is_refused() -> None:
         ({"ready": {}}, "CFG136"),
         ({"ready": {"marker": "{name}.done", "stable": True}}, "CFG136"),
         ({"ready": {"marker": "{name}"}}, "CFG137"),
+        ({"match": "*.csv", "ready": {"marker": "{stem}.csv"}}, "CFG137"),
+        ({"match": "PAY_?.done", "ready": {"marker": "{name}.done"}}, "CFG137"),
         ({"ready": {"marker": "ready.txt"}}, "CFG137"),
         ({"ready": {"marker": "../{name}.done"}}, "CFG137"),
         ({"ready": {"marker": "{id}.done"}}, "CFG137"),
