@@ -115,6 +115,7 @@ if TYPE_CHECKING:
     from bus.spec import Size as Size
     from bus.spec import StepSpec as StepSpec
     from bus.spec import Zone as Zone
+    from bus.unreachable import why_unreachable as why_unreachable
 
 _HOME = {
     "bus.described": "Spec",
@@ -132,6 +133,7 @@ _HOME = {
     "bus.identifiers": "is_belgian_reference is_bic is_creditor_id is_creditor_reference is_finnish_reference is_lei "
     "is_modulo11_account is_norwegian_reference is_routing_number is_swedish_reference "
     "is_swiss_reference national_iban_problem uetr_problem",
+    "bus.unreachable": "why_unreachable",
     "bus.folder": "Folder FolderEntry FolderSink FolderSource PickupSpec DropSpec",
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names.split()}

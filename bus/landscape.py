@@ -202,8 +202,9 @@ class BrokerSpec(Spec):
         broker: {url: "amqps://rabbit-1.example:5671/payments", user: girobus, password: "${file:rabbit-password}"}
     """
 
-    url: str = Field(pattern=r"^amqps?://[^@/\s,]+(,[^@/\s,]+)*(/[^/\s]*)?$")
-    """``amqp://host:5672/vhost``; the nodes of a cluster with commas between; never with a password in it."""
+    url: str = Field(pattern=r"^amqps?://[^@/\s,?#]+(,[^@/\s,?#]+)*(/[^/\s?#]*)?$")
+    """``amqp://host:5672/vhost``; the nodes of a cluster with commas between; never with a password in it. A slash in
+    the name of a vhost is written ``%2F``."""
     user: str = "guest"
     """Name to log in with."""
     password: SecretRef | None = None

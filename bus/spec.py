@@ -119,6 +119,9 @@ class FormatSpec(PlugInSpec):
 class ConnectionSpec(PlugInSpec):
     """How to reach a partner: host, credentials, pins. Not part of a route's version."""
 
+    examined: ClassVar[str] = "reached"
+    """What ``bus doctor`` says when ``examine`` finds nothing to tell."""
+
 
 # ---------------------------------------------------------------- scalars
 

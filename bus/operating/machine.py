@@ -9,7 +9,7 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from bus.config import girobus_version
 from bus.errors import ConfigError, Unavailable
 from bus.ledger.place import open_reading, schema_of
 from bus.ledger.store import migration_count
+from bus.operating.certificates import surveyed
 from bus.operating.doctor import Check, Found, shown_size
 from bus.spec import Secret
 
@@ -258,22 +259,11 @@ def _structure(place: Path) -> Iterator[Found]:
 
 
 def keys(landscape: Landscape, certificates: Path) -> Iterator[Found]:
-    """How long certificates last: those of the folder, and those that bus.yaml names."""
-    from certs.expiry import Item, survey  # noqa: PLC0415 - loads `cryptography`
-
-    folders: dict[Path, Callable[[Item], bool]] = {}
-    if certificates.is_dir():
-        folders[certificates] = lambda _item: True
-    broker = landscape.spec.broker
-    named = [landscape.folder / path for path in (broker.trust, broker.certificate) if path] if broker else []
-    for path in named:
-        folders.setdefault(path.parent, lambda item: item.path in named)
+    """How long certificates last: those of the folder, and those that bus.yaml and connections.yaml name."""
     count = 0
-    for place, wanted in folders.items():
-        for item in survey(place, datetime.now(UTC)):
-            if wanted(item):
-                count += 1
-                yield from _key(item)
+    for item in surveyed(landscape, certificates):
+        count += 1
+        yield from _key(item)
     if not count:
         yield Found("keys", "certificates", "info", "there are none to look at")
 

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -17,10 +16,12 @@ from bus.config import girobus_version
 from bus.errors import BusError, ConfigError
 from bus.ledger.place import open_reading
 from bus.ledger.reading_status import Figures, read_figures
+from bus.operating.certificates import surveyed
 from bus.runtime.meter import BOUNDS, Histogram, places
 
 if TYPE_CHECKING:
     from bus.app import App
+    from bus.config import Landscape
     from bus.operating.health import Health
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -206,7 +207,7 @@ class Metrics:
     def _expiry(self) -> list[Sample]:
         if self._clock() - self._surveyed >= _CERTIFICATES:
             self._surveyed = self._clock()
-            self._certificates = _certificates(self._folder)
+            self._certificates = _certificates(self._app.landscape, self._folder)
         return self._certificates
 
 
@@ -242,11 +243,9 @@ def _store(home: Path) -> Iterator[Sample]:
         yield "girobus_store_free_bytes", (), room.f_bavail * room.f_frsize
 
 
-def _certificates(folder: Path) -> list[Sample]:
-    from certs.expiry import survey  # noqa: PLC0415 - loads `cryptography`
-
+def _certificates(landscape: Landscape, folder: Path) -> list[Sample]:
     try:
-        items = survey(folder, datetime.now(UTC)) if folder.is_dir() else []
+        items = surveyed(landscape, folder)
     except ConfigError:
         return []
     left: dict[tuple[str, ...], float] = {}

@@ -28,6 +28,8 @@ _SETTINGS = {
     "full_page_writes": ("on", "a power cut of the server can damage the ledger"),
     "synchronous_commit": ("on", "a crash of the server takes back what was committed, after it left"),
 }
+_REFUSED = frozenset({"NET241", "NET247", "NET248"})
+"""What a partner answered to us: it is there, and waiting does not help."""
 _BLOCK = 0.5
 """Seconds to wait for the broker's word that it is blocked by an alarm; it comes right after the connection."""
 
@@ -143,16 +145,17 @@ def partner(landscape: Landscape, name: str, connection: Any, *, writing: bool) 
     """Reach it, compare its host key, log in, ask what it can do, look into its folders."""
     examine = getattr(connection, "examine", None)
     if examine is not None:
-        found = examine()
+        found = examine(landscape.folder)
         for finding in found:
             said, do = finding.message.removeprefix(f"{finding.code} "), f"bus explain {finding.code}"
             if finding.severity == "error":
-                state: State = "away" if finding.code.startswith("NET") else "error"
+                away = finding.code.startswith("NET") and finding.code not in _REFUSED
+                state: State = "away" if away else "error"
                 yield Found("partner", name, state, said, finding.code, do)
                 return
             yield Found("partner", name, "warning", said, finding.code, do)
         if not found:
-            yield Found("partner", name, "ok", "reached, host key as pinned, logged in, posix-rename and fsync")
+            yield Found("partner", name, "ok", connection.examined)
     yield from folders(landscape, name, writing=writing)
 
 

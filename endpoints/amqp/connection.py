@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import unquote
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -13,7 +14,7 @@ from bus import BusError, ConnectionSpec, Duration, Finding, SecretRef
 if TYPE_CHECKING:
     from pathlib import Path
 
-_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+]*)://(?P<hosts>[^@/\s]*)(?:/(?P<vhost>[^/\s]*))?")
+_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+]*)://(?P<hosts>[^@/\s?#]*)(?:/(?P<vhost>[^/\s?#]*))?")
 _AMQP = ("amqp", "amqps")
 _REDIS = ("redis", "rediss")
 _BY_SERVER = ("sqs", "azureservicebus", "gcpubsub")
@@ -39,10 +40,12 @@ class AmqpConnection(ConnectionSpec):
     """
 
     key: ClassVar[str] = "amqp"
+    examined: ClassVar[str] = "reached, logged in"
 
     url: str
     """``amqp://host:port/vhost``, ``amqps://…``, ``redis://host:port/0``, ``rediss://…``, ``sqs://``,
-    ``azureservicebus://`` or ``gcpubsub://``; nodes of one cluster with commas between; never with a password in it."""
+    ``azureservicebus://`` or ``gcpubsub://``; nodes of one cluster with commas between; never with a password in it. A
+    slash in the name of a vhost is written ``%2F``."""
     user: str = ""
     """Name to log in with."""
     password: SecretRef | None = None
@@ -105,7 +108,7 @@ class AmqpConnection(ConnectionSpec):
     def vhost(self) -> str:
         """Virtual host, or number of the Redis database."""
         found = _URL.fullmatch(self.url)
-        return (found["vhost"] if found else "") or ("0" if self.scheme in _REDIS else "/")
+        return unquote((found["vhost"] if found else "") or "") or ("0" if self.scheme in _REDIS else "/")
 
     def examine(self, root: Path | None = None) -> list[Finding]:
         """Log in, and tell what the transport cannot promise, for ``bus doctor``. Blocks within ``deadline``."""
@@ -128,4 +131,4 @@ class AmqpConnection(ConnectionSpec):
 
 def _host(node: str) -> tuple[str, int | None]:
     name, _, port = node.rpartition(":")
-    return (name, int(port)) if name and port.isdigit() else (node, None)
+    return (name.strip("[]"), int(port)) if name and port.isdigit() else (node.strip("[]"), None)

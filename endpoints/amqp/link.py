@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import ssl
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from bus import BusError, ConfigError, Retryable
+from bus import BusError, ConfigError, Retryable, why_unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("girobus")
 _GOODBYE = 2.0
-_REFUSED, _NOT_FOUND, _LOCKED, _OTHERWISE = 403, 404, 405, 406
+_REFUSED, _NOT_FOUND, _LOCKED, _OTHERWISE, _NO_VHOST = 403, 404, 405, 406, 530
 _LIBRARIES = {"sqs": "boto3", "azureservicebus": "azure-servicebus", "gcpubsub": "google-cloud-pubsub"}
 
 
@@ -169,7 +170,11 @@ class Link:
         """Read anew at every connection, so that a renewed certificate needs no restart."""
 
         def place(name: str) -> str | None:
-            return str(self._root / name) if name else None
+            path = self._root / name
+            if name and not os.access(path, os.R_OK):  # the client library would not tell which one
+                hint = "correct the path or the rights; a relative path begins at bus.yaml"
+                raise Retryable("NET244", f"{path} cannot be read, so no connection to {self._shown}", hint=hint)
+            return str(path) if name else None
 
         spec = self.spec
         if spec.confirms:
@@ -191,6 +196,9 @@ class Link:
             return ConfigError(
                 "NET247", f"{where} refuses the login or the right", hint="see user, password and rights"
             )
+        if code == _NO_VHOST:
+            hint = "see the end of `url`; ask its operators for the vhost"
+            return ConfigError("NET247", f"{where} has no virtual host `{self.spec.vhost}` for us", hint=hint)
         if code == _NOT_FOUND:
             return Retryable("NET246", f"{where} has no such queue or exchange", hint="was it deleted?")
         if code in (_LOCKED, _OTHERWISE):
@@ -199,7 +207,8 @@ class Link:
             return Retryable(
                 "NET246", f"{where} ended the consuming", hint="the queue was deleted or its leader is gone"
             )
-        return Retryable("NET244", f"{where} is away ({type(error).__name__})", hint="it is tried again")
+        said, do = why_unreachable(error)
+        return Retryable("NET244", f"{where} is away: {said}", hint=f"{do}; it is tried again")
 
 
 _TRANSPORTS = {"amqp": "pyamqp", "amqps": "pyamqp", "rediss": "redis"}

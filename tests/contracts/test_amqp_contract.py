@@ -30,6 +30,7 @@ from bus.ports import RELAY, Delivery, Event, Settlement
 from bus.runtime.retry import COMES_AGAIN
 from bus.testing.clock import ManualClock
 from bus.testing.rabbitmq import RabbitCluster
+from endpoints.amqp import AmqpConnection
 from tests.conftest import needs
 
 ROOT = "6ba7b8119dad11d180b400c04fd430c8"
@@ -381,6 +382,23 @@ def test_a_message_that_is_handed_out_too_often_becomes_a_dead_letter(rabbit: st
 def test_a_broker_that_is_away_is_said_so() -> None:
     with pytest.raises(Retryable, match=r"NET221.*amqp://127\.0\.0\.1:1/"):
         topology.look(address_of(BrokerSpec(url="amqp://127.0.0.1:1", deadline=1000), Path()), ["x"])
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "vhost"),
+    [
+        ("amqp://h", (("h", 5672),), "/"),
+        ("amqps://h:1,i/%2Fpay%2Ftest", (("h", 1), ("i", 5671)), "/pay/test"),
+        ("amqp://[::1]:5673/x", (("::1", 5673),), "x"),
+        ("amqp://[::1]/%2F", (("::1", 5672),), "/"),
+    ],
+)
+def test_an_address_is_read_as_others_read_it(url: str, hosts: tuple[tuple[str, int], ...], vhost: str) -> None:
+    address = address_of(BrokerSpec(url=url), Path())
+    assert (address.hosts, address.vhost) == (hosts, vhost)
+    other = AmqpConnection.model_validate({"url": url})
+    assert [name for name, _ in other.hosts] == [name for name, _ in hosts]
+    assert other.vhost == vhost
 
 
 def test_a_wrong_password_is_no_reason_to_wait(rabbit: str) -> None:

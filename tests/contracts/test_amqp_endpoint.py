@@ -449,6 +449,7 @@ def test_a_wrong_password_is_named_and_not_shown(
         ("mongodb://h", "NET242"),
         ("amqp://user:secret@host/", "NET241"),
         ("host:5672", "NET241"),
+        ("redis://host/0?password=secret", "NET241"),
     ],
 )
 def test_a_transport_that_loses_messages_is_refused(url: str, code: str) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -19,6 +20,8 @@ from bus.ledger.store import no_effect
 from bus.operating import doctor, machine
 from bus.testing.partner import Account, Partner
 from certs.authority import Authority
+from certs.tls import Identity, server_context
+from tests.contracts.test_amqp_tls import terminated
 
 SECRET = "canary-7f3a-password"
 BUS = "name: seen\noutlets:\n  bank: {endpoint: {file: {path: bank}}, format: json}\n"
@@ -192,3 +195,35 @@ def test_queues_of_the_broker_are_compared(site: Path, rabbit: str) -> None:
     assert found["queues"]["said"].startswith("2 of 2 are missing")
     CliRunner().invoke(main, ["-C", str(site), "apply"])
     assert look(site)["queues"]["said"] == "2 quorum queues"
+
+
+def test_another_broker_is_looked_at_with_the_certificates_beside_bus_yaml(site: Path, rabbit: str) -> None:
+    Authority.create("ca", site / "keys")
+    authority = Authority.load("ca", site / "keys")
+    authority.issue("server", "server", names=("127.0.0.1",))
+    authority.issue("client", "client", days=5)
+    keys, plain = site / "keys", urlsplit(rabbit)
+    context = server_context(Identity(keys / "server.crt", keys / "server.key"), clients=keys / "ca.crt")
+    with terminated(context, plain.hostname or "", plain.port or 5672) as port:
+        (site / "connections.yaml").write_text(
+            f"connections:\n  erp:\n    amqp: {{url: 'amqps://127.0.0.1:{port}/', trust: keys/ca.crt, "
+            "certificate: keys/client.crt, key: keys/client.key}\n",
+            "utf-8",
+        )
+        found = look(site)
+    assert (found["erp"]["state"], found["erp"]["said"]) == ("ok", "reached, logged in")
+    assert found["client"]["code"] == "SEC212", "it ends in a few days, and no other folder holds it"
+    assert found["ca"]["state"] == "ok"
+    assert "server" not in found, "that is theirs"
+
+
+def test_a_login_that_is_refused_is_wrong_and_not_away(site: Path, rabbit: str) -> None:
+    for wrong, said in (
+        ("/nowhere', user: guest", "no virtual host `nowhere`"),
+        ("/', user: guest, password: '${env:PASSWORD}'", "refuses the login"),
+    ):
+        text = f"connections:\n  erp:\n    amqp: {{url: '{rabbit}{wrong}}}\n"
+        (site / "connections.yaml").write_text(text, "utf-8")
+        found = look(site, code=1)
+        assert (found["erp"]["state"], found["erp"]["code"]) == ("error", "NET247")
+        assert said in found["erp"]["said"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from bus.channels.amqp.address import Address
 
@@ -31,7 +32,7 @@ def address_of(spec: BrokerSpec, root: Path, url: str = "") -> Address:
     password = spec.password
     return Address(
         hosts=tuple(_host(node, _PORTS[scheme]) for node in nodes.split(",")),
-        vhost=vhost or "/",
+        vhost=unquote(vhost) or "/",
         user=spec.user,
         password=(lambda: password.reveal().decode()) if password is not None else (lambda: "guest"),
         prefix=spec.prefix,
@@ -54,7 +55,8 @@ def wire_of(spec: BrokerSpec, root: Path, chance: random.Random) -> AmqpWire:
 
 def _host(node: str, usual: int) -> tuple[str, int]:
     name, _, port = node.rpartition(":")
-    return (name, int(port)) if name and port.isdigit() else (node, usual)
+    found, number = (name, int(port)) if name and port.isdigit() else (node, usual)
+    return found.strip("[]"), number
 
 
 def _tls(spec: BrokerSpec, root: Path) -> Callable[[], ssl.SSLContext]:

@@ -8,11 +8,18 @@ from secrets import token_hex
 from typing import Any, NamedTuple
 
 from pika import BlockingConnection
-from pika.exceptions import AMQPError, ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
+from pika.exceptions import (
+    AMQPError,
+    ChannelClosedByBroker,
+    IncompatibleProtocolError,
+    ProbableAccessDeniedError,
+    ProbableAuthenticationError,
+)
 
 from bus.channels.amqp.address import Address
 from bus.channels.amqp.link import parameters
 from bus.errors import ConfigError, Stalled
+from bus.unreachable import Unreachable, why_unreachable
 
 _PRECONDITION = 406
 _NOT_FOUND = 404
@@ -141,7 +148,7 @@ def _detail(error: ChannelClosedByBroker) -> str:
 
 
 def _connected(address: Address) -> BlockingConnection:
-    trouble = ""
+    trouble: Unreachable | None = None
     for host, port in address.hosts:
         try:
             return BlockingConnection(parameters(address, host, port, "topology"))
@@ -152,5 +159,14 @@ def _connected(address: Address) -> BlockingConnection:
                 hint="see user, password and vhost of `broker` in bus.yaml",
             ) from error
         except (AMQPError, OSError) as error:
-            trouble = trouble or type(error).__name__
-    raise Stalled("NET221", f"the broker {address.shown} is away: {trouble}", hint="is it running?")
+            trouble = trouble or _why(error)
+    said, do = trouble or Unreachable("it has no host", "see `url`")
+    raise Stalled("NET221", f"the broker {address.shown} is away: {said}", hint=do)
+
+
+def _why(error: AMQPError | OSError) -> Unreachable:
+    if isinstance(error, IncompatibleProtocolError):
+        return Unreachable(
+            "it hung up before a word", "does it want a certificate of ours? is it a port of AMQP 0-9-1?"
+        )
+    return why_unreachable(error)
