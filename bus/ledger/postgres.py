@@ -20,6 +20,7 @@ from psycopg.types.string import StrDumperUnknown
 
 from bus.errors import Rejected, Retryable, Unavailable
 from bus.ledger import history
+from bus.ledger.postgres_refusal import unreachable
 from bus.ledger.store import no_effect
 from bus.ports import EffectHook, Hops, MoneyTotalsByOutcome
 
@@ -372,13 +373,6 @@ def _verdict(error: Exception) -> Exception:
             "SYS111", f"the store refused: {type(error).__name__}", hint="see whether the database is well"
         )
     return error
-
-
-def unreachable(error: psycopg.Error) -> Unavailable:
-    """For who cannot begin without the database."""
-    reason = type(error).__name__ if error.sqlstate else "no connection"
-    hint = "see that it runs, that `ledger:` names it and that this user may connect"
-    return Unavailable("SYS135", f"the PostgreSQL ledger cannot be used: {reason}", hint=hint)
 
 
 def migrate(connection: psycopg.Connection[Row], until: int | None = None) -> int:

@@ -10,7 +10,8 @@ import psycopg
 from psycopg import sql
 
 from bus.errors import NotAllowed
-from bus.ledger.postgres import connect, migrate, translated, unreachable, version
+from bus.ledger.postgres import connect, migrate, translated, version
+from bus.ledger.postgres_refusal import unreachable
 
 if TYPE_CHECKING:
     from bus.ledger.backup import Manifest

@@ -9,7 +9,8 @@ import psycopg
 from psycopg import errors
 
 from bus.errors import Unavailable
-from bus.ledger.postgres import connect, migrations, translated, unreachable, version
+from bus.ledger.postgres import connect, migrations, translated, version
+from bus.ledger.postgres_refusal import unreachable
 from bus.ledger.reading import Reading, Row, other_schema, too_slow
 
 _HINT = "read it as a user who may; see that the server is well"

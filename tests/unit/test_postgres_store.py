@@ -272,6 +272,41 @@ def test_a_store_of_a_newer_program_and_an_absent_server_are_refused(postgres_ur
         PostgresStore("postgresql://nobody:secret@127.0.0.1:1/none")
 
 
+def test_what_is_wrong_with_a_database_is_told_and_its_address_is_not() -> None:
+    if missing := PostgresServer.missing():
+        pytest.skip(missing)
+    with PostgresServer() as server:
+        with psycopg.connect(server.url, autocommit=True) as owner:
+            owner.execute("CREATE USER weak PASSWORD 'right'")
+            owner.execute("CREATE USER sleeper NOLOGIN")
+            owner.execute("CREATE DATABASE kept")
+            owner.execute("ALTER DATABASE kept SET default_transaction_read_only = on")
+            owner.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+            hba = server.home / next(server.home.rglob("pg_hba.conf"))
+            hba.write_text("host all weak 127.0.0.1/32 scram-sha-256\n" + hba.read_text())
+            owner.execute("SELECT pg_reload_conf()")
+        at = f"127.0.0.1:{server.port}"
+        for address, said in (
+            (f"weak:hunter2@{at}/postgres", "the password is refused"),
+            (f"weak@{at}/postgres", "it wants a password"),
+            (f"weak:right@{at}/postgres", "this user lacks a right"),
+            (f"sleeper@{at}/postgres", "this user may not log in"),
+            (f"stranger:hunter2@{at}/postgres", "it does not know this user"),
+            (f"girobus@{at}/hunter2", "there is no such database"),
+            (f"girobus@{at}/kept", "it takes no writes"),
+            (f"girobus@{at}/postgres?sslmode=require", "it speaks no TLS"),
+            (f"girobus@{at}/postgres?password=hunter2&sslmod=x", "its address cannot be read"),
+            ("girobus:hunter2@127.0.0.1:1/postgres", "nothing listens there"),
+            (f"girobus:hun/ter2@{at}/postgres", "no such host"),
+        ):
+            with pytest.raises(Unavailable) as caught:
+                PostgresStore(f"postgresql://{address}")
+            told = f"{caught.value} {caught.value.hint}"
+            assert (caught.value.code, said in told) == ("SYS135", True), f"{said}: {told}"
+            assert "hunter2" not in told
+            assert "ter2" not in told
+
+
 def test_two_processes_that_start_together_make_one_schema(postgres_url: str) -> None:
     stores: list[PostgresStore] = []
     threads = [threading.Thread(target=lambda: stores.append(PostgresStore(postgres_url))) for _ in range(4)]
