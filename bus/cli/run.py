@@ -8,20 +8,20 @@ import click
 
 from bus.cli.output import Exit, config_option, leave
 
-_ROLES = ("worker", "intake", "scheduler", "api")
+ROLES = ("worker", "intake", "scheduler", "api")
 
 
-def _roles(_ctx: click.Context, _option: click.Parameter, value: str) -> tuple[str, ...]:
+def roles_of(_ctx: click.Context, _option: click.Parameter, value: str) -> tuple[str, ...]:
     """A comma list, in the order of the table.
 
     Raises:
         click.BadParameter: a word that is no role.
     """
-    wanted = {part.strip() for part in value.split(",")} if value else set(_ROLES)
-    strange = sorted(wanted - set(_ROLES))
+    wanted = {part.strip() for part in value.split(",")} if value else set(ROLES)
+    strange = sorted(wanted - set(ROLES))
     if strange:
-        raise click.BadParameter(f"`{strange[0]}` is no role; write some of {','.join(_ROLES)}")
-    return tuple(role for role in _ROLES if role in wanted)
+        raise click.BadParameter(f"`{strange[0]}` is no role; write some of {','.join(ROLES)}")
+    return tuple(role for role in ROLES if role in wanted)
 
 
 @click.command()
@@ -30,7 +30,7 @@ def _roles(_ctx: click.Context, _option: click.Parameter, value: str) -> tuple[s
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes.")
 @click.option(
-    "--role", "roles", callback=_roles, default="", metavar="LIST",
+    "--role", "roles", callback=roles_of, default="", metavar="LIST",
     help="What the processes do: some of worker,intake,scheduler,api; default: all of it.",
 )  # fmt: skip
 @click.option("--until-idle", is_flag=True, help="Stop by itself when nothing is left to do.")
@@ -45,10 +45,10 @@ def command(*, config: Path, hold_outputs: bool, workers: int, roles: tuple[str,
     With --workers N a supervisor starts N processes and replaces those that end, hang or grow too big. worker runs
     steps and outlets, intake the sources, scheduler what waits for a time, api answers the other verbs.
     """
-    if until_idle and (workers > 1 or len(roles) < len(_ROLES)):
+    if until_idle and (workers > 1 or len(roles) < len(ROLES)):
         raise click.UsageError("--until-idle is for one process that does everything")
-    if workers > 1 or len(roles) < len(_ROLES):
-        _must_be_shared(config, workers)
+    if workers > 1 or len(roles) < len(ROLES):
+        must_be_shared(config, workers)
     if workers > 1:
         from bus.cli.fleet import Fleet  # noqa: PLC0415 - only here
         from bus.cli.site import Site  # noqa: PLC0415 - as above
@@ -63,7 +63,7 @@ def command(*, config: Path, hold_outputs: bool, workers: int, roles: tuple[str,
         leave(Exit.PARTLY)
 
 
-def _must_be_shared(config: Path, workers: int) -> None:
+def must_be_shared(config: Path, workers: int) -> None:
     """Several processes need a ledger that several may write.
 
     Raises:

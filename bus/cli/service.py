@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from bus.cli.output import config_option, note
+from bus.cli.run import ROLES, must_be_shared, roles_of
 from bus.errors import NotAllowed, Unavailable
 
 _UNITS = Path("/etc/systemd/system")
@@ -33,6 +34,8 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--watchdog", default=60, show_default=True, type=click.IntRange(5, 3600), help="Seconds without a sign."
         ),
+        click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="As of `bus run`."),
+        click.option("--role", "roles", callback=roles_of, default="", metavar="LIST", help="As of `bus run`."),
         config_option,
     ):
         function = option(function)
@@ -72,7 +75,7 @@ def install(*, config: Path, name: str, folder: Path, replace: bool, **wanted: A
     note(f"{path} written; go on with: systemctl daemon-reload && systemctl enable --now {name}")
 
 
-def _text(config: Path, *, user: str, writable: tuple[Path, ...], watchdog: int) -> str:
+def _text(config: Path, *, user: str, writable: tuple[Path, ...], watchdog: int, **share: Any) -> str:
     from bus.cli.site import Site  # noqa: PLC0415 - the landscape is read on use
     from bus.operating.unit import Service, unit  # noqa: PLC0415
     from certs.files import default_folder  # noqa: PLC0415
@@ -84,9 +87,23 @@ def _text(config: Path, *, user: str, writable: tuple[Path, ...], watchdog: int)
     if program.name != "bus" or not os.access(program, os.X_OK):
         program = Path(sys.executable).with_name("bus")
     made = Service(
-        program, config.absolute(), site.home.absolute(), user, default_folder().absolute(), tuple(folders), watchdog
-    )
+        program, config.absolute(), site.home.absolute(), user, default_folder().absolute(), tuple(folders), watchdog,
+        _share(config, **share),
+    )  # fmt: skip
     return unit(made)
+
+
+def _share(config: Path, *, workers: int, roles: tuple[str, ...]) -> tuple[str, ...]:
+    """Words of the command line of `bus run` for more than one process.
+
+    Raises:
+        click.UsageError: the ledger is a file, which has one process.
+    """
+    words = ["--workers", str(workers)] if workers > 1 else []
+    words += ["--role", ",".join(roles)] if len(roles) < len(ROLES) else []
+    if words:
+        must_be_shared(config, workers)
+    return tuple(words)
 
 
 def _local(landscape: Any) -> list[str]:

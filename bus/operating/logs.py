@@ -25,7 +25,11 @@ _LONGEST = 500
 """Characters of one value; what is longer is no fact but content."""
 _FRAMES = 4
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
+_PASSWORD = re.compile(r"(://[^/\s:@]*:)\S+@")
+"""Up to the last ``@``, for one or a slash may stand in a password that nobody has encoded."""
+_OPTION = re.compile(r"(?i)\b((?:ssl)?password=)[^\s&]+")
+_SAID_BY_US = ("pika.adapters", "pika.connection")
+"""Of a connection that fails they write up to six errors, of arguments alone; our NET221 says why."""
 _ROOT = Path(__file__).parents[2]
 
 Fields = MutableMapping[str, Any]
@@ -45,6 +49,7 @@ def logging_to_stderr(level: str, form: Literal["console", "json"]) -> Iterator[
     """Log for the time of the block: our own lines from ``level`` on, those of libraries from warnings on."""
     handler = logging.StreamHandler()
     handler.setFormatter(formatter(form))
+    handler.addFilter(lambda record: not record.name.startswith(_SAID_BY_US))
     root, ours = logging.getLogger(), logging.getLogger(LOGGER)
     before = ours.level
     root.addHandler(handler)
@@ -127,7 +132,7 @@ def _plain(value: Any) -> Any:
 
 def _text(text: str) -> str:
     short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-    return _PASSWORD.sub(r"\1***@", _HARMFUL.sub("\ufffd", short))
+    return _OPTION.sub(r"\1***", _PASSWORD.sub(r"\1***@", _HARMFUL.sub("\ufffd", short)))
 
 
 # ---------------------------------------------------------------- lines

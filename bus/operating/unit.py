@@ -45,6 +45,8 @@ class Service(NamedTuple):
     writable: tuple[Path, ...] = ()
     watchdog: int = 60
     """Seconds without a sign of life after which it is started again."""
+    options: tuple[str, ...] = ()
+    """Further words for ``bus run``."""
 
 
 def unit(service: Service) -> str:
@@ -65,7 +67,7 @@ StartLimitBurst=10
 [Service]
 Type=notify
 ExecStartPre=+/usr/bin/install -d -m 0700 -o {service.user} {_word(service.store)}
-ExecStart={_word(service.program)} -C {_word(service.config)} run
+ExecStart={_word(service.program)} -C {_word(service.config)} {" ".join(["run", *map(_word, service.options)])}
 ExecReload=/bin/kill -HUP $MAINPID
 User={service.user}
 UMask=0077

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import logging
 import os
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bus.operating.logs import formatter, quiet_unless_asked
+from bus.operating.logs import formatter, logging_to_stderr, quiet_unless_asked
 from bus.testing.rabbitmq import free_port
 from tests.e2e.test_cli_operate import PROGRAM, ROOT
 
@@ -129,6 +131,31 @@ def test_a_password_in_an_address_is_hidden_and_objects_are_named_by_type() -> N
     assert "hunter2" not in line
     assert "payload" not in line
     assert json.loads(line)["why"] == "postgresql://bus:***@db/l"
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("amqp://bus:p@ss/w:rd@mq:5672/v", "amqp://bus:***@mq:5672/v"),
+        (
+            "to postgresql://h/l?password=hunter2&sslmode=require now",
+            "to postgresql://h/l?password=***&sslmode=require now",
+        ),
+        ("host=h sslpassword=hunter2 user=u", "host=h sslpassword=*** user=u"),
+        ("amqp://mq:5672/v is away", "amqp://mq:5672/v is away"),
+    ],
+)
+def test_a_password_is_hidden_however_it_is_written(written: str, shown: str) -> None:
+    assert json.loads(formatter("json").format(record("x", why=written)))["why"] == shown
+
+
+def test_of_a_lost_connection_our_own_line_is_enough() -> None:
+    caught = io.StringIO()
+    with contextlib.redirect_stderr(caught), logging_to_stderr("info", "console"):
+        logging.getLogger("pika.adapters.utils.connection_workflow").error("reporting failure: %r", "x")
+        logging.getLogger("pika.channel").error("of the library")
+    assert "reporting failure" not in caught.getvalue()
+    assert "of the library" in caught.getvalue()
 
 
 def test_a_library_is_heard_without_its_arguments() -> None:

@@ -394,6 +394,8 @@ def test_behind_a_mapping_only_names_that_are_always_text_are_told(tmp_path: Pat
     ("path", "text"),
     [
         ("connections.yaml", "connections:\n  broker: {amqp: {url: 'amqp://me:hunter2@host/'}}\n"),
+        ("connections.yaml", "connections:\n  broker: {amqp: {url: 'amqp://me:hun/ter@2@host/'}}\n"),
+        ("bus.yaml", BUS + "ledger: 'postgresql://db/l?sslmode=require&password=hunter2'\n"),
         ("x.mapping.txt", ""),
         ("bus.yaml", BUS.replace("name: test", "name: AKIAIOSFODNN7EXAMPLE")),
         ("bus.yaml", BUS + "api_key: 5f2b\n"),
@@ -404,8 +406,13 @@ def test_secrets_in_clear_are_found(tmp_path: Path, path: str, text: str) -> Non
     assert ("CFG143" in codes) == (path.endswith(".yaml"))
 
 
-def test_references_to_secrets_are_none(tmp_path: Path) -> None:
+def test_references_to_secrets_are_none_and_ports_neither(tmp_path: Path) -> None:
     assert "CFG143" not in [problem.code for problem in load(tmp_path).problems]
+    text = (
+        BUS
+        + "# https://wiki:8080/p?to=a@b.example\nledger: 'postgresql://bus:${env:X}@db:5432/l?application_name=a@b'\n"
+    )
+    assert "CFG143" not in [problem.code for problem in load(tmp_path, {"bus.yaml": text}).problems]
 
 
 # ---------------------------------------------------------------- the folder

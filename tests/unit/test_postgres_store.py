@@ -19,6 +19,7 @@ from bus.ledger.place import open_reading
 from bus.ledger.postgres import PostgresStore, translated
 from bus.testing import postgres
 from bus.testing.postgres import PostgresServer
+from tests.conftest import needs
 
 
 def _meta(tx: Any, key: str, value: int = 1) -> None:
@@ -273,8 +274,7 @@ def test_a_store_of_a_newer_program_and_an_absent_server_are_refused(postgres_ur
 
 
 def test_what_is_wrong_with_a_database_is_told_and_its_address_is_not() -> None:
-    if missing := PostgresServer.missing():
-        pytest.skip(missing)
+    needs(PostgresServer.missing())
     with PostgresServer() as server:
         with psycopg.connect(server.url, autocommit=True) as owner:
             owner.execute("CREATE USER weak PASSWORD 'right'")

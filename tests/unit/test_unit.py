@@ -42,6 +42,17 @@ def test_the_unit_names_this_folder_store_and_program(site: Path) -> None:
     assert int(service["TimeoutStopSec"]) > 30
 
 
+def test_a_unit_of_several_processes_needs_a_ledger_that_they_can_share(site: Path) -> None:
+    refused = run(site, "print", "--workers", "4")
+    assert refused.exit_code == 2
+    assert "PostgreSQL" in refused.stderr
+    with (site / "bus.yaml").open("a", encoding="utf-8") as file:
+        file.write("ledger: postgresql://bus@db/ledger\n")
+    text = run(site, "print", "--workers", "4", "--role", "api,worker").stdout
+    assert f"/bus -C {site} run --workers 4 --role worker,api\n" in text
+    assert "--" not in run(site, "print", "--workers", "1").stdout.split("ExecStart=")[1].splitlines()[0]
+
+
 def test_names_with_spaces_and_signs_stay_one_word() -> None:
     text = unit(Service(Path("/opt/a b/bus"), Path("/etc/50%"), Path('/x/"q'), "u", Path("/c")))
     assert 'ExecStart="/opt/a b/bus" -C /etc/50%% run' in text
