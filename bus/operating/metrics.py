@@ -66,7 +66,7 @@ METRICS = {
             "girobus_oldest_message_age_seconds",
             "gauge",
             ("channel",),
-            "Age of the message that comes next in the ledger's database.",
+            "Age of the message that comes next; of RabbitMQ's as far as one was handed to this process.",
         ),
         Metric(
             "girobus_messages_total",
@@ -202,7 +202,8 @@ class Metrics:
             yield "girobus_open_cases", (code, owner), count
         yield "girobus_payments_unanswered", (), figures.unanswered
         yield "girobus_payments_overdue", (), figures.overdue
-        yield from _waiting(figures, now, {*self._app.bus.assembly.channels()})
+        handed: Callable[[], dict[str, int]] = getattr(self._app.broker, "oldest", dict)
+        yield from _waiting(figures, now, {*self._app.bus.assembly.channels()}, handed())
 
     def _expiry(self) -> list[Sample]:
         if self._clock() - self._surveyed >= _CERTIFICATES:
@@ -211,13 +212,14 @@ class Metrics:
         return self._certificates
 
 
-def _waiting(figures: Figures, now: int, channels: set[str]) -> Iterator[Sample]:
+def _waiting(figures: Figures, now: int, channels: set[str], handed: dict[str, int]) -> Iterator[Sample]:
     """By channel; channels of which nothing is known yet have zeros, so that an alert sees them."""
     for channel in sorted(channels | {*figures.queues}):
         queue = figures.queues.get(channel)
         yield "girobus_queue_messages", (channel,), queue.depth if queue else 0
         oldest = queue.oldest if queue else None
-        age = max(0.0, now / 1000 - oldest.timestamp()) if oldest else 0.0
+        made = min(oldest.timestamp() if oldest else now / 1000, handed.get(channel, now) / 1000)
+        age = max(0.0, now / 1000 - made)
         yield "girobus_oldest_message_age_seconds", (channel,), age
     for channel in sorted(channels | {*figures.deferred, *figures.held, *figures.dead}):
         deferred, held = figures.deferred.get(channel), figures.held.get(channel)

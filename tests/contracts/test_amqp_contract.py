@@ -134,6 +134,17 @@ def test_messages_come_in_their_order_and_stay_until_they_are_settled(books: Boo
     assert books.broker.depth("in") == 15
 
 
+def test_the_age_of_what_comes_next_is_known(books: Books) -> None:
+    assert books.broker.oldest() == {}
+    for n, at in enumerate((7_000, 5_000, 9_000)):
+        made = message(n)
+        books.put("in", made.with_headers(created_at=at))
+    books.take("in", 3)
+    assert books.broker.oldest() == {"in": 7_000}, "of the first in the queue, whatever comes behind it"
+    books.broker.settle(books.broker.take("in", 1), Settlement("in"))
+    assert books.broker.oldest() == {"in": 5_000}
+
+
 def test_messages_larger_than_a_frame_and_empty_ones_come_whole(books: Books) -> None:
     sizes = (0, 1, 131_063, 131_064, 131_065, 1_000_000, 5_000_000)
     for n, size in enumerate(sizes):

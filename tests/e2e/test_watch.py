@@ -173,6 +173,18 @@ def test_a_broker_that_is_away_is_told(tmp_path: Path) -> None:
         assert watch.health.verdict().why == ("broker: AMQPConnectorSocketConnectError",)
 
 
+def test_a_channel_in_rabbitmq_that_stands_still_is_seen(tmp_path: Path, rabbit: str) -> None:
+    folder = site(tmp_path / "site", f"broker: {{url: '{rabbit}', prefix: 'watch.{os.getpid()}.'}}\n")
+    age = ("girobus_oldest_message_age_seconds", (("channel", "bank"),))
+    with watched(folder) as (app, _, url):
+        delivered = ("girobus_messages_total", (("channel", "bank"), ("outcome", "delivered")))
+        until("the first file is out", lambda: figures(url).get(delivered) == 2)
+        app.bus.hold_outputs = True
+        (folder / "in" / "b.csv").write_text("invoice;kind\nD;fine\n", "utf-8")
+        (folder / "in" / "b.csv.done").touch()
+        until("what is held grows old", lambda: figures(url).get(age, 0) > 1)
+
+
 def test_only_get_only_known_pages_and_no_foreign_names(tmp_path: Path) -> None:
     with watched(site(tmp_path / "site")) as (_, _, url):
         assert get(f"{url}/")[0] == 404

@@ -130,6 +130,12 @@ class AmqpBroker:
         names = {self.address.queue(name): name for name in self.declared()}
         return {names[queue]: count for queue, count in counts.items() if queue in names}
 
+    def oldest(self) -> dict[str, int]:
+        """When the message that comes next was made, by channel of which one is here; milliseconds since 1970 UTC."""
+        here = {name: self._consumer.here(self.address.queue(name), 1) for name in self.declared()}
+        made = {name: legs.read(found[0]).headers.created_at for name, found in here.items() if found}
+        return {name: at for name, at in made.items() if at}
+
     def confirms(self) -> int:
         """How many messages were confirmed since the start."""
         return self._publisher.confirmed
