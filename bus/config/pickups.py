@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _PIECE = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
 """A set of characters, or one character, of a file pattern."""
+_SPECIAL = re.compile(r"[*?\[]")
 
 
 def shared_pickups(flows: Sequence[RouteFlow]) -> Iterator[Problem]:
@@ -42,7 +43,9 @@ def shared_pickups(flows: Sequence[RouteFlow]) -> Iterator[Problem]:
 
 def overlap(one: str, other: str) -> bool:
     """Whether some name matches both of two file patterns."""
-    return _meet(tuple(_PIECE.findall(one)), tuple(_PIECE.findall(other)))
+    heads = _SPECIAL.split(one, 1)[0], _SPECIAL.split(other, 1)[0]
+    shorter, longer = sorted(heads, key=len)
+    return longer.startswith(shorter) and _meet(tuple(_PIECE.findall(one)), tuple(_PIECE.findall(other)))
 
 
 @cache
