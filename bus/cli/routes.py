@@ -55,7 +55,7 @@ def list_(*, config: Path, as_json: bool) -> None:
         shown = [{**row, "to": ", ".join(row["to"])} for row in rows]
         print_table(columns, [[row[column] for column in columns] for row in shown])
     else:
-        note(f"No routes in {site.folder}.")
+        note(f"There is no route in {site.folder}/ yet.")
     _warn(site)
 
 

@@ -22,6 +22,8 @@ from bus.testing.payrun import PaymentRun
 MARK = ".girobus-play"
 _FINAL = ("ACSC", "ACCC", "RJCT", "CANC")
 _PAUSE = 0.1
+_MAIN = "payments-out"
+_PARTNERS = {"erp", "bank-north", "bank-south"}
 
 
 @dataclass(slots=True)
@@ -42,16 +44,19 @@ class Play:
         told: called with a sentence for people at each stage.
 
     Raises:
-        NotAllowed: ``SYS208`` the folder exists and is not of an earlier play.
+        NotAllowed: ``SYS208`` the folder exists and is not of an earlier play, ``SYS209`` the main job is not there.
     """
 
     def __init__(self, landscape: Path, folder: Path, told: Callable[[str], None]) -> None:
+        loaded = load_landscape(landscape).require()
+        if _MAIN not in loaded.routes or not set(loaded.connections) >= _PARTNERS:
+            hint = "run it in another folder: then the landscape that comes with the program is played"
+            raise NotAllowed("SYS209", f"{landscape}/ has no payments to play", hint=hint)
         _empty(folder)
         self.folder = folder
         self._told = told
         self.clock = SystemClock()
         self.partners = folder / "partners"
-        loaded = load_landscape(landscape).require()
         self.town = Town(self.partners, self.clock, seed=7, answers=Answers(reject_permille=30))
         free = {n: c.model_copy(update={"port": 0}) if hasattr(c, "port") else c for n, c in loaded.connections.items()}
         self.servers = Loopback(self.partners, free)
