@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _PIECE = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
 """A set of characters, or one character, of a file pattern."""
-_SPECIAL = re.compile(r"[*?\[]")
 
 
 def shared_pickups(flows: Sequence[RouteFlow]) -> Iterator[Problem]:
@@ -43,9 +42,7 @@ def shared_pickups(flows: Sequence[RouteFlow]) -> Iterator[Problem]:
 
 def overlap(one: str, other: str) -> bool:
     """Whether some name matches both of two file patterns."""
-    heads = _SPECIAL.split(one, 1)[0], _SPECIAL.split(other, 1)[0]
-    shorter, longer = sorted(heads, key=len)
-    return longer.startswith(shorter) and _meet(tuple(_PIECE.findall(one)), tuple(_PIECE.findall(other)))
+    return _meet(tuple(_PIECE.findall(one)), tuple(_PIECE.findall(other)))
 
 
 @cache
