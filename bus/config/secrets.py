@@ -23,7 +23,7 @@ _LOOKS = re.compile(
     r"|\beyJ[\w-]{8,300}\.[\w-]{8,300}\."  # JSON web token
     r"|\b(ghp|gho|ghs|github_pat|glpat|xox[abp]|sk_live|rk_live)[-_]\w{8,}"  # tokens with a maker's prefix
     r"|\bAGE-SECRET-KEY-1"
-    r"|://[^/\s:@]+:(?!\d{1,5}/)[^\s$]+@"  # a password inside an address, also one with a slash in it; no port
+    r"|://[^/\s:@]{1,100}:(?!\d{1,5}/)[^\s$]{1,200}@"  # a password inside an address; no port
     r"|[?&](ssl)?password=[^\s&$]+"
 )
 _SHOWN = re.compile(
