@@ -87,7 +87,12 @@ class _Transaction:
         return self._connection.cursor(binary=True).execute(translated(sql), bindings)
 
     def executemany(self, sql: str, bindings: Iterable[tuple[Any, ...]]) -> None:
-        self._connection.cursor().executemany(translated(sql), bindings)
+        """The last one by itself: behind a pipeline, which ends in a flush, the server's clock for idle ones stands."""
+        rows = [*bindings]
+        if len(rows) > 1:
+            self._connection.cursor().executemany(translated(sql), rows[:-1])
+        if rows:
+            self.execute(sql, rows[-1])
 
 
 class _Link:

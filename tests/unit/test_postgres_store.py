@@ -330,3 +330,32 @@ def test_looking_is_read_only_and_bounded(postgres_url: str) -> None:
             reading.rows("DELETE FROM meta")
         with pytest.raises(Unavailable, match="SYS131"):
             reading.rows("SELECT pg_sleep(5)")
+
+
+# ---------------------------------------------------------------- frozen in a commit
+
+
+@pytest.mark.parametrize("rows", [1, 2, 2_000])
+def test_who_is_frozen_in_a_commit_keeps_the_others_waiting_no_longer(postgres_url: str, rows: int) -> None:
+    """Also behind many rows at once, which go in a pipeline: the server has to notice that nothing comes any more."""
+    with closing(PostgresStore(postgres_url)) as frozen, closing(PostgresStore(postgres_url)) as other:
+        locked = threading.Event()
+
+        def work(tx: Any) -> None:
+            frozen.lock(tx, ["a"])
+            tx.executemany("INSERT INTO meta VALUES (?, ?)", [(f"frozen {n}", n) for n in range(rows)])
+            locked.set()
+            time.sleep(20)
+
+        def freeze() -> None:
+            with suppress(Retryable):
+                frozen.commit("frozen", work)
+
+        thread = threading.Thread(target=freeze)
+        thread.start()
+        assert locked.wait(10)
+        begin = time.monotonic()
+        other.commit("other", lambda tx: (other.lock(tx, ["a"]), _meta(tx, "other")))
+        assert 10 < time.monotonic() - begin < 19
+        thread.join()
+        assert _keys(other) == {"other"}
