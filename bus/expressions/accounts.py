@@ -48,11 +48,14 @@ def _text(function: str, value: Any) -> str:
 
 
 def is_sepa(iban: Any) -> bool:
-    """Whether the IBAN's country belongs to SEPA; country code and length are looked at, check digits are not."""
+    """Whether the IBAN's country belongs to SEPA, as typed: spaces and small letters are taken.
+
+    Country code and length are looked at, check digits are not.
+    """
     text = iban if type(iban) is str else _text("is_sepa", iban)
     if len(text) == SEPA.get(text[:2]):
         return True
-    text = _text("is_sepa", text)
+    text = _text("is_sepa", text).upper()
     return len(text) == SEPA.get(text[:2])
 
 

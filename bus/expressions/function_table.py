@@ -189,7 +189,7 @@ _ACCOUNTS = (
     _F("iban_country", "iban: any", "text|null", accounts.iban_country,
        "Country code of an IBAN; null for what is none.", ("iban_country('DE89370400440532013000')", '"DE"')),
     _F("is_sepa", "iban: any", "boolean", accounts.is_sepa,
-       "Whether an IBAN's country is in SEPA (EPC409-09 8.0); check digits are for is_iban(); null is false.",
+       "Whether an IBAN, also as typed, is of a SEPA country (EPC409-09 8.0); check digits: is_iban(); null is false.",
        ("is_sepa('CH9300762011623852957')", "true")),
     _F("is_bic", "x: any", "boolean", accounts.is_bic, "Form of a BIC by ISO 9362, with a country; null is false.",
        ("is_bic('COBADEFFXXX')", "true")),

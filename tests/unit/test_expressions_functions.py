@@ -338,7 +338,7 @@ def test_sepa_has_the_countries_of_the_epc_list() -> None:
         ("US64SVBKUS6S3300958879", False, False),
         ("TR330006100519786457841326", False, True),
         ("FO6264600001631634", False, True),
-        ("de89370400440532013000", False, False),
+        ("de89370400440532013000", True, False),
         ("NO9386011117947", True, True),
         ("NO9386O11117947", True, False),
         ("", False, False),
