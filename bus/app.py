@@ -235,7 +235,7 @@ class App:
             if isinstance(origin, ChannelSource):
                 assembly.aliases[origin.channel] = loaded.name
         for name, outlet in landscape.spec.outlets.items():
-            resources = self._endpoint(landscape, name)
+            resources = self._endpoint(landscape, name, f"outlet {name}")
             built = Outlet(
                 name,
                 self.around.sink(outlet.endpoint, resources),
@@ -258,7 +258,7 @@ class App:
 
     def _intake(self, landscape: Landscape, loaded: LoadedRoute, spec: EndpointSpec, assembly: Assembly) -> Intake:
         compiled = {route.name: route for route in assembly.routes}
-        source = self.around.source(spec, self._endpoint(landscape, loaded.name))
+        source = self.around.source(spec, self._endpoint(landscape, loaded.name, f"source {loaded.name}"))
         return Intake(lambda: compiled[loaded.name], source, self._stores)
 
     def _compile(self, landscape: Landscape, loaded: LoadedRoute) -> CompiledRoute:
@@ -284,10 +284,11 @@ class App:
         self.broker.keep_order(route.lines)
         return route
 
-    def _endpoint(self, landscape: Landscape, name: str) -> EndpointSurroundings:
-        return EndpointSurroundings(
-            name, self.folder, self.epoch, self.around.clock, self._effect, landscape.connections
-        )
+    def _endpoint(self, landscape: Landscape, name: str, lease: str) -> EndpointSurroundings:
+        def owner() -> int:
+            return self.ledger.holdings.latest(lease) or self.epoch
+
+        return EndpointSurroundings(name, self.folder, owner, self.around.clock, self._effect, landscape.connections)
 
 
 @dataclass(slots=True)
@@ -296,10 +297,15 @@ class EndpointSurroundings:
 
     name: str
     root: Path
-    epoch: int
+    owner: Callable[[], int]
     clock: Clock
     effect: EffectHook
     connections: dict[str, Any]
+
+    @property
+    def epoch(self) -> int:
+        """The token of the lease that this process has for it; where it needs none, the number of the process."""
+        return self.owner()
 
     def connection(self, name: str) -> Any:
         """The connection of that name.

@@ -224,8 +224,11 @@ class EndpointResources(Protocol):
     """Stable name of this use of the endpoint: route name for sources, outlet name for sinks."""
     root: Path
     """Folder that relative local paths are relative to (where ``bus.yaml`` stands)."""
-    epoch: int
-    """Number of this owner; grows with every start. Names of stage and claim carry it."""
+
+    @property
+    def epoch(self) -> int:
+        """Number of the present owner; every later owner has a higher one. Names of stage and claim carry it."""
+
     clock: Clock
     effect: EffectHook
 

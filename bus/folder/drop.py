@@ -137,12 +137,14 @@ class FolderSink:
             self._remove(receipt["stage"] + _MARK)
             self._remove(receipt["stage"])
 
-    def sweep(self, live: set[str]) -> list[str]:
-        """Remove stage files of this outlet's dead owners that no receipt names; returns their paths.
+    def sweep(self, live: set[str], *, over: bool = False) -> list[str]:
+        """Remove stage files of this outlet's earlier owners that no receipt names; returns their paths.
 
         Args:
             live: the ``stage`` of every receipt that is not delivered yet.
+            over: another owner has taken over since, so what this one left is an earlier owner's too.
         """
+        end = self._resources.epoch + over
         ours = re.compile(rf"(\d{{1,18}})-{re.escape(self._owner)}-[0-9a-f]{{32}}({re.escape(_MARK)})?")
         removed = []
         with answering("look into", self._stage):
@@ -153,7 +155,7 @@ class FolderSink:
             for entry in entries:
                 found = ours.fullmatch(entry.name)
                 path = join(self._stage, entry.name)
-                if found and int(found[1]) < self._resources.epoch and path.removesuffix(_MARK) not in live:
+                if found and int(found[1]) < end and path.removesuffix(_MARK) not in live:
                     self._remove(path)
                     removed.append(path)
         return removed

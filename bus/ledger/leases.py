@@ -2,7 +2,8 @@
 
 All times are the database's own, so that the clocks of machines need not agree. A token grows with every new holder; a
 write that is guarded by a token is refused in its own transaction as soon as somebody else has taken over, however long
-the old holder was frozen in between.
+the old holder was frozen in between. Tokens are numbers of the one counter that also numbers processes: what a holder
+leaves with a partner bears his token, and who holds the lease later has a higher one, whichever process started first.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from typing import Any
 
 from bus.errors import Retryable
+from bus.ledger.versions import next_epoch
 from bus.ports import Store
 
 TERM = 9_000
@@ -24,13 +26,14 @@ def acquire(store: Store, tx: Any, name: str, owner: str, term: int = TERM) -> i
     now = store.time(tx)
     row = tx.execute("SELECT owner, token, until FROM lease WHERE name = ?", (name,)).fetchone()
     if row is None:
-        tx.execute("INSERT INTO lease VALUES (?, ?, 1, ?)", (name, owner, now + term))
-        return 1
+        token = next_epoch(tx)
+        tx.execute("INSERT INTO lease VALUES (?, ?, ?, ?)", (name, owner, token, now + term))
+        return token
     holder, token, until = row
     if holder != owner:
         if until > now:
             return 0
-        token += 1
+        token = max(next_epoch(tx), token + 1)
     tx.execute("UPDATE lease SET owner = ?, token = ?, until = ? WHERE name = ?", (owner, token, now + term, name))
     return int(token)
 
@@ -77,6 +80,7 @@ class Holdings:
         self.owner = owner
         self.term = term
         self._held: dict[str, int] = {}
+        self._latest: dict[str, int] = {}
         self._asked: dict[str, float] = {}
         self._sure_until = 0.0
         """Until then nobody else can have taken what is held; who was frozen longer asks again."""
@@ -95,7 +99,7 @@ class Holdings:
         if token:
             if not self._held:
                 self._sure_until = now + self.term / 1000
-            self._held[name] = token
+            self._held[name] = self._latest[name] = token
         return bool(token)
 
     def has(self, name: str) -> bool:
@@ -107,6 +111,10 @@ class Holdings:
     def token(self, name: str) -> int:
         """The token that it is held with; 0 = it is not, or nobody has to hold it."""
         return self._held.get(name, 0)
+
+    def latest(self, name: str) -> int:
+        """The token that it is held with, or was when it was held last; 0 = it never was, or nobody has to hold it."""
+        return self._latest.get(name, 0)
 
     def give_back(self, name: str) -> None:
         """Let somebody else have it at once."""

@@ -106,13 +106,17 @@ class Sender:
             return 0
         deliveries = self._take()
         if not deliveries:
-            if self.owes_sweep and self._broker.may_take(self.outlet.name):
+            if self.owes_sweep:
                 self._sweep_once()
             return 0
         self._begun = time.monotonic()
         self._sweep_once()
-        ready, settled = self._prepare(deliveries)
-        return settled + self._publish(ready)
+        try:
+            ready, settled = self._prepare(deliveries)
+            return settled + self._publish(ready)
+        except Retryable:
+            self._swept, self.owes_sweep = -1, True  # what lies with the partner may be of nobody now
+            raise
 
     def _take(self) -> list[Delivery]:
         """A batch. In an outlet in order, what is tried again comes first and alone, when its time has come."""
@@ -317,16 +321,20 @@ class Sender:
     def _sweep_once(self) -> None:
         """Remove stage files of earlier owners that no unfinished effect names, whenever it becomes ours.
 
+        Who was cut off while another took over, and prepared files meanwhile, removes his own: the other one may have
+        looked before they were there. What a refused commit names cannot become live any more by then.
         Where that fails it is tried again later, after a longer wait each time; this batch succeeds or fails by itself.
         """
-        tenure, backoff = self._broker.tenure(self.outlet.name), self.outlet.policy.backoff
-        if self._swept == tenure or resting(self._sweep_again, self._clock.now(), backoff):
+        over = not self._broker.may_take(self.outlet.name)
+        tenure, backoff = -1 if over else self._broker.tenure(self.outlet.name), self.outlet.policy.backoff
+        if (self._swept == tenure and not over) or resting(self._sweep_again, self._clock.now(), backoff):
             return
-        sweep: Callable[[set[str]], Any] | None = getattr(self.outlet.sink, "sweep", None)
+        sweep: Callable[..., Any] | None = getattr(self.outlet.sink, "sweep", None)
         self.owes_sweep = True
         try:
             if sweep is not None:
-                sweep({str(r["stage"]) for r in self._ledger.live_receipts(self.outlet.name) if "stage" in r})
+                live = {str(r["stage"]) for r in self._ledger.live_receipts(self.outlet.name) if "stage" in r}
+                sweep(live, over=True) if over else sweep(live)
         except Exception as error:  # noqa: BLE001 - nobody's payment depends on it
             self._unswept += 1
             self._sweep_again = self._clock.now() + next_wait(backoff, self._unswept, self._chance)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bus.errors import Retryable
-from bus.ledger import leases
+from bus.ledger import leases, versions
 from bus.ledger.leases import Holdings
 from bus.ledger.place import open_store
 from bus.ledger.store import Store as FileStore
@@ -145,6 +145,18 @@ def test_who_was_frozen_longer_than_the_lease_asks_before_anything_else(postgres
     assert not first.mine("source a")
     assert first.mine("source b"), "nobody took that one"
     store.close()
+
+
+def test_who_holds_it_later_has_a_higher_token_than_any_process_and_holder_before(store: Store) -> None:
+    """Whatever a holder leaves with a partner bears his token, as earlier versions took the number of the process."""
+    started = [store.commit("epoch", versions.next_epoch) for _ in range(3)]
+    tokens = []
+    for owner in ("c", "a", "b"):
+        tokens.append(take(store, owner))
+        store.commit("test", lambda tx: leases.release(tx, "timer", tokens[-1]))
+    store.commit("test", lambda tx: tx.execute("UPDATE lease SET token = token + 100"))
+    tokens.append(take(store, "a"))
+    assert [*started, *tokens] == sorted({*started, *tokens})
 
 
 def test_the_only_process_of_a_store_holds_everything(tmp_path: Path) -> None:

@@ -184,6 +184,7 @@ class Window(RecordingSink):
         self.sent = sent
         self.first = first
         self.swept = 0
+        self.cleared = 0
 
     def prepare(self, message: Message, content: BinaryIO) -> Receipt:
         receipt = super().prepare(message, content)
@@ -195,9 +196,10 @@ class Window(RecordingSink):
         self.sent += self.staged.values()
         self.staged.clear()
 
-    def sweep(self, live: set[str]) -> None:
+    def sweep(self, live: set[str], *, over: bool = False) -> None:
         assert not live
         self.swept += 1
+        self.cleared += over
 
     def close(self) -> None:
         self.staged.clear()
@@ -226,12 +228,16 @@ def test_what_a_frozen_process_prepared_is_not_published_when_it_gets_the_outlet
     with pytest.raises(Retryable, match="SYS122"):
         woken.send_once()
     assert sent == [b"1"]
+    assert woken.send_once() == 0
+    assert sinks[frozen].cleared == 1, "what it left itself, after the other one had looked, nobody else removes"
+    assert woken.send_once() == 0
+    assert sinks[frozen].cleared == 1
     other.ledger.holdings.release()
     frozen.put_bytes("bank", b"2")
     time.sleep(0.6)
     assert woken.send_once() == 1
     assert sent == [b"1", b"2"]
-    assert sinks[frozen].swept == 2, "what the other one left there is nobody's"
+    assert sinks[frozen].swept == 3, "what the other one left there is nobody's"
 
 
 def test_messages_of_several_senders_keep_the_order_they_were_sent_in(processes: Callable[..., Process]) -> None:

@@ -109,7 +109,7 @@ BUGS = {
         "stage files of a dead owner are never removed",
         "sink.stage",
         "bus/folder/drop.py",
-        "            if found and int(found[1]) < self._resources.epoch and path.removesuffix(_MARK) not in live:\n",
+        "            if found and int(found[1]) < end and path.removesuffix(_MARK) not in live:\n",
         "            if found and int(found[1]) < 0 and path.removesuffix(_MARK) not in live:\n",
         killed_at="sink.stage:after",
     ),

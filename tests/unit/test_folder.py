@@ -953,6 +953,14 @@ def test_sweeping_takes_only_our_own_dead_files(folder: MemoryFolder) -> None:
     assert sorted(folder.paths()) == sorted([*mine[1:], mine[1] + ".marker", *other])
 
 
+def test_who_is_no_owner_any_more_removes_what_he_left_himself(folder: MemoryFolder) -> None:
+    left = [f"/inbox/.stage/{epoch}-bank-out-{number:032x}" for epoch, number in ((2, 1), (3, 2), (3, 3), (4, 4))]
+    for path in left:
+        folder.put(path, b"x")
+    assert sorted(sink_on(folder, epoch=3).sweep({left[2]}, over=True)) == left[:2]
+    assert sorted(folder.paths()) == left[2:]
+
+
 def test_sweeping_before_the_first_delivery_finds_nothing(folder: MemoryFolder) -> None:
     assert sink_on(folder).sweep(set()) == []
 
