@@ -84,7 +84,8 @@ class FileBlobs:
         except OSError as error:
             raise _refused(error) from error
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # what refuses this as well is told already, and removed at the next start
+                path.unlink()
 
     def _settle(self, path: Path, blob: Blob) -> None:
         final = self._path(blob)

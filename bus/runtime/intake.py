@@ -9,7 +9,7 @@ from bus.errors import BusError, ConfigError, Rejected, Retryable
 from bus.message import Blob, Headers, Message, edge_id
 from bus.ports import Broker, CaseNote, DescribedInbound, Inbound, Source
 from bus.runtime.pipeline import CompiledRoute
-from bus.runtime.retry import next_wait, resting
+from bus.runtime.retry import DOCUMENTS_AWAY, STORE_REFUSES, code_of, next_wait, resting
 from bus.runtime.stores import Stores
 
 T = TypeVar("T")
@@ -213,7 +213,9 @@ class Intake:
     def _rest(self, error: BusError) -> None:
         self._failures += 1
         policy = self._route().spec.on_error
-        wait = next_wait(policy.backoff, self._failures, self._chance)
+        # It is not the partner who must be spared when the house itself took nothing in.
+        own = code_of(error) in STORE_REFUSES or code_of(error) == DOCUMENTS_AWAY
+        wait = next_wait(policy.backoff, min(self._failures, policy.attempts) if own else self._failures, self._chance)
         self.resting_until = self._clock.now() + wait
         if isinstance(error, ConfigError) or self._failures == policy.attempts:
             note = self._note(error, "source", {})

@@ -21,6 +21,12 @@ def case_note(route: CompiledRoute, message: Message, code: str, reason: str) ->
     return CaseNote(code, reason, route.name, route.spec.owner, mark, headers.number, correlation, context)
 
 
+def waiting_note(route: CompiledRoute, message: Message, code: str, reason: str) -> CaseNote:
+    """One case per route and cause, for what is tried until the house itself is well again."""
+    note = case_note(route, message, code, f"{reason}; it is tried until that is over")
+    return msgspec.structs.replace(note, fingerprint=f"{route.name}:{code}")
+
+
 def reject_record(source: Any, error: Rejected, document: str = "") -> dict[str, Any]:
     """What a reject file says of one refused record: its own columns, then ISO reason (or our code) and plain words."""
     words = error.message if not document else f"file {document} refused as a whole: {error.message}"

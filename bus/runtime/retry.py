@@ -12,6 +12,9 @@ COMES_AGAIN = frozenset({SETTLED_ELSEWHERE, "SYS126"})
 """Codes of commits that were refused because of others: what is left of the batch comes again by itself."""
 STORE_REFUSES = COMES_AGAIN | {"SYS111", "SYS123", "SYS124"}
 """Codes of commits that the store refused, whatever was in them: the unit is untouched and taken again, uncounted."""
+DOCUMENTS_AWAY = "SYS112"
+"""The code of a step or an outlet to which the store of documents was refused: no message is to blame for that, so none
+is given up; its last wait is repeated until the store is back."""
 
 
 def code_of(error: Exception) -> str:
@@ -24,6 +27,13 @@ def described(error: Exception) -> tuple[str, str]:
     if isinstance(error, BusError):
         return error.code, error.message
     return "INT199", f"unexpected {type(error).__name__} in a step"
+
+
+def attempt_after(attempts: int, failed: int, code: str) -> int:
+    """How many of ``attempts`` count as failed when the ``failed``-th has, with ``code``; 0 = no more follow."""
+    if failed < attempts:
+        return failed
+    return max(attempts - 1, 1) if code == DOCUMENTS_AWAY else 0
 
 
 def next_wait(backoff: BackoffSpec, attempt: int, chance: random.Random) -> int:

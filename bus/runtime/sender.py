@@ -27,7 +27,7 @@ from bus.ports import (
     WriteContext,
 )
 from bus.runtime.meter import Unit
-from bus.runtime.retry import SETTLED_ELSEWHERE, described, next_wait, resting
+from bus.runtime.retry import SETTLED_ELSEWHERE, attempt_after, described, next_wait, resting
 from bus.runtime.stores import Stores
 
 log = logging.getLogger("girobus")
@@ -262,8 +262,9 @@ class Sender:
             if isinstance(error, BusError)
             else ("INT199", f"unexpected {type(error).__name__}")
         )
-        attempt = message.headers.attempt + 1
-        final = isinstance(error, Rejected | InDoubt) or attempt >= self.outlet.policy.attempts
+        failed = message.headers.attempt + 1
+        attempt = attempt_after(self.outlet.policy.attempts, failed, code)
+        final = isinstance(error, Rejected | InDoubt) or not attempt
         if final:
             note = self._note(message, code, reason)
             settlement.dead.append((self.outlet.name, message, note))
@@ -284,6 +285,9 @@ class Sender:
             self.resting_until = due
             if isinstance(error, ConfigError):
                 settlement.cases.append(self._note(message, code, reason))
+            elif failed >= self.outlet.policy.attempts:  # one case, however many wait
+                note = self._note(message, code, f"{reason}; it is tried until that is over")
+                settlement.cases.append(msgspec.structs.replace(note, fingerprint=f"{self.outlet.name}:{code}"))
             message, outcome = again, "deferred"
         if untouched is not None:
             settlement.outbound.append(

@@ -20,8 +20,8 @@ from bus.runtime import splitting
 from bus.runtime.booking import book, book_one, pinned
 from bus.runtime.meter import Unit
 from bus.runtime.pipeline import CompiledRoute, Segment, Split, Trace, primary
-from bus.runtime.refusing import bury, case_note, late, refuse, reject_record
-from bus.runtime.retry import COMES_AGAIN, STORE_REFUSES, code_of, described, next_wait
+from bus.runtime.refusing import bury, case_note, late, refuse, reject_record, waiting_note
+from bus.runtime.retry import COMES_AGAIN, STORE_REFUSES, attempt_after, code_of, described, next_wait
 from bus.runtime.stores import Stores
 
 
@@ -199,7 +199,8 @@ class Worker:
             rest.extend((step, effect) for step, effect in out if not isinstance(effect, Split))
             book(route, message, rest, verdict, into)
         except Exception as error:
-            if isinstance(error, Rejected) or message.headers.attempt + 1 >= route.spec.on_error.attempts:
+            attempts, failed = route.spec.on_error.attempts, message.headers.attempt + 1
+            if isinstance(error, Rejected) or not attempt_after(attempts, failed, code_of(error)):
                 into.discards.extend(unit.cursors)
             raise
 
@@ -234,11 +235,14 @@ class Worker:
         self, route: CompiledRoute, channel: str, message: Message, error: Exception, step: str, into: Settlement
     ) -> None:
         code, reason = described(error)
-        attempt = message.headers.attempt + 1
+        failed = message.headers.attempt + 1
         policy = route.spec.on_error
-        if attempt >= policy.attempts:
-            bury(route, channel, message, (code, f"{reason}; given up after {attempt} attempts"), step, into)
+        attempt = attempt_after(policy.attempts, failed, code)
+        if not attempt:
+            bury(route, channel, message, (code, f"{reason}; given up after {failed} attempts"), step, into)
             return
+        if failed >= policy.attempts:
+            into.cases.append(waiting_note(route, message, code, reason))
         again = message.with_headers(attempt=attempt)
         due = self._clock.now() + next_wait(policy.backoff, attempt, self._chance)
         line = line_of(route, channel, message)

@@ -93,6 +93,14 @@ def _line(identity: str) -> bytes:
     return json.dumps({"id": identity, "to": "x", "amount": {"value": "1.10", "currency": "EUR"}}).encode() + b"\n"
 
 
+def _tried(house: House, seconds: int) -> None:
+    """Time passes while there is always something to try."""
+    for _ in range(seconds):
+        for _turn in range(6):
+            house.app.bus.turn()
+        house.clock.advance(1_000)
+
+
 @pytest.fixture
 def flow(tmp_path: Path) -> Iterator[Flow]:
     with Flow(tmp_path) as made:
@@ -119,6 +127,40 @@ def test_one_bad_line_delays_no_other_and_ends_as_a_dead_letter_after_its_attemp
     flow.later(6_000)
     assert flow.got() == [["a", "c"], ["b"]], "a late line forms a group of its own"
     assert flow.cases() == []
+
+
+@pytest.mark.parametrize("where", ["step", "outlet"])
+def test_nothing_is_given_up_because_the_store_of_documents_is_away(flow: Flow, where: str) -> None:
+    """A full disk, or a bucket without an answer, is no fault of the messages, however long it lasts."""
+    refused = Retryable("SYS112", "the blob store refused: No space left on device")
+    if where == "step":
+        flow.troubles.by_id |= dict.fromkeys("ab", refused)
+    flow.out.away = refused if where == "outlet" else None
+    flow.send("f", "a", "b")
+    _tried(flow, 120)
+    assert (flow.count("dead"), flow.got(), flow.cases()) == (0, [], ["SYS112"])
+    flow.troubles.by_id.clear()
+    flow.out.away = None
+    _tried(flow, 15)
+    assert sorted(one for file in flow.got() for one in file) == ["a", "b"]
+    assert flow.count("deferred") == 0
+
+
+def test_a_source_is_not_left_alone_long_because_the_house_takes_nothing_in(tmp_path: Path) -> None:
+    """Its rest spares a partner who is away; here he waits for us."""
+    route = "route: a\nfrom: {file: {path: in, match: '*', ready: {suffix: .tmp}, poll: {every: 1s}}}\nto: none\n"
+    folder = landscape(tmp_path / "landscape", {"bus.yaml": "name: a\n", "a.route.yaml": route})
+    with House(tmp_path, folder) as house:
+        temporary = tmp_path / "home" / "blobs" / "tmp"
+        temporary.rmdir()
+        temporary.write_bytes(b"")  # no folder: every new document is refused, even to root
+        house.drop("local/in/f", b"x")
+        _tried(house, 600)
+        assert (house.cases(), house.count("arrival")) == (["SYS112"], 0)
+        temporary.unlink()
+        temporary.mkdir()
+        _tried(house, 40)
+        assert house.count("arrival") == 1
 
 
 def test_a_line_that_recovers_in_time_comes_late_and_once(flow: Flow) -> None:
