@@ -19,6 +19,7 @@ rename is harmless because the name has the unit's id: whoever else writes it wr
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -70,11 +71,16 @@ class FolderSink:
         counted: Any = Hashing(content)
         self._resources.effect("sink.stage:before")
         with answering("write", stage):
-            self._write(stage, counted)
-            if marker:
-                self._write(stage + _MARK, BytesIO())
+            try:
+                self._write(stage, counted)
+                if marker:
+                    self._write(stage + _MARK, BytesIO())
+            except OSError:  # a full disk has most of it
+                self._clear(stage)
+                raise
             staged = self.folder.stat(stage)
         if staged is None or staged.size not in {counted.size, -1}:
+            self._clear(stage)
             raise Retryable("NET108", f"{shown(stage)} has another size than was written", hint="is the disk full?")
         self._check_flush(stage)
         self._resources.effect("sink.stage:after")
@@ -176,6 +182,12 @@ class FolderSink:
         except FileNotFoundError:
             self.folder.make_folder(self._stage)
             self.folder.write(path, source)
+
+    def _clear(self, stage: str) -> None:
+        """Remove what was not written whole; where that fails too, a later owner sweeps it."""
+        with suppress(OSError, Retryable):
+            self._remove(stage + _MARK)
+            self._remove(stage)
 
     def _remove(self, path: str) -> None:
         self._resources.effect("sink.remove:before")

@@ -71,9 +71,10 @@ class FolderSource:
         """
         most = min(most, self.spec.max_files)
         with answering("look into", self._home):
-            claims = self._list_claims() if self.spec.after == "move" else {}
+            claims, markers = self._list_claims() if self.spec.after == "move" else ({}, {})
             entries = self.folder.list(self._home)
         files = self._trusted(entries)
+        self._return_markers(markers, claims, files)
         self._drop_stale_markers(files)
         given = 0
         for inbound in self._candidates(claims, files):
@@ -102,21 +103,42 @@ class FolderSource:
 
     # ---------------------------------------------------------------- looking
 
-    def _list_claims(self) -> dict[str, FolderEntry]:
-        """Claimed files by claim name, in order, of this and older epochs; a newer epoch would be a newer owner."""
+    def _list_claims(self) -> tuple[dict[str, FolderEntry], dict[str, FolderEntry]]:
+        """(claimed files, their markers) by claim name, in order, of this and older epochs.
+
+        A newer epoch would be a newer owner.
+        """
+        found: dict[str, FolderEntry] = {}
+        markers: dict[str, FolderEntry] = {}
         try:
             entries = self.folder.list(self._claims)
         except FileNotFoundError:
             self.folder.make_folder(self._claims)
-            return {}
-        found = {}
+            return found, markers
         for entry in sorted(entries, key=lambda e: (_original(e.name), e.name)):
             claim = _CLAIMED.fullmatch(entry.name)
             if not claim or name_problem(claim[2]) or entry.kind != "file":
                 continue
             if int(claim[1]) <= self.resources.epoch:
-                found[entry.name] = entry
-        return found
+                (markers if self.spec.ready.is_marker(claim[2]) else found)[entry.name] = entry
+        return found, markers
+
+    def _return_markers(
+        self, markers: dict[str, FolderEntry], claims: dict[str, FolderEntry], files: dict[str, FolderEntry]
+    ) -> None:
+        """Put a marker back to its file, which an earlier owner gave back while its next one fetched the marker.
+
+        A file that is younger than the marker is another one, and not complete.
+        """
+        claimed = {_original(place) for place in claims}
+        for place, entry in markers.items():
+            marker = _original(place)
+            name = self.spec.ready.file_of(marker, self.spec.match)
+            file = files.get(name)
+            if file is None or name in claimed or marker in files or file.mtime > entry.mtime:
+                continue
+            self.move(join(self._claims, place), join(self._home, marker), strict=True)
+            files[marker] = entry
 
     def _trusted(self, entries: list[FolderEntry]) -> dict[str, FolderEntry]:
         """Regular files whose names are safe; all others are reported once and never touched."""

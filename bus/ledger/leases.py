@@ -108,6 +108,10 @@ class Holdings:
             self.renew()
         return name in self._held
 
+    def sure(self, name: str) -> bool:
+        """Whether nobody else can have taken it meanwhile; asks nobody, so that who is cut off can ask."""
+        return not self._store.shared or (name in self._held and time.monotonic() < self._sure_until)
+
     def token(self, name: str) -> int:
         """The token that it is held with; 0 = it is not, or nobody has to hold it."""
         return self._held.get(name, 0)

@@ -30,6 +30,9 @@ class Holdings(Protocol):
     def guard(self, tx: Any, name: str) -> None:
         """Refuse the transaction unless this process holds the lease."""
 
+    def sure(self, name: str) -> bool:
+        """Whether nobody else can have taken the lease meanwhile."""
+
 
 class Ledger(Protocol):
     """What intake asks of the ledger."""
@@ -144,7 +147,7 @@ class Intake:
             self._refuse(inbound, error)
             return 1
         except Retryable:
-            inbound.abandon()
+            self._give_back(inbound)
             raise
         self.admit(inbound, writer.blob)
         return 1
@@ -168,10 +171,15 @@ class Intake:
             else:
                 arrival = self._store(inbound, blob, route, (identity, known))
         except Retryable:  # the store refuses: whether it was kept or not, the same thing comes again and is known
-            inbound.abandon()
+            self._give_back(inbound)
             raise
         inbound.complete("done", arrival[:8])
         self._ledger.commit("completed", lambda tx: self._ledger.arrival_done(tx, arrival))
+
+    def _give_back(self, inbound: Inbound) -> None:
+        """Who was cut off leaves it claimed: another may have taken it over, and it would look like a new arrival."""
+        if self._ledger.holdings.sure(f"source {self._route().name}"):
+            inbound.abandon()
 
     def _store(self, inbound: Inbound, blob: Blob, route: CompiledRoute, content: tuple[str, int]) -> str:
         identity, known = content

@@ -36,6 +36,9 @@ def test_a_source_that_another_process_has_taken_over_is_not_admitted_from(tmp_p
         assert frozen
         assert app.store.read("SELECT count(*) FROM arrival") == [(0,)]
         assert not app.ledger.holdings.has("source a")
+        (claimed,) = (tmp_path / "in" / ".claim").iterdir()
+        assert claimed.name.endswith("-one.txt"), "it is not given back any more: the other one may have taken it in"
+        assert not (tmp_path / "in" / "one.txt").exists()
         app.store.commit("gone", lambda tx: tx.execute("UPDATE lease SET until = 0 WHERE name = 'source a'"))
         app.ledger.holdings._asked.clear()
         assert app.ledger.holdings.mine("source a")

@@ -82,6 +82,27 @@ def test_a_marker_makes_a_file_ready_and_goes_with_it(folder: MemoryFolder) -> N
     assert folder.paths() == [f"{BOX}/done/A.csv", f"{BOX}/done/A.csv.done"]
 
 
+@pytest.mark.parametrize(("written", "ready"), [(99, True), (100, True), (101, False)])
+def test_a_marker_that_was_claimed_without_its_file_goes_back_to_it(
+    folder: MemoryFolder, written: int, *, ready: bool
+) -> None:
+    """One owner gave the file back while the next one fetched the marker; a younger file is still being written."""
+    folder.put(f"{BOX}/A.csv", b"a", mtime=written)
+    folder.put(f"{BOX}/.claim/3-A.csv.done", b"", mtime=100)
+    folder.put(f"{BOX}/.claim/3-B.csv.done", b"", mtime=100)
+    source = source_on(folder, epoch=3)
+    assert polled(source) == (["A.csv"] if ready else [])
+    assert (f"{BOX}/.claim/3-A.csv" in folder.paths()) == ready
+    assert f"{BOX}/.claim/3-A.csv.done" in folder.paths()
+
+
+def test_a_marker_of_a_newer_owner_is_left_alone(folder: MemoryFolder) -> None:
+    folder.put(f"{BOX}/A.csv", b"a", mtime=99)
+    folder.put(f"{BOX}/.claim/4-A.csv.done", b"", mtime=100)
+    assert polled(source_on(folder, epoch=3)) == []
+    assert folder.paths() == [f"{BOX}/.claim/4-A.csv.done", f"{BOX}/A.csv"]
+
+
 def test_a_marker_may_replace_the_extension(folder: MemoryFolder) -> None:
     for name in ("A.csv", "A.ok", "B.csv", "C.csv.ok"):
         folder.put(f"{BOX}/{name}", b"x")
@@ -914,6 +935,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_visible(folder: MemoryFolder, s
     sink = sink_on(folder)
     with pytest.raises(Retryable, match="NET105"):
         sink.prepare(message(), io.BytesIO(b"payload"))
+    assert folder.paths() == []
     folder.space = None
     sink.publish(sink.prepare(message(), io.BytesIO(b"payload")))
     assert [folder.get(path) for path in folder.paths()] == [b"payload"]

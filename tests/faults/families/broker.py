@@ -14,7 +14,8 @@ from tests.faults.gateway import Gateway
 from tests.faults.mailboxes import MANY, Site
 
 _NODES = 3
-_QUORUM = 90.0
+_QUORUM = 180.0
+_MINIMUM = ("rabbit_quorum_queue", "list_with_minimum_quorum_for_cli")
 
 
 @fault(
@@ -56,10 +57,11 @@ def _whole(cluster: RabbitCluster) -> None:
     end = time.monotonic() + _QUORUM
     while any(_critical(node) for node in cluster.nodes):
         if time.monotonic() > end:
-            raise TimeoutError("the cluster does not become whole")
+            told = "; ".join(f"{node.name}: {node.call(*_MINIMUM)}" for node in cluster.nodes)
+            raise TimeoutError(f"the cluster does not become whole: {told}")
         time.sleep(0.2)
 
 
 def _critical(node: RabbitNode) -> bool:
     """Whether some queue would be without a majority then, or nobody can tell."""
-    return node.call("rabbit_quorum_queue", "list_with_minimum_quorum_for_cli") != "[]"
+    return node.call(*_MINIMUM) != "[]"

@@ -15,7 +15,7 @@ from bus.testing.sshd import OpenSshServer
 from tests.faults.fleet import Fleet
 from tests.faults.frame import Order, Result, fault
 from tests.faults.gateway import Gateway
-from tests.faults.mailboxes import EMBEDDED
+from tests.faults.mailboxes import Site
 
 _SIZE = {False: "64m", True: "1g"}
 """In the long version the ledger itself grows beyond the small one."""
@@ -38,7 +38,7 @@ def _no_disk() -> str:
 @fault("disk", "the disk of the bus runs full under payments and has space again", 60, _no_disk, OpenSshServer.missing)
 def disk(order: Order) -> Iterator[Result]:
     """Five times in the short version, eighty times in the long one."""
-    with Gateway(order, EMBEDDED) as gateway, _small(gateway.home, _SIZE[order.full]):
+    with Gateway(order, Site(attempts=100)) as gateway, _small(gateway.home, _SIZE[order.full]):
         processes = Fleet(gateway.boxes.landscape, workers=1)
         try:
             processes.start()
