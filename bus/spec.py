@@ -122,6 +122,10 @@ class ConnectionSpec(PlugInSpec):
     examined: ClassVar[str] = "reached"
     """What ``bus doctor`` says when ``examine`` finds nothing to tell."""
 
+    def leads_to(self) -> tuple[str, ...]:
+        """What two connections have in common when they lead to one place; empty when that cannot be told."""
+        return ()
+
 
 # ---------------------------------------------------------------- scalars
 

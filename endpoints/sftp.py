@@ -54,11 +54,8 @@ _NOT_THERE, _FULL = (FileNotFoundError, ENOENT), (OSError, ENOSPC)
 _REFUSALS: dict[int, tuple[type[OSError], int]] = {
     2: _NOT_THERE, 10: _NOT_THERE, 11: (FileExistsError, EEXIST), 14: _FULL, 15: _FULL,
 }  # fmt: skip
-_KINDS: dict[int, Literal["file", "folder", "other"]] = {
-    1: "file",
-    2: "folder",
-    5: "file",
-}  # 5 = the server does not say
+# 5 = the server does not say
+_KINDS: dict[int, Literal["file", "folder", "other"]] = {1: "file", 2: "folder", 5: "file"}
 _NOWHERE = "/.girobus-b9d1c0a7e6f24d5c8f3a-no-such-file"
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")
 _HOST_KEYS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", *_RSA)
@@ -116,6 +113,10 @@ class SftpConnection(ConnectionSpec):
                 text = "a host key is `SHA256:` and 43 characters, or a public key line such as `ssh-ed25519 AAAA…`"
                 raise PydanticCustomError("CFG138", text)
         return self
+
+    def leads_to(self) -> tuple[str, ...]:
+        """Server and user: many servers show each user folders of his own under the same names."""
+        return self.host.lower(), str(self.port), self.user
 
     def pins(self) -> tuple[str, ...]:
         """``host_keys`` with references to files resolved, read anew so that a changed pin needs no restart.

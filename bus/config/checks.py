@@ -11,6 +11,7 @@ from bus.config.comparisons import mixed_comparisons
 from bus.config.fields import Loc, has, specs
 from bus.config.flow import END, RouteFlow, Way, connections_used, is_reader
 from bus.config.mappings import mapping_problems
+from bus.config.pickups import shared_pickups
 from bus.config.problems import Problem, listed, nearest
 from bus.config.profiles import misused_profiles, profile_problems
 from bus.config.retention import retention_problems
@@ -49,6 +50,7 @@ class _Checks:
     def run(self) -> Iterator[Problem]:
         yield from self._reserved()
         yield from self._two_readers()
+        yield from shared_pickups(self._landscape, self._flows)
         sent: set[str] = set()
         for flow in self._flows:
             yield from flow.problems()

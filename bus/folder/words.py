@@ -82,7 +82,8 @@ class PickupSpec(Spec):
     path: str
     """Folder."""
     match: Glob = "*"
-    """Which names are taken; a leading dot must be written out."""
+    """Which names are taken; a leading dot must be written out. Of two routes at one folder, no name may match both
+    patterns, unless both say ``after: leave``."""
     ready: ReadySpec = ReadySpec(stable=True)
     """How to know that a file is complete."""
     order: Literal["name", "time", "none"] = "name"
