@@ -588,7 +588,9 @@ def test_other_routes_go_on_while_a_bomb_is_being_stopped(tmp_path: Path) -> Non
     files = {
         "bus.yaml": BUS.replace("cpu: 300ms, wall: 2s", "cpu: 4s, wall: 8s"),
         "notes.route.yaml": ROUTE.replace("to: none", "to: notes-out").replace("{path: in}", polled),
-        "lines.route.yaml": neighbour.replace("{path: in}", polled).replace("to: none", "to: lines-out"),
+        "lines.route.yaml": neighbour.replace("{path: in}", polled.replace("in", "more")).replace(
+            "to: none", "to: lines-out"
+        ),
         "note.txt.template.j2": BOMB,
     }
     arrivals = {"notes": ScriptedSource([ScriptedArrival("bomb.csv", b"n\nbomb\n")]), "lines": ScriptedSource()}
