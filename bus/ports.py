@@ -201,7 +201,7 @@ class Sink(Protocol):
 
     A sink that leaves something with its partner before ``publish`` has two methods more: ``discard(receipt)`` removes
     what was prepared and will never be published, and ``sweep(live)`` all that earlier owners left but the stage files
-    in ``live``.
+    in ``live``; with ``over=True`` also what this one left, for another has taken over since.
     """
 
     def prepare(self, message: Message, content: BinaryIO) -> Receipt:
