@@ -15,6 +15,7 @@ between link and unlink (plain rename)  both names hold the same content: the ol
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from fnmatch import translate
 from posixpath import dirname
@@ -137,8 +138,9 @@ class FolderSource:
             file = files.get(name)
             if file is None or name in claimed or marker in files or file.mtime > entry.mtime:
                 continue
-            self.move(join(self._claims, place), join(self._home, marker), strict=True)
-            files[marker] = entry
+            with suppress(Retryable):  # it stops no other file, and is tried again at the next poll
+                self.move(join(self._claims, place), join(self._home, marker), strict=True)
+                files[marker] = entry
 
     def _trusted(self, entries: list[FolderEntry]) -> dict[str, FolderEntry]:
         """Regular files whose names are safe; all others are reported once and never touched."""

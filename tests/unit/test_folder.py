@@ -96,6 +96,18 @@ def test_a_marker_that_was_claimed_without_its_file_goes_back_to_it(
     assert f"{BOX}/.claim/3-A.csv.done" in folder.paths()
 
 
+def test_a_marker_that_cannot_be_put_back_stops_no_other_file(folder: MemoryFolder) -> None:
+    def refuse(moment: str, path: str) -> None:
+        if moment == "rename:before" and path.endswith("3-A.csv.done"):
+            raise PermissionError(path)
+
+    for name in ("A.csv", "B.csv", "B.csv.done"):
+        folder.put(f"{BOX}/{name}", b"x", mtime=99)
+    folder.put(f"{BOX}/.claim/3-A.csv.done", b"", mtime=100)
+    folder.interrupt = refuse
+    assert polled(source_on(folder, epoch=3)) == ["B.csv"]
+
+
 def test_a_marker_of_a_newer_owner_is_left_alone(folder: MemoryFolder) -> None:
     folder.put(f"{BOX}/A.csv", b"a", mtime=99)
     folder.put(f"{BOX}/.claim/4-A.csv.done", b"", mtime=100)
