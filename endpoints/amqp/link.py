@@ -51,6 +51,11 @@ class Link:
             self._connect()
         return self._channel
 
+    def renew(self) -> None:
+        """Another channel in the place of the open one; what came over that is given back to the broker."""
+        self._channel.close()
+        self._open_channel()
+
     def drain(self, seconds: float) -> bool:
         """Let at most one event in, waiting so long for it; False when there was none."""
         try:
@@ -150,12 +155,15 @@ class Link:
             library = _LIBRARIES.get(self.spec.scheme, "redis")
             text = f"`{self.spec.scheme}` needs the library {library}"
             raise ConfigError("NET241", text, hint=f"pip install {library}") from error
-        channel = self._kombu.channel()
-        channel.auto_decode = False  # a body is bytes, whatever its content encoding says
-        self._channel = channel
+        self._open_channel()
         if not self._warned:
             self._warned = True
             log.warning("NET243 %s confirms no publication and gives nothing back", self._shown)
+
+    def _open_channel(self) -> None:
+        channel = self._kombu.transport.create_channel(self._connection)
+        channel.auto_decode = False  # a body is bytes, whatever its content encoding says
+        self._channel = channel
 
     def _options(self) -> dict[str, Any]:
         seconds = self.spec.deadline / 1000

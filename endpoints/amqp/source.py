@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import msgspec
@@ -25,7 +26,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,119}")
 
 
 class AmqpSource:
-    """One consumer with a bounded prefetch; messages are handed out in the order they came. One thread at a time."""
+    """One consumer with a bounded prefetch; messages are handed out in the order they came. One thread at a time.
+
+    What a cluster of RabbitMQ loses on the way from node to node stays handed out to us until our channel is closed
+    (rabbitmq-server issue 15473), so a channel over which nothing came for ``quiet`` seconds is closed and opened anew.
+    """
 
     unsure = True
     """What is not handed out now may have been handed out before, and come again."""
@@ -36,6 +41,8 @@ class AmqpSource:
         self._link = Link(connection, resources.root)
         self._consumer: Any = None
         self._here: dict[Any, _Delivered] = {}
+        self.quiet = 30.0
+        self._heard = 0.0
 
     def poll(self, most: int) -> Iterator[Inbound]:
         """What is here and not acknowledged, oldest first; waits a moment for the first message."""
@@ -45,6 +52,7 @@ class AmqpSource:
             wait = 0.0 if self._here else _FIRST
             while len(self._here) < most and self._link.drain(wait):
                 wait = _NEXT
+            self._look_after()
         yield from list(self._here.values())[:most]
 
     def settle(self, message: _Delivered, *, accept: bool) -> None:
@@ -89,8 +97,17 @@ class AmqpSource:
             on_message=self._arrived,
         )
         self._consumer.consume()
+        self._heard = time.monotonic()
+
+    def _look_after(self) -> None:
+        """See the top of this class."""
+        if self._here or not self._link.spec.confirms or time.monotonic() - self._heard < self.quiet:
+            return
+        self._consumer = None
+        self._link.renew()
 
     def _arrived(self, message: Any) -> None:
+        self._heard = time.monotonic()
         self._here[message.delivery_tag] = _Delivered(self, message)
 
 

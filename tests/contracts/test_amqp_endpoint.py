@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from broker_town import Crash, Foreign, Town
@@ -23,6 +24,7 @@ from bus.testing.folder import ScriptedResources
 from bus.testing.rabbitmq import RabbitCluster
 from endpoints.amqp import AmqpConnection, AmqpSpec
 from tests.conftest import needs
+from tests.contracts.lossy_broker import LossyBroker
 
 PARSED = "steps:\n  - parse: json\nto: out\n"
 RAW = "to: out\n"
@@ -228,6 +230,27 @@ def test_an_empty_body_and_a_large_one_come_whole(tmp_path: Path, rabbit: str, f
         got = foreign.got(back, 3)
         assert [body for _, _, body in got] == bodies
         assert {properties.content_type for _, properties, _ in got} == {"text/x-bank"}
+
+
+def test_what_their_broker_handed_out_and_lost_comes_within_the_quiet_time(
+    tmp_path: Path, rabbit: str, foreign: Foreign
+) -> None:
+    queue = foreign.queue("in")
+    out = foreign.queue("out")
+    with LossyBroker(urlsplit(rabbit).port or 5672) as lossy:
+        routes, outlets = {"r": source(queue) + PARSED}, {"out": sink(out)}
+        with Town(tmp_path, f"amqp://127.0.0.1:{lossy.port}", routes, outlets) as town:
+            town.app.bus.assembly.intakes["r"][0]._source.quiet = 0.3
+            town.turn()
+            lossy.losing = True
+            for n in range(2):
+                foreign.send(queue, {"n": n})
+            town.until(lambda: lossy.lost >= 2)
+            assert town.arrivals() == 0
+            lossy.losing = False
+            town.until(lambda: town.arrivals() == 2)
+            assert sorted(json.loads(body)["n"] for _, _, body in foreign.got(out, 2)) == [0, 1]
+    assert foreign.depth(queue) == 0  # what came again was acknowledged
 
 
 def test_a_queue_that_is_deleted_and_comes_back(tmp_path: Path, rabbit: str, foreign: Foreign) -> None:

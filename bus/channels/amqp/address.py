@@ -23,6 +23,7 @@ class Address:
         window: most messages published and not yet confirmed.
         prefetch: most messages of one queue that are here and not settled.
         delivery_limit: a message that was handed out so often without being settled goes to the undeliverable ones.
+        quiet: a queue from which nothing came for so long is subscribed to anew.
         replicas: nodes that keep a copy of each queue; 0 = the broker's own default.
     """
 
@@ -37,6 +38,7 @@ class Address:
     window: int = 1000
     prefetch: int = 500
     delivery_limit: int = 100
+    quiet: float = 30.0
     replicas: int = 0
 
     def queue(self, channel: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -20,7 +21,7 @@ log = logging.getLogger("girobus")
 class _Queue:
     """What is here of one queue: filled at its end by the I/O thread, emptied at its head by what is settled."""
 
-    __slots__ = ("buffer", "channel", "flying", "lock", "name", "settled", "subscription")
+    __slots__ = ("buffer", "channel", "flying", "heard", "lock", "name", "settled", "subscription")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -32,6 +33,8 @@ class _Queue:
         self.subscription = 0
         """Counts channels; what came over an earlier one has been taken back by the broker."""
         self.channel: Any = None
+        self.heard = 0.0
+        """When the channel was opened, or something last came over it."""
         self.lock = threading.Lock()
 
     def clear(self) -> None:
@@ -47,11 +50,16 @@ class Consumer:
 
     Thread-safe; one taker at a time for each queue is the caller's duty.
 
+    What a quorum queue has handed out can be lost between two nodes of the cluster when its leader dies or is cut off.
+    It is with us for the broker, for ever; no time-out ends that, because the node that we are connected to does not
+    know of it (rabbitmq-server issue 15473). The loss is mended when something else comes over the same channel, and
+    when the channel is closed. So a channel over which nothing came for a while is closed and another one opened.
+
     Args:
         address: the broker.
         arrived: called in the I/O thread with the name of a queue of which something came.
         cancelled: called in the I/O thread when the broker ended the consuming of a queue (it was deleted).
-        chance: spreads the waits between attempts.
+        chance: spreads the waits between attempts, and the looks after what is quiet.
     """
 
     def __init__(
@@ -64,6 +72,7 @@ class Consumer:
         self._address = address
         self.link = Link(address, "consuming", self._opened, self._lost, chance)
         self._arrived, self._cancelled = arrived, cancelled
+        self._chance = chance
         self._queues: dict[str, _Queue] = {}
         self._lock = threading.Lock()
 
@@ -187,7 +196,10 @@ class Consumer:
     # ------------------------------------------------------------ the I/O thread
 
     def _opened(self, connection: Any) -> None:
-        del connection
+        """The queues come next, when :meth:`Link.call` works: none is forgotten that somebody adds or leaves now."""
+        connection.ioloop.add_callback_threadsafe(self._subscribe_all)
+
+    def _subscribe_all(self) -> None:
         with self._lock:
             states = list(self._queues.values())
         for state in states:
@@ -200,12 +212,16 @@ class Consumer:
         state.channel = connection.channel(on_open_callback=lambda channel: self._begin(state, channel))
 
     def _begin(self, state: _Queue, channel: Any) -> None:
+        if state.channel is not channel:  # left, before it was open
+            channel.close()
+            return
         subscription, buffer, lock = state.subscription, state.buffer, state.lock
         name, arrived = state.name, self._arrived
 
         def came(received: list[Received]) -> None:
             with lock:
                 buffer.extend(received)
+            state.heard = time.monotonic()
             arrived(name)  # whatever is here already may be on its way out, and nobody come back for more
 
         channel.add_on_close_callback(lambda _channel, why: self._channel_closed(state, channel, why))
@@ -214,6 +230,24 @@ class Consumer:
         connection = channel.connection
         connection.deliveries[channel.channel_number] = Subscriber(subscription, came)
         channel.basic_consume(name, _never)
+        state.heard = time.monotonic()
+        self._listen(state, channel)
+
+    def _listen(self, state: _Queue, channel: Any) -> None:
+        """Look after the channel when it may have been quiet for too long; not all at the same time."""
+        wait = max(0.0, state.heard + self._address.quiet - time.monotonic())
+        wait += self._address.quiet * self._chance.random() / 2
+        channel.connection.ioloop.call_later(wait, lambda: self._look_after(state, channel))
+
+    def _look_after(self, state: _Queue, channel: Any) -> None:
+        """See the top of this class."""
+        if state.channel is not channel:
+            return
+        if not state.buffer and time.monotonic() - state.heard >= self._address.quiet:
+            self._unsubscribe(state)
+            self._subscribe(state)
+        else:
+            self._listen(state, channel)
 
     def _unsubscribe(self, state: _Queue) -> None:
         channel, state.channel = state.channel, None
