@@ -92,7 +92,7 @@ class PickupSpec(Spec):
     """``move``: claimed by rename, then to ``done`` or ``failed``. For mailboxes that refuse renames: ``delete``
     removes what was taken (refused files stay), ``leave`` touches nothing; the ledger remembers what is settled."""
     claim: str = ".claim/"
-    """Folder, only ours, for files being taken; relative to ``path``."""
+    """Folder, only of this route, for files being taken; relative to ``path``."""
     done: str = "done/"
     """Folder for files that were taken; relative to ``path``."""
     failed: str = "failed/"

@@ -131,6 +131,15 @@ def found(folder: Path, **sources: str) -> list[Problem]:
         ("sftp: {path: /in, connection: bank}", "sftp: {path: /in, connection: again}", True),
         ("sftp: {path: /in, connection: bank}", "sftp: {path: /in, connection: other}", False),
         ("sftp: {path: /in, connection: bank}", "timer: {every: 1h}", False),
+        ("file: {path: in/a, claim: ../.claim}", "file: {path: in/b, claim: ../.claim/}", True),
+        ("file: {path: in/a, claim: ../.claim}", "file: {path: in/b, claim: ../.claim, after: delete}", False),
+        (
+            'file: {path: in/a, claim: ../.claim, match: "A*"}',
+            'file: {path: in/b, claim: ../.claim, match: "B*"}',
+            False,
+        ),
+        ("file: {path: in/a, claim: ../.claim}", "file: {path: in/b}", False),
+        ("file: {path: in, claim: .claim}", "file: {path: in, claim: .claim}", True),
     ],
 )
 def test_two_routes_that_take_the_same_files_are_refused(tmp_path: Path, one: str, other: str, *, told: bool) -> None:
@@ -149,6 +158,15 @@ def test_the_refusal_names_both_places_a_file_and_what_to_write(tmp_path: Path) 
         "let one route take them and copy with `recipients` or `tap`, "
         "or write patterns of which no name matches both, or a folder for each"
     )
+
+
+def test_claims_in_one_folder_are_refused_at_the_word_that_says_so(tmp_path: Path) -> None:
+    (problem,) = found(tmp_path, a="{file: {path: in/a, claim: ../.c}}", b="{file: {path: in/b, claim: ../.c}}")
+    assert (problem.path, problem.line, problem.column) == ("b.route.yaml", 2, 34)
+    assert problem.message == (
+        "the route `a` (a.route.yaml:2:34) claims files into the same folder that match here too, such as `Z`"
+    )
+    assert problem.hint == "give each route a `claim` folder of its own"
 
 
 def test_who_leaves_files_beside_one_who_takes_them_is_told_to_agree(tmp_path: Path) -> None:
