@@ -75,6 +75,16 @@ def test_what_is_here_and_not_settled_keeps_its_channel(rabbit: str, channel: Ch
     consumer.close()
 
 
+def test_a_question_waits_for_channels_that_are_being_opened(consumer: Consumer, channel: Channel) -> None:
+    """Else the depth of all queues would be unknown whenever one of them is subscribed to anew."""
+    one, other = quorum(channel), quorum(channel)
+    consumer.start()
+    consumer.consume(one)
+    assert eventually(lambda: consumer.counts([one], 10)) == {one: 0}
+    consumer.consume(other)
+    assert consumer.counts([one, other], 10) == {one: 0, other: 0}
+
+
 def test_a_queue_added_while_the_connection_opens_is_consumed(consumer: Consumer, channel: Channel) -> None:
     """Between the moment when all queues are subscribed to and the one from which each is for itself."""
     early, late = quorum(channel), quorum(channel)

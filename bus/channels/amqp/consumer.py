@@ -16,6 +16,8 @@ from bus.channels.amqp.frames import Received, Subscriber
 from bus.channels.amqp.link import Link
 
 log = logging.getLogger("girobus")
+_OPENING = 0.02
+"""Seconds after which it is looked again whether channels are open."""
 
 
 class _Queue:
@@ -172,9 +174,13 @@ class Consumer:
         states = [self._queues[q] for q in queues if q in self._queues]
         done = threading.Event()
 
+        end = time.monotonic() + seconds
+
         def ask() -> None:
+            connection = self.link.connection
             if any(state.channel is None or not state.channel.is_open for state in states):
-                done.set()  # not all are consumed yet
+                if connection is not None and time.monotonic() < end:  # a channel is being opened
+                    connection.ioloop.call_later(_OPENING, ask)
                 return
             for state in states:
                 state.channel.queue_declare(state.name, passive=True, callback=partial_answer(state.name))
