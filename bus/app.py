@@ -223,6 +223,7 @@ class App:
         owner = f"{self.ledger.epoch & 0xFFFFFFFF:08x}{around.chance.getrandbits(32):08x}"
         broker = AmqpBroker(wire, self.store, inside, around.clock, owner, self._effect)
         broker.confirmed = self.meter.confirmed
+        broker.sieve.strangers = self.ledger.strangers()
         return broker
 
     def _assemble(self, landscape: Landscape) -> Assembly:

@@ -20,6 +20,7 @@ import apsw
 import msgspec
 
 from bus.errors import NotAllowed, Unavailable
+from bus.ledger import restored
 from bus.ledger.blobs import hold_collection
 from bus.ledger.folders import sync_folder
 from bus.ledger.place import Place, schema_of
@@ -39,7 +40,7 @@ class Manifest(msgspec.Struct, frozen=True):
     """``sqlite`` or ``postgres``."""
     schema: int
     at: int
-    """Milliseconds since 1970 UTC."""
+    """Milliseconds since 1970 UTC; whatever was committed before then is in it."""
     files: dict[str, str]
     """Sha256 of each file of the ledger."""
     blobs: int
@@ -63,6 +64,7 @@ def back_up(place: Place, blobs: Path | None, target: Path, tell: Tell) -> Manif
         target.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir(mode=0o700)  # every payment stands in it, so it is open to others only when somebody says so
         (partial / "blobs").mkdir(mode=0o700)
+        moment = time.time_ns() // 1_000_000  # before the copy: what was made since then may not be in it
         with hold_collection(blobs) if blobs is not None else nullcontext():
             sequences: dict[str, int] = {}
             if isinstance(place, Path):
@@ -75,7 +77,7 @@ def back_up(place: Place, blobs: Path | None, target: Path, tell: Tell) -> Manif
             count, size = _copy_blobs(blobs, partial / "blobs", tell) if blobs is not None else (0, 0)
         ledger = {path.name: _digest(path) for path in sorted(partial.iterdir()) if path.is_file()}
         kind = "sqlite" if isinstance(place, Path) else "postgres"
-        made = Manifest(kind, schema, time.time_ns() // 1_000_000, ledger, count, size, sequences)
+        made = Manifest(kind, schema, moment, ledger, count, size, sequences)
         (partial / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(made)))
         _sync(partial)
         partial.rename(target)
@@ -114,7 +116,7 @@ def restore(source: Path, place: Place, blobs: Path | None, who: tuple[str, str]
             if blobs is not None:
                 _restore_blobs(source / "blobs", blobs, tell)
             if isinstance(place, Path):
-                _restore_database(source / _FILE, place, who)
+                _restore_database(source / _FILE, place, manifest.at, who)
             else:
                 from bus.ledger.postgres_backup import copy_in  # noqa: PLC0415 - an extra
 
@@ -135,8 +137,12 @@ def read_manifest(source: Path) -> Manifest:
         raise NotAllowed("SYS146", f"{source} is no backup", hint=hint) from None
 
 
-def after_restore(execute: Callable[[str, tuple[Any, ...]], Any], who: tuple[str, str]) -> None:
-    """What is different in a restored ledger: outputs are held, its owners have new numbers, leases are free."""
+def after_restore(execute: Callable[[str, tuple[Any, ...]], Any], moment: int, who: tuple[str, str]) -> None:
+    """What is different in a restored ledger: outputs are held, its owners have new numbers, leases are free.
+
+    ``moment``: when the backup was made, milliseconds since 1970 UTC.
+    """
+    restored.mark(execute, moment)
     now = time.time_ns() // 1_000_000
     execute("INSERT INTO meta VALUES ('hold_outputs', 1) ON CONFLICT (key) DO UPDATE SET value = 1", ())
     execute("UPDATE meta SET value = value + ? WHERE key = 'epoch'", (EPOCHS,))
@@ -163,7 +169,7 @@ def _copy_database(path: Path, target: Path, tell: Tell) -> None:
         source.close()
 
 
-def _restore_database(source: Path, path: Path, who: tuple[str, str]) -> None:
+def _restore_database(source: Path, path: Path, moment: int, who: tuple[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     partial = path.with_name(path.name + ".partial")
     with _swept(partial):
@@ -171,7 +177,7 @@ def _restore_database(source: Path, path: Path, who: tuple[str, str]) -> None:
         connection = apsw.Connection(str(partial))
         connection.execute("PRAGMA synchronous = FULL").fetchall()
         with connection:
-            after_restore(lambda sql, bindings: connection.execute(sql, bindings).fetchall(), who)
+            after_restore(lambda sql, bindings: connection.execute(sql, bindings).fetchall(), moment, who)
         connection.close()
         _sync(partial.parent, partial)
         partial.rename(path)

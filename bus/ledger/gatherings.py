@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal, localcontext
 from typing import Any
 
+from bus.errors import Rejected
 from bus.message import Group, Headers, Join, Message, decode, edge_id, encode
 from bus.money import exact_sum
 from bus.ports import Gathering
@@ -197,6 +198,9 @@ def members(read: Any, group: Group) -> Iterator[Message]:
     """Members in the order asked for (``order_by``), else as they joined; read page by page.
 
     Those of a batch come in the order of the document they were split from, whichever worker was faster.
+
+    Raises:
+        Rejected: ``SYS139`` they are not as many as when the group was released.
     """
     low, high = group.number << _SHIFT, (group.number + 1) << _SHIFT
     rows = read(
@@ -205,6 +209,9 @@ def members(read: Any, group: Group) -> Iterator[Message]:
         (group.number, low, high),
     )
     ids = [row[0] for row in sorted(rows, key=lambda row: (row[1], row[2], row[0]))]
+    if len(ids) != group.count:
+        why = f"group {group.number} has {len(ids)} members, it was released with {group.count}"
+        raise Rejected("SYS139", why, hint="nothing is written of a part")
     for begin in range(0, len(ids), _PAGE):
         page = ids[begin : begin + _PAGE]
         marks = ", ".join("?" * len(page))

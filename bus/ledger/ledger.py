@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 
 from bus.errors import Retryable
-from bus.ledger import batches, cases, edges, gatherings, history, instructions, locks, versions, waiting
+from bus.ledger import batches, cases, edges, gatherings, history, instructions, locks, restored, versions, waiting
 from bus.ledger.history import Stamp
 from bus.ledger.leases import Holdings
 from bus.message import Group, Hold, Message, Remember, Sequence, salvage
@@ -424,6 +425,11 @@ class Ledger:
     def outputs_held(self) -> bool:
         """Whether the ledger was restored from a backup and nobody has let its outputs go yet."""
         return bool(self.read("SELECT 1 FROM meta WHERE key = 'hold_outputs' AND value = 1"))
+
+    def strangers(self) -> Callable[[list[Message]], set[str]] | None:
+        """Tells the ids of messages made in a time that this ledger lost by a restore; None when there was none."""
+        last = restored.last(self.read)
+        return partial(restored.strangers, self.read, last) if last is not None else None
 
     def release_outputs(self, tx: Any) -> bool:
         """Let outputs go; false when they are not held."""

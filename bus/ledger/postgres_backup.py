@@ -78,6 +78,6 @@ def copy_in(folder: Path, url: str, manifest: Manifest, who: tuple[str, str], te
             for name, last in manifest.sequences.items():
                 if last:
                     connection.execute("SELECT setval(CAST(quote_ident($1) AS regclass), $2)", (name, last))
-            after_restore(lambda text, bindings: connection.execute(translated(text), bindings), who)
+            after_restore(lambda text, bindings: connection.execute(translated(text), bindings), manifest.at, who)
     except psycopg.Error as error:
         raise unreachable(error) from None

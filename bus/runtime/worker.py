@@ -24,6 +24,9 @@ from bus.runtime.refusing import bury, case_note, late, refuse, reject_record, w
 from bus.runtime.retry import COMES_AGAIN, STORE_REFUSES, attempt_after, code_of, described, next_wait
 from bus.runtime.stores import Stores
 
+_UNREPORTABLE = "INT121"
+"""The batch does not take the report of a message: it is a dead letter of which the batch is told nothing."""
+
 
 class Ledger(Reader, splitting.Ledger, Protocol):
     """What a worker asks of the ledger."""
@@ -212,7 +215,11 @@ class Worker:
             raise error  # the store, not the unit: it stays where it is and is taken again
         settlement = self._unit(route, channel, delivery)
         begun = time.monotonic()
-        self._fail(route, channel, delivery.message, error, "", settlement)
+        if isinstance(error, Rejected) and error.code == _UNREPORTABLE:
+            alone = late(delivery.message).with_headers(version=route.version)
+            bury(route, channel, alone, (error.code, error.message), "", settlement)
+        else:
+            self._fail(route, channel, delivery.message, error, "", settlement)
         self._broker.settle(_taken([delivery], settlement), settlement, "failure")
         self._meter.unit(Unit(channel, route.version, [delivery], begun), settlement)
 

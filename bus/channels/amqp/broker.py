@@ -29,6 +29,7 @@ from bus.channels.amqp.frames import Outgoing, Received, properties
 from bus.channels.amqp.kept import Kept, has_queue, is_kept
 from bus.channels.amqp.overlap import Begun, Overlap
 from bus.channels.amqp.publisher import Job
+from bus.channels.amqp.strangers import Sieve
 from bus.channels.amqp.tallies import Tallies
 from bus.channels.amqp.wire import Wire
 from bus.channels.store import StoreBroker
@@ -101,7 +102,6 @@ class AmqpBroker:
         """What was last published behind a worker's back, by the channel that it came from."""
         self._careful: dict[str, int] = {}
         """How many messages of a channel are settled one batch after the other, because settling one failed."""
-        self._forgetful: frozenset[str] = frozenset()
         self._tallies = Tallies()
         self._gone: set[str] = set()
         """Declared channels whose consuming the broker ended."""
@@ -112,7 +112,8 @@ class AmqpBroker:
         self._lock = threading.Lock()
         self._relaying = threading.Lock()
         self._taken: dict[str, list[Received]] = {}
-        self._kept = Kept(self.address, store, outbox, lambda: self._consumer, clock)
+        self.sieve = Sieve(self.address, store, outbox, lambda: self._consumer, clock)
+        self._kept = Kept(self.address, store, outbox, lambda: self._consumer, clock, self.sieve)
         self._publisher = wire.publishing()
         self._consumer = wire.consuming(self._arrived, self._cancelled)
 
@@ -170,7 +171,7 @@ class AmqpBroker:
 
     def forget(self, channels: Iterable[str]) -> None:
         """Name the channels of which nothing is remembered that only passes through (``guarantee: at-least-once``)."""
-        self._forgetful = self._kept.forgetful = frozenset(channels)
+        self.sieve.forgetful = frozenset(channels)
 
     def reserve(self, channels: Iterable[str]) -> None:
         """Name the channels that one process at a time may take from: the outlets."""
@@ -251,7 +252,7 @@ class AmqpBroker:
                 return []
         while received := self._consumer.here(queue, most):
             found, copies = legs.firsts(received)
-            if channel not in self._forgetful:
+            if channel not in self.sieve.forgetful:
                 known = self._store.known([message.headers.leg for _, message in found])
                 if known:
                     copies += [one for one, message in found if message.headers.leg in known]
@@ -259,7 +260,7 @@ class AmqpBroker:
             if copies:
                 self.copies += len(copies)
                 self._consumer.settle(queue, copies)
-            if found:
+            if found := self.sieve.sift(channel, found):
                 self._taken[channel] = [one for one, _ in found]
                 return [Delivery(channel, n, message) for n, (_, message) in enumerate(found)]
         self._consumer.consume(queue)

@@ -15,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from bus.channels.amqp import legs
 from bus.channels.amqp.address import Address
+from bus.channels.amqp.strangers import Sieve
 from bus.channels.amqp.wire import Consuming
 from bus.channels.store import SHIFT, StoreBroker
 from bus.errors import Retryable
@@ -43,18 +45,24 @@ class Kept:
         outbox: where these channels are.
         consumer: brings what stands in their queues.
         clock: when a leg was entered into the inbox.
+        sieve: puts aside what the ledger cannot know.
     """
 
     def __init__(
-        self, address: Address, store: Store, outbox: StoreBroker, consumer: Callable[[], Consuming], clock: Clock
+        self,
+        address: Address,
+        store: Store,
+        outbox: StoreBroker,
+        consumer: Callable[[], Consuming],
+        clock: Clock,
+        sieve: Sieve,
     ) -> None:
         self.names: frozenset[str] = frozenset()
-        self.forgetful: frozenset[str] = frozenset()
-        """Those of which no leg is entered: ``guarantee: at-least-once``."""
         self._address = address
         self._store = store
         self._outbox = outbox
         self._consumer = consumer
+        self._sieve = sieve
         self._clock = clock
 
     def add(self, channels: Iterable[str]) -> None:
@@ -100,7 +108,7 @@ class Kept:
     def _remembered(self, delivery: Delivery) -> bool:
         """Whether another copy may come by the queue."""
         channel, leg = delivery.channel, delivery.message.headers.leg
-        return bool(leg) and has_queue(channel) and channel not in self.forgetful
+        return bool(leg) and has_queue(channel) and channel not in self._sieve.forgetful
 
     def _copies(self, deliveries: list[Delivery]) -> list[Delivery]:
         first = {d.message.headers.leg: d for d in reversed(deliveries) if self._remembered(d)}
@@ -116,6 +124,7 @@ class Kept:
         queue, consumer = self._address.queue(channel), self._consumer()
         received = consumer.here(queue, _AT_ONCE)
         if received:
+            received = [one for one, _ in self._sieve.sift(channel, [(one, legs.read(one)) for one in received])]
             self._outbox.bring(channel, [one.body for one in received])
             consumer.settle(queue, received)
         else:
