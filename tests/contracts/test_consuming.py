@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ from urllib.parse import urlsplit
 import pika
 import pytest
 
-from bus.channels.amqp import address_of
+from bus.channels.amqp import address_of, link
 from bus.channels.amqp.address import Address
 from bus.channels.amqp.consumer import Consumer
+from bus.channels.amqp.link import parameters
 from bus.landscape import BrokerSpec
 from tests.contracts.lossy_broker import LossyBroker
 from tests.contracts.test_amqp_contract import eventually
@@ -100,6 +102,44 @@ def test_a_queue_added_while_the_connection_opens_is_consumed(consumer: Consumer
     for name in (early, late):
         channel.basic_publish("", name, b"x")
         assert eventually(lambda: consumer.here(name, 10) or None)  # noqa: B023 - called at once
+
+
+def test_more_queues_than_a_connection_has_channels(
+    rabbit: str, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RabbitMQ allows 2,047, its operators often less; a landscape of some hundred routes has as many queues."""
+
+    def few(*arguments: Any) -> pika.ConnectionParameters:
+        made = parameters(*arguments)
+        made.channel_max = 3
+        return made
+
+    monkeypatch.setattr(link, "parameters", few)
+    consumer = consumer_at(replace(address_of(BrokerSpec(url=rabbit), Path()), quiet=0.5))
+    names = [quorum(channel) for _ in range(8)]
+    for name in names[:4]:
+        consumer.consume(name)
+    consumer.start()
+    for name in names[4:]:
+        consumer.consume(name)
+    for number in range(2):  # the second time some were subscribed to anew
+        for name in names:
+            channel.basic_publish("", name, b"%d" % number)
+        for name in names:
+            eventually(lambda: len(consumer.here(name, 10)) == 1 or None)  # noqa: B023 - called at once
+            consumer.settle(name, consumer.here(name, 10))
+        assert eventually(lambda: consumer.counts(names, 10)) == dict.fromkeys(names, 0)
+        begin = time.monotonic()
+        eventually(lambda: time.monotonic() > begin + 1 or None)  # noqa: B023 - called at once
+    consumer.leave(names[-1])
+    for name in names[:-1]:
+        channel.basic_publish("", name, b"x")
+        eventually(lambda: consumer.here(name, 10) or None)  # noqa: B023 - called at once
+    assert channel.queue_declare(names[-1], passive=True).method.consumer_count == 0
+    assert consumer.trouble() == ""
+    consumer.close()
+    for name in names:
+        eventually(lambda: channel.queue_declare(name, passive=True).method.consumer_count == 0 or None)  # noqa: B023 - called at once
 
 
 def test_a_queue_left_before_its_channel_is_open_is_not_consumed(consumer: Consumer, channel: Channel) -> None:

@@ -8,8 +8,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
 from typing import Any
+
+from pika.exceptions import NoFreeChannels
 
 from bus.channels.amqp.address import Address
 from bus.channels.amqp.frames import Received, Subscriber
@@ -23,10 +26,12 @@ _OPENING = 0.02
 class _Queue:
     """What is here of one queue: filled at its end by the I/O thread, emptied at its head by what is settled."""
 
-    __slots__ = ("buffer", "channel", "flying", "heard", "lock", "name", "settled", "subscription")
+    __slots__ = ("buffer", "channel", "flying", "heard", "link", "lock", "name", "settled", "subscription")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, link: Link) -> None:
         self.name = name
+        self.link = link
+        """The connection whose thread has to do with it; another one only while there is no channel."""
         self.buffer: deque[Received] = deque()
         self.settled: set[int] = set()
         """Tags that were settled out of order and wait for those before them."""
@@ -48,7 +53,9 @@ class _Queue:
 
 
 class Consumer:
-    """One connection that only consumes; one AMQP channel a queue, so that one acknowledgement settles a whole batch.
+    """Connections that only consume; one AMQP channel a queue, so that one acknowledgement settles a whole batch.
+
+    One connection as long as it has channels enough: RabbitMQ allows 2,047, its operators often less.
 
     Thread-safe; one taker at a time for each queue is the caller's duty.
 
@@ -72,38 +79,51 @@ class Consumer:
         chance: random.Random,
     ) -> None:
         self._address = address
-        self.link = Link(address, "consuming", self._opened, self._lost, chance)
         self._arrived, self._cancelled = arrived, cancelled
         self._chance = chance
         self._queues: dict[str, _Queue] = {}
         self._lock = threading.Lock()
+        self.link = self._new_link()
+        """The first connection."""
+        self._links = [self.link]
+
+    def _new_link(self) -> Link:
+        link: Link = Link(
+            self._address,
+            "consuming",
+            lambda connection: self._opened(link, connection),
+            lambda _why: self._lost(link),
+            self._chance,
+        )
+        return link
 
     def start(self) -> None:
         """Begin to connect."""
         self.link.start()
 
     def trouble(self) -> str:
-        """Why there is no connection; empty while there is one."""
-        return self.link.trouble
+        """Why a connection is missing; empty while none is."""
+        return next((link.trouble for link in self._links if link.trouble), "")
 
     def close(self) -> None:
         """Disconnect; what is here and not settled goes back to the broker."""
-        self.link.close()
+        for link in self._links:
+            link.close()
 
     def consume(self, queue: str) -> None:
         """Have the messages of a queue come here; idempotent."""
         with self._lock:
             if queue in self._queues:
                 return
-            state = self._queues[queue] = _Queue(queue)
-        self.link.call(lambda: self._subscribe(state))
+            state = self._queues[queue] = _Queue(queue, self._links[-1])
+        state.link.call(lambda: self._subscribe(state))
 
     def leave(self, queue: str) -> None:
         """Stop consuming a queue; what is here and not settled goes back to the broker."""
         with self._lock:
             state = self._queues.pop(queue, None)
         if state is not None:
-            self.link.call(lambda: self._unsubscribe(state))
+            state.link.call(lambda: self._unsubscribe(state))
 
     def consuming(self) -> list[str]:
         """Names of the queues that are consumed."""
@@ -173,49 +193,66 @@ class Consumer:
         found: dict[str, int] = {}
         states = [self._queues[q] for q in queues if q in self._queues]
         done = threading.Event()
-
         end = time.monotonic() + seconds
 
-        def ask() -> None:
-            connection = self.link.connection
-            if any(state.channel is None or not state.channel.is_open for state in states):
+        def ask(link: Link, some: list[_Queue]) -> None:
+            connection = link.connection
+            if any(state.link is not link or state.channel is None or not state.channel.is_open for state in some):
                 if connection is not None and time.monotonic() < end:  # a channel is being opened
-                    connection.ioloop.call_later(_OPENING, ask)
+                    connection.ioloop.call_later(_OPENING, partial(ask, link, some))
                 return
-            for state in states:
-                state.channel.queue_declare(state.name, passive=True, callback=partial_answer(state.name))
+            for state in some:
+                state.channel.queue_declare(state.name, passive=True, callback=partial(answer, state.name))
 
-        def partial_answer(name: str) -> Callable[[Any], None]:
-            def answer(frame: Any) -> None:
-                found[name] = frame.method.message_count
-                if len(found) == len(states):
-                    done.set()
-
-            return answer
+        def answer(name: str, frame: Any) -> None:
+            found[name] = frame.method.message_count
+            if len(found) == len(states):
+                done.set()
 
         if not states:
             return {}
-        if not self.link.call(ask) or not done.wait(seconds):
+        by_link: dict[Link, list[_Queue]] = {}
+        for state in states:
+            by_link.setdefault(state.link, []).append(state)
+        if not all(link.call(partial(ask, link, some)) for link, some in by_link.items()) or not done.wait(seconds):
             return None
         return found if len(found) == len(states) else None
 
-    # ------------------------------------------------------------ the I/O thread
+    # ------------------------------------------------------------ the I/O threads
 
-    def _opened(self, connection: Any) -> None:
+    def _opened(self, link: Link, connection: Any) -> None:
         """The queues come next, when :meth:`Link.call` works: none is forgotten that somebody adds or leaves now."""
-        connection.ioloop.add_callback_threadsafe(self._subscribe_all)
+        connection.ioloop.add_callback_threadsafe(lambda: self._subscribe_all(link))
 
-    def _subscribe_all(self) -> None:
-        with self._lock:
-            states = list(self._queues.values())
-        for state in states:
+    def _subscribe_all(self, link: Link) -> None:
+        for state in self._of(link):
             self._subscribe(state)
 
+    def _of(self, link: Link) -> list[_Queue]:
+        with self._lock:
+            return [state for state in self._queues.values() if state.link is link]
+
     def _subscribe(self, state: _Queue) -> None:
-        connection = self.link.connection
+        connection = state.link.connection
         if connection is None or state.channel is not None or not connection.is_open:
             return
-        state.channel = connection.channel(on_open_callback=lambda channel: self._begin(state, channel))
+        if self._queues.get(state.name) is not state:
+            return  # left meanwhile
+        try:
+            state.channel = connection.channel(on_open_callback=lambda channel: self._begin(state, channel))
+        except NoFreeChannels:
+            self._move(state)
+
+    def _move(self, state: _Queue) -> None:
+        """To the newest connection; to another one when that is the one that has no channel left."""
+        with self._lock:
+            full = state.link is self._links[-1]
+            if full:
+                self._links.append(self._new_link())
+            state.link = newest = self._links[-1]
+        if full:
+            newest.start()
+        newest.call(lambda: self._subscribe(state))
 
     def _begin(self, state: _Queue, channel: Any) -> None:
         if state.channel is not channel:  # left, before it was open
@@ -277,7 +314,7 @@ class Consumer:
         channel.connection.leave(channel.channel_number)
         state.channel = None
         state.clear()
-        connection = self.link.connection
+        connection = state.link.connection
         if connection is None or not connection.is_open:
             return
         fields = {"code": "NET225", "broker": self._address.shown, "queue": state.name, "why": str(why)}
@@ -289,10 +326,8 @@ class Consumer:
         if self._queues.get(state.name) is state:
             self._subscribe(state)
 
-    def _lost(self, _why: str) -> None:
-        with self._lock:
-            states = list(self._queues.values())
-        for state in states:
+    def _lost(self, link: Link) -> None:
+        for state in self._of(link):
             state.channel = None
             state.clear()
 
