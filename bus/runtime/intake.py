@@ -84,7 +84,8 @@ class Intake:
         self._blobs = stores.blobs
         self._clock = stores.clock
         self._chance = stores.chance
-        self._failures = 0
+        self._failures = self._fruitless = 0
+        """How many looks had trouble, and how many of them took nothing in, one after the other."""
         self._told = False
         self.resting_until = 0
         endpoint = route().name
@@ -96,7 +97,8 @@ class Intake:
     def poll_once(self, most: int = 100) -> int:
         """Look at the source and admit what is ready; returns how many things were taken in.
 
-        A partner that is away is left alone for a while; what is wrong with one arrival stops no other.
+        A partner that is away is left alone for a while; what is wrong with one arrival stops no other, and does not
+        make the pauses longer as long as others come.
         """
         if resting(self.resting_until, self._clock.now(), self._route().spec.on_error.backoff):
             return 0
@@ -117,9 +119,10 @@ class Intake:
         except (Retryable, ConfigError) as error:
             trouble = error
         if trouble is None:
-            self._failures = 0
+            self._failures = self._fruitless = 0
         else:
             self._told = False
+            self._failures, self._fruitless = self._failures + 1, 1 if count else self._fruitless + 1
             self._rest(trouble)
         self._report_findings()
         return count
@@ -219,11 +222,11 @@ class Intake:
         inbound.complete("failed", edge_id(self._route().name, inbound.name, str(inbound.facts))[:8])
 
     def _rest(self, error: BusError) -> None:
-        self._failures += 1
         policy = self._route().spec.on_error
         # It is not the partner who must be spared when the house itself took nothing in.
         own = code_of(error) in STORE_REFUSES or code_of(error) == DOCUMENTS_AWAY
-        wait = next_wait(policy.backoff, min(self._failures, policy.attempts) if own else self._failures, self._chance)
+        times = min(self._fruitless, policy.attempts) if own else self._fruitless
+        wait = next_wait(policy.backoff, times, self._chance)
         self.resting_until = self._clock.now() + wait
         if isinstance(error, ConfigError) or self._failures == policy.attempts:
             note = self._note(error, "source", {})

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from faulty import Partner, Partners, Troubles, catalogue
@@ -17,6 +17,7 @@ from houses import SAMPLES, House, landscape
 from bus.app import App, Surroundings, SystemClock
 from bus.errors import ConfigError, Held, InDoubt, NotAllowed, Rejected, Retryable
 from bus.ledger.store import Store
+from bus.testing.endpoints import ScriptedArrival
 
 FLOW = {
     "bus.yaml": """\
@@ -246,6 +247,28 @@ def test_an_absent_source_is_polled_less_often_becomes_a_case_and_recovers(flow:
     box.away = None
     flow.settle()
     assert flow.got() == [["a"]]
+
+
+class _Stubborn(ScriptedArrival):
+    """A file that cannot be fetched."""
+
+    def fetch(self, target: BinaryIO) -> None:
+        """Never."""
+        del target
+        raise Retryable("NET104", "the connection is lost")
+
+
+def test_a_file_that_cannot_be_fetched_does_not_keep_the_others_waiting(flow: Flow) -> None:
+    """As on a line that breaks now and then: each look has trouble, and most files come through."""
+    box, stubborn = flow.all.sources["wait"], _Stubborn("bad", b"")
+    for n in range(300):
+        if stubborn not in box.arrivals:
+            box.arrivals.append(stubborn)
+        flow.all.send("wait", f"f{n}", json.dumps({"id": n, "due": "2099-01-01T00:00:00Z"}).encode())
+        flow.app.bus.turn()
+        flow.clock.advance(1_000)
+    assert flow.count("arrival") > 290
+    assert flow.cases() == ["NET104"]  # a person is told all the same
 
 
 @pytest.mark.parametrize(("resolved", "delivered"), [("not-done", [["a"]]), ("done", [])])
