@@ -28,7 +28,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,119}")
 class AmqpSource:
     """One consumer with a bounded prefetch; messages are handed out in the order they came. One thread at a time.
 
-    What a cluster of RabbitMQ loses on the way from node to node stays handed out to us until our channel is closed
+    What a cluster of RabbitMQ loses inside when a leader dies stays handed out to us until our channel is closed
     (rabbitmq-server issue 15473), so a channel over which nothing came for ``quiet`` seconds is closed and opened anew.
     """
 

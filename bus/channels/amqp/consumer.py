@@ -59,10 +59,10 @@ class Consumer:
 
     Thread-safe; one taker at a time for each queue is the caller's duty.
 
-    What a quorum queue has handed out can be lost between two nodes of the cluster when its leader dies or is cut off.
-    It is with us for the broker, for ever; no time-out ends that, because the node that we are connected to does not
-    know of it (rabbitmq-server issue 15473). The loss is mended when something else comes over the same channel, and
-    when the channel is closed. So a channel over which nothing came for a while is closed and another one opened.
+    What a quorum queue has handed out can be lost inside of the cluster when a leader dies or is cut off. It is with us
+    for the broker, for ever; no time-out ends that, because the node that we are connected to does not know of it
+    (rabbitmq-server issue 15473). Closing the channel does. So a channel over which nothing came for a while is closed
+    and another one opened.
 
     Args:
         address: the broker.
