@@ -234,7 +234,7 @@ def test_what_is_settled_after_its_channel_was_lost_means_nothing_of_the_next_on
     old = Received(state.subscription, 1, b"", b"old")
     state.buffer.append(old)
     consumer.begin("q", [old])
-    consumer._lost("the connection ended")
+    consumer._lost(consumer.link)
     consumer.settle("q", [old])
     consumer.begin("q", [old])
     new = Received(state.subscription, 1, b"", b"new")
