@@ -503,6 +503,7 @@ class Settlement:
     """
 
     __slots__ = (
+        "apart",
         "cases",
         "closed_groups",
         "dead",
@@ -543,6 +544,8 @@ class Settlement:
         self.lined: list[tuple[str, int, Message, str, str]] = []
         """(line, due, message, code, reason) of what waits in a line of this place."""
         self.dead: list[tuple[str, Message, CaseNote]] = []
+        self.apart = False
+        """The dead letters are none of the ledger's own: no arrival and no split under their ids is told of them."""
         self.cases: list[CaseNote] = []
         self.registers: list[tuple[Register, Message]] = []
         self.progress: list[Progress] = []

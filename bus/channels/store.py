@@ -214,7 +214,7 @@ class StoreBroker:
             self._begin(tx, settlement)
             take(tx)
             opened = {self._open_lane(tx, cursor.lane) for cursor in settlement.open_batches}
-            if settlement.dead or settlement.discards:
+            if (settlement.dead or settlement.discards) and not settlement.apart:
                 buried = [c for _, message, _ in settlement.dead for c in self._book.unfinished(tx, message.headers.id)]
                 settlement.discards[:] = {c.batch: c for c in [*settlement.discards, *buried]}.values()
             for cursor in settlement.discards:

@@ -75,7 +75,8 @@ class Ledger:
             waiting.hold(tx, hold, channel, self._case(tx, note, now) if note else None, now)
         for channel, message, reason in settlement.dead:
             waiting.bury(tx, channel, message, reason, self._case(tx, reason, now), now)
-            edges.arrival_outcome(tx, message.headers.id, "rejected")
+            if not settlement.apart:
+                edges.arrival_outcome(tx, message.headers.id, "rejected")
         if settlement.deferred:
             waiting.defer(tx, settlement.deferred)
         if (settlement.line or settlement.lined) and not waiting.line_up(
@@ -427,7 +428,7 @@ class Ledger:
         return bool(self.read("SELECT 1 FROM meta WHERE key = 'hold_outputs' AND value = 1"))
 
     def strangers(self) -> Callable[[list[Message]], set[str]] | None:
-        """Tells the ids of messages made in a time that this ledger lost by a restore; None when there was none."""
+        """Tells the legs of messages from a time that this ledger lost by a restore; None when there was none."""
         last = restored.last(self.read)
         return partial(restored.strangers, self.read, last) if last is not None else None
 

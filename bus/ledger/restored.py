@@ -7,64 +7,95 @@ work of the time that is lost, under numbers of batches, groups and versions tha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from bus.message import Group, Message
+from bus.message import Group, Headers, Message
 
 _NUMBERS = 1_000_000_000
 """How far the numbers of messages jump ahead: those of the lost time are not given to others."""
 _SKEW = 10_000
 """Milliseconds by which the clocks of machines may differ."""
-_LAST = {"batch": "batch", "gathering": "gathering", "version": "route_version"}
+_LAST = {"batch": "batch", "version": "route_version"}
+_LOADING = "restored_loading_"
 
 
 class Restored(NamedTuple):
-    """The last restore: times are milliseconds since 1970 UTC, the rest are the last numbers that the ledger knows."""
+    """The last restore: times are milliseconds since 1970 UTC, the rest is what the ledger knows."""
 
     since: int
     at: int
     batch: int
-    gathering: int
+    """The last number of a batch."""
     version: int
+    """The last number of a route's version."""
+    loading: frozenset[int]
+    """Batches whose split was not finished: it goes on, and makes the rest of their children again."""
 
 
 def mark(execute: Callable[[str, tuple[Any, ...]], Any], backup: int) -> None:
     """Write down that the ledger is a backup of that time, before it gives a number to anything."""
-    known = {"since": backup, "at": time.time_ns() // 1_000_000}
-    for word, value in known.items():
-        _set(execute, word, "?", (value,))
+    execute("DELETE FROM meta WHERE key LIKE 'restored_%'", ())
+    for word, value in {"since": backup, "at": time.time_ns() // 1_000_000}.items():
+        execute("INSERT INTO meta VALUES (?, ?)", (f"restored_{word}", value))
     for word, table in _LAST.items():
-        _set(execute, word, f"(SELECT coalesce(max(id), 0) FROM {table})", ())  # noqa: S608 - words of this module
+        execute(f"INSERT INTO meta SELECT 'restored_{word}', coalesce(max(id), 0) FROM {table}", ())  # noqa: S608 - words of this module
+    execute(f"INSERT INTO meta SELECT '{_LOADING}' || id, id FROM batch WHERE state = 'loading'", ())  # noqa: S608 - as above
     execute("UPDATE meta SET value = value + ? WHERE key = 'next_number'", (_NUMBERS,))
-
-
-def _set(execute: Callable[[str, tuple[Any, ...]], Any], word: str, value: str, bindings: tuple[Any, ...]) -> None:
-    execute(f"DELETE FROM meta WHERE key = 'restored_{word}'", ())  # noqa: S608 - words of this module
-    execute(f"INSERT INTO meta VALUES ('restored_{word}', {value})", bindings)  # noqa: S608 - as above
 
 
 def last(read: Any) -> Restored | None:
     """The last restore of a ledger, if there was one."""
     found = dict(read("SELECT key, value FROM meta WHERE key LIKE 'restored_%'", ()))
-    return Restored(*(found[f"restored_{word}"] for word in Restored._fields)) if found else None
+    if not found:
+        return None
+    loading = frozenset(value for key, value in found.items() if key.startswith(_LOADING))
+    since, at, batch, version = (found[f"restored_{word}"] for word in ("since", "at", "batch", "version"))
+    return Restored(since, at, batch, version, loading)
 
 
 def strangers(read: Any, restored: Restored, messages: Sequence[Message]) -> set[str]:
-    """Ids of the messages that were made in the lost time and belong to nothing that the ledger knows."""
-    lost = [m for m in messages if restored.since - _SKEW < m.headers.created_at <= restored.at]
-    found = {m.headers.id for m in lost if not _numbered(m, restored)}
-    origins = {m.headers.correlation_id for m in lost} if len(found) < len(lost) else set()
-    if origins:
-        marks = ", ".join("?" * len(origins))
-        known = {row[0] for row in read(f"SELECT id FROM arrival WHERE id IN ({marks})", tuple(origins))}  # noqa: S608 - question marks only
-        found |= {m.headers.id for m in lost if m.headers.correlation_id not in known}
+    """Legs of the messages that came on their way in the lost time and belong to nothing that the ledger knows.
+
+    Those that the ledger still keeps, held or waiting for another attempt, are among them: they go on from there.
+    """
+    old = [m for m in messages if m.headers.created_at <= restored.at]
+    kept = _known(
+        read,
+        "SELECT number FROM held WHERE number IN ({0}) UNION SELECT number FROM deferred WHERE number IN ({0})",
+        {m.headers.number for m in old},
+    )
+    lost = [m for m in old if m.headers.created_at > restored.since - _SKEW]
+    origins = {m.headers.correlation_id for m in lost if type(m.body) is not Group}
+    # Younger arrivals are those of the same files, dropped again.
+    known = _known(read, f"SELECT id FROM arrival WHERE at <= {restored.at} AND id IN ({{0}})", origins)  # noqa: S608 - a number
+    numbers = {m.body.number for m in lost if type(m.body) is Group}
+    released = dict(_rows(read, "SELECT id, message FROM gathering WHERE id IN ({0})", numbers))
+    found = {m.headers.leg for m in old if m.headers.number in kept}
+    for message in lost:
+        headers, body = message.headers, message.body
+        whole = released.get(body.number) == headers.number if type(body) is Group else headers.correlation_id in known
+        if not whole or headers.version > restored.version or _of_lost_batch(headers, restored):
+            found.add(headers.leg)
     return found
 
 
-def _numbered(message: Message, restored: Restored) -> bool:
-    """Whether the ledger knows the batch, the group and the version that the message names."""
-    headers, body = message.headers, message.body
-    if headers.version > restored.version or (type(body) is Group and body.number > restored.gathering):
+def _of_lost_batch(headers: Headers, restored: Restored) -> bool:
+    """Whether its batch was begun, or this part of it made, after the backup."""
+    part = headers.sequence
+    if part is None:
         return False
-    return headers.sequence is None or headers.sequence.batch <= restored.batch
+    return part.batch > restored.batch or (part.batch in restored.loading and headers.created_at > restored.since)
+
+
+def _known(read: Any, sql: str, values: Iterable[Any]) -> set[Any]:
+    return {row[0] for row in _rows(read, sql, values)}
+
+
+def _rows(read: Any, sql: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """The rows of a question with ``{0}`` for the values; nothing is asked of none."""
+    bindings = tuple(values)
+    if not bindings:
+        return []
+    rows: list[tuple[Any, ...]] = read(sql.format(", ".join("?" * len(bindings))), bindings * sql.count("{0}"))
+    return rows

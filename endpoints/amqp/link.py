@@ -51,10 +51,11 @@ class Link:
             self._connect()
         return self._channel
 
-    def renew(self) -> None:
-        """Another channel in the place of the open one; what came over that is given back to the broker."""
-        self._channel.close()
+    def another(self) -> Any:
+        """Another channel in the place of the open one, which is returned, open still."""
+        before = self._channel
         self._open_channel()
+        return before
 
     def drain(self, seconds: float) -> bool:
         """Let at most one event in, waiting so long for it; False when there was none."""

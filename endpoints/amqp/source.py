@@ -103,10 +103,13 @@ class AmqpSource:
         """See the top of this class."""
         if self._here or not self._link.spec.confirms or time.monotonic() - self._heard < self.quiet:
             return
-        self._consumer = None
-        self._link.renew()
+        before, self._consumer = self._link.another(), None
+        self._consume()  # first, for a queue may be deleted with its last consumer
+        before.close()
 
     def _arrived(self, message: Any) -> None:
+        if message.channel is not self._link.channel():
+            return  # over the channel that is about to be closed: it comes again
         self._heard = time.monotonic()
         self._here[message.delivery_tag] = _Delivered(self, message)
 

@@ -185,6 +185,61 @@ def test_what_was_put_aside_goes_on_by_itself_when_a_person_says_so(place: Place
     assert place.dead() == []
 
 
+def test_a_lost_file_that_is_dropped_again_goes_out_once(place: Place) -> None:
+    """Its document stands before the closed outlet already, and the one that is made again has the same id."""
+    place.back_up()
+    place.drop("b", 3)
+    place.run("flow", lambda: place.batches() == [(1, "open")])
+    place.run("flow#rows", lambda: place.batches() == [(1, "complete")])
+    place.run("flow#file", lambda: place.rows("SELECT 1 FROM gathering WHERE state = 'done'"))
+    place.restore()
+    (place.folder / "in" / "done").rename(place.folder / "earlier")
+    place.drop("b", 3)
+    place.until(lambda: place.batches() == [(1, "complete")])
+    place.release()
+    place.until(lambda: place.dead() == [("out", "SYS149", 1)])
+    place.until(lambda: place.out() == [ids("b", 3)])
+    assert place.rows("SELECT outcome FROM arrival") == [("accepted",)]
+
+
+def test_rows_of_a_lost_file_and_those_that_are_made_again_are_told_apart(place: Place) -> None:
+    place.back_up()
+    place.drop("b", 3)
+    place.run("flow", lambda: place.batches() == [(1, "open")])
+    place.drop("d", 2)  # not split yet
+    place.restore()
+    (place.folder / "in" / "done").rename(place.folder / "earlier")
+    for name, count in {"b": 3, "d": 2}.items():
+        place.drop(name, count)  # the same ids, in the same queues
+    place.run("flow", lambda: len(place.batches()) == 2)
+    place.release()
+    place.until(lambda: len(place.out()) == 2)
+    assert place.out() == [ids("b", 3), ids("d", 2)]
+    assert place.dead() == [("flow", "SYS149", 1), ("flow#rows", "SYS149", 3)]
+    assert place.rows("SELECT outcome FROM arrival") == [("accepted",), ("accepted",)]
+
+
+def test_what_is_held_in_the_ledger_goes_on_from_there_alone(place: Place) -> None:
+    """It was let go after the backup and stands in a queue as well."""
+    place.drop("a", 2)
+    place.run("flow", lambda: place.batches() == [(1, "open")])
+    place.run("flow#rows", lambda: place.batches() == [(1, "complete")])
+    place.run("flow#file", lambda: place.rows("SELECT 1 FROM gathering WHERE state = 'done'"))
+    place.until(lambda: place.out() == [ids("a", 2)])
+    place.drop("again", 2)
+    text = (place.folder / "in" / "done").glob("a.jsonl*")
+    (place.folder / "in" / "copy.jsonl").write_bytes(next(text).read_bytes())
+    place.clock.advance(1_001)
+    place.app.bus.poll_once("flow")
+    ((case,),) = place.rows("SELECT id FROM cases WHERE code = 'DUP101' AND state = 'open'")
+    place.back_up()
+    place.app.bus.control.release(case, "me", "it is another one")
+    place.app.broker.relay()
+    place.restore()
+    place.until(lambda: place.dead() == [("flow", "SYS149", 1)])
+    assert place.rows("SELECT count(*) FROM held") == [(1,)]
+
+
 def test_a_group_that_is_lost_is_never_another_one(place: Place) -> None:
     """Its number is another group's by now; a file of that one's members would go out a second time."""
     place.back_up()

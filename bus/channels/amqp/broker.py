@@ -51,7 +51,7 @@ log = logging.getLogger("girobus")
 _RELAYED = 500
 _OVERLAPPING = 3
 """Settlements that may be unfinished: one waits for the disk, one for confirms, one is about to."""
-_STATELESS = ("events", "place", "puts", "remember", "tally", "version")
+_STATELESS = ("apart", "events", "place", "puts", "remember", "tally", "version")
 _state = attrgetter(*(name for name in Settlement.__slots__ if name not in _STATELESS))
 
 

@@ -182,8 +182,9 @@ class Consumer:
             while buffer and buffer[0].tag in settled:
                 last = buffer.popleft().tag
                 settled.discard(last)
-            if last and state.channel is not None:  # none or that of this subscription, as long as we hold the lock
-                state.channel.connection.acknowledge(state.channel.channel_number, last)
+            channel = state.channel  # none or that of this subscription, as long as we hold the lock
+            if last and channel is not None:
+                channel.connection.acknowledge(channel.channel_number, last)
 
     def counts(self, queues: list[str], seconds: float) -> dict[str, int] | None:
         """How many messages wait at the broker for each queue that is consumed here; None without an answer in time.

@@ -17,6 +17,7 @@ from typing import Any
 
 from bus.channels.amqp import legs
 from bus.channels.amqp.address import Address
+from bus.channels.amqp.frames import Received
 from bus.channels.amqp.strangers import Sieve
 from bus.channels.amqp.wire import Consuming
 from bus.channels.store import SHIFT, StoreBroker
@@ -123,9 +124,20 @@ class Kept:
         """What stands in the queue goes to the end of the channel here; then it is acknowledged."""
         queue, consumer = self._address.queue(channel), self._consumer()
         received = consumer.here(queue, _AT_ONCE)
+        if not received:
+            consumer.consume(queue)
+        elif self._sieve.strangers is not None:
+            received = self._sifted(channel, received)
         if received:
-            received = [one for one, _ in self._sieve.sift(channel, [(one, legs.read(one)) for one in received])]
             self._outbox.bring(channel, [one.body for one in received])
             consumer.settle(queue, received)
-        else:
-            consumer.consume(queue)
+
+    def _sifted(self, channel: str, received: list[Received]) -> list[Received]:
+        """Without what the ledger cannot know, and without copies, which may be of what was put aside."""
+        found, copies = legs.firsts(received)
+        if channel not in self._sieve.forgetful:
+            known = self._store.known([message.headers.leg for _, message in found])
+            copies += [one for one, message in found if message.headers.leg in known]
+            found = [(one, message) for one, message in found if message.headers.leg not in known]
+        self._consumer().settle(self._address.queue(channel), copies)
+        return [one for one, _ in self._sieve.sift(channel, found)]

@@ -39,7 +39,7 @@ class Sieve:
         self, address: Address, store: Store, outbox: StoreBroker, consumer: Callable[[], Consuming], clock: Clock
     ) -> None:
         self.strangers: Callable[[list[Message]], set[str]] | None = None
-        """Tells the ids of such messages; None where the ledger never was restored."""
+        """Tells the legs of such messages; None where the ledger never was restored."""
         self.forgetful: frozenset[str] = frozenset()
         """Channels of which no leg is entered: ``guarantee: at-least-once``."""
         self._address, self._store, self._outbox = address, store, outbox
@@ -47,10 +47,10 @@ class Sieve:
 
     def sift(self, channel: str, found: Found) -> Found:
         """What may be worked on; the rest is a dead letter. Nothing while another process puts the same aside."""
-        ids = self.strangers([message for _, message in found]) if self.strangers is not None and found else ()
-        if not ids:
+        strange = self.strangers([message for _, message in found]) if self.strangers is not None and found else ()
+        if not strange:
             return found
-        aside = [(one, message) for one, message in found if message.headers.id in ids]
+        aside = [(one, message) for one, message in found if message.headers.leg in strange]
         now = self._clock.now()
         came = [message.headers.leg for _, message in aside if channel not in self.forgetful]
 
@@ -63,7 +63,7 @@ class Sieve:
         except _Elsewhere:
             return []
         self._consumer().settle(self._address.queue(channel), [one for one, _ in aside])
-        return [(one, message) for one, message in found if message.headers.id not in ids]
+        return [(one, message) for one, message in found if message.headers.leg not in strange]
 
 
 class _Elsewhere(Exception):  # noqa: N818 - no error: another process was first
@@ -71,8 +71,9 @@ class _Elsewhere(Exception):  # noqa: N818 - no error: another process was first
 
 
 def _burial(channel: str, messages: list[Message], now: int) -> Settlement:
-    """Dead letters, with one case for each file and channel, that no batch and no sender is told of."""
+    """Dead letters, with one case for each file and channel, of which no batch, no split and no arrival is told."""
     settlement = Settlement(channel)
+    settlement.apart = True
     for message in messages:
         headers = message.headers
         route = channel.partition("#")[0]
