@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,18 @@ def consumer(rabbit: str) -> Iterator[Consumer]:
     made = consumer_at(address_of(BrokerSpec(url=rabbit), Path()))
     yield made
     made.close()
+
+
+def start_and_meanwhile(consumer: Consumer, act: Callable[[], None]) -> None:
+    """Connect, and do something when the connection is open and nobody may be asked yet to use it."""
+    opened = consumer.link._opened
+
+    def opened_and_done(connection: Any) -> None:
+        opened(connection)
+        act()
+
+    consumer.link._opened = opened_and_done
+    consumer.start()
 
 
 def test_what_the_broker_handed_out_and_lost_comes_within_the_quiet_time(lossy: LossyBroker, channel: Channel) -> None:
@@ -91,14 +103,7 @@ def test_a_queue_added_while_the_connection_opens_is_consumed(consumer: Consumer
     """Between the moment when all queues are subscribed to and the one from which each is for itself."""
     early, late = quorum(channel), quorum(channel)
     consumer.consume(early)
-    opened = consumer.link._opened
-
-    def opened_and_added(connection: Any) -> None:
-        opened(connection)
-        consumer.consume(late)
-
-    consumer.link._opened = opened_and_added
-    consumer.start()
+    start_and_meanwhile(consumer, lambda: consumer.consume(late))
     for name in (early, late):
         channel.basic_publish("", name, b"x")
         assert eventually(lambda: consumer.here(name, 10) or None)  # noqa: B023 - called at once
@@ -160,14 +165,7 @@ def test_a_queue_left_while_the_connection_opens_is_not_consumed(consumer: Consu
     other, left = quorum(channel), quorum(channel)
     consumer.consume(other)
     consumer.consume(left)
-    opened = consumer.link._opened
-
-    def opened_and_left(connection: Any) -> None:
-        opened(connection)
-        consumer.leave(left)
-
-    consumer.link._opened = opened_and_left
-    consumer.start()
+    start_and_meanwhile(consumer, lambda: consumer.leave(left))
     channel.basic_publish("", other, b"x")
     assert eventually(lambda: consumer.here(other, 10) or None)
     for _ in range(20):
