@@ -184,7 +184,7 @@ class Metrics:
             return
         yield "girobus_broker_up", (), not broker.trouble()
         yield "girobus_confirmed_messages_total", (), broker.confirms()
-        yield "girobus_copies_total", (), broker.copies
+        yield "girobus_copies_total", (), broker.sieve.copies
         for channel, count in sorted(broker.waiting(_PATIENCE).items()):
             yield "girobus_broker_queue_messages", (channel,), count
 

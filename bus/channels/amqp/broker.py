@@ -29,7 +29,7 @@ from bus.channels.amqp.frames import Outgoing, Received, properties
 from bus.channels.amqp.kept import Kept, has_queue, is_kept
 from bus.channels.amqp.overlap import Begun, Overlap
 from bus.channels.amqp.publisher import Job
-from bus.channels.amqp.strangers import Sieve
+from bus.channels.amqp.sieve import Sieve
 from bus.channels.amqp.tallies import Tallies
 from bus.channels.amqp.wire import Wire
 from bus.channels.store import StoreBroker
@@ -84,8 +84,6 @@ class AmqpBroker:
         self.ready: Callable[[set[str]], None] = lambda _names: None
         self.confirmed: Callable[[str, float], None] = lambda _channel, _seconds: None
         """Told of the channel that messages came from, or were relayed to, and how long their confirms took."""
-        self.copies = 0
-        """How many second copies the inbox has told from the first."""
         self._wire = wire
         self._store = store
         self._clock = clock
@@ -251,16 +249,7 @@ class AmqpBroker:
             if self._overlap.hurt(channel):
                 return []
         while received := self._consumer.here(queue, most):
-            found, copies = legs.firsts(received)
-            if channel not in self.sieve.forgetful:
-                known = self._store.known([message.headers.leg for _, message in found])
-                if known:
-                    copies += [one for one, message in found if message.headers.leg in known]
-                    found = [(one, message) for one, message in found if message.headers.leg not in known]
-            if copies:
-                self.copies += len(copies)
-                self._consumer.settle(queue, copies)
-            if found := self.sieve.sift(channel, found):
+            if found := self.sieve.sift(channel, received):
                 self._taken[channel] = [one for one, _ in found]
                 return [Delivery(channel, n, message) for n, (_, message) in enumerate(found)]
         self._consumer.consume(queue)
@@ -341,7 +330,7 @@ class AmqpBroker:
             if len(deliveries) > 1:
                 why = "a message of the batch was settled elsewhere"
                 raise Retryable("SYS121", why, hint="it is retried") from None
-            self.copies += 1  # somebody else took it while it was worked on here: it is done
+            self.sieve.copies += 1  # somebody else took it while it was worked on here: it is done
 
     def _finish(self, channel: str, received: list[Received], commit: Callable[[], None]) -> None:
         """What comes out is safe: commit, acknowledge."""

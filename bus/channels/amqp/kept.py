@@ -15,10 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bus.channels.amqp import legs
 from bus.channels.amqp.address import Address
-from bus.channels.amqp.frames import Received
-from bus.channels.amqp.strangers import Sieve
+from bus.channels.amqp.sieve import Sieve
 from bus.channels.amqp.wire import Consuming
 from bus.channels.store import SHIFT, StoreBroker
 from bus.errors import Retryable
@@ -46,7 +44,7 @@ class Kept:
         outbox: where these channels are.
         consumer: brings what stands in their queues.
         clock: when a leg was entered into the inbox.
-        sieve: puts aside what the ledger cannot know.
+        sieve: tells what of a queue is to be worked on.
     """
 
     def __init__(
@@ -126,18 +124,6 @@ class Kept:
         received = consumer.here(queue, _AT_ONCE)
         if not received:
             consumer.consume(queue)
-        elif self._sieve.strangers is not None:
-            received = self._sifted(channel, received)
-        if received:
-            self._outbox.bring(channel, [one.body for one in received])
-            consumer.settle(queue, received)
-
-    def _sifted(self, channel: str, received: list[Received]) -> list[Received]:
-        """Without what the ledger cannot know, and without copies, which may be of what was put aside."""
-        found, copies = legs.firsts(received)
-        if channel not in self._sieve.forgetful:
-            known = self._store.known([message.headers.leg for _, message in found])
-            copies += [one for one, message in found if message.headers.leg in known]
-            found = [(one, message) for one, message in found if message.headers.leg not in known]
-        self._consumer().settle(self._address.queue(channel), copies)
-        return [one for one, _ in self._sieve.sift(channel, found)]
+        if found := [one for one, _ in self._sieve.sift(channel, received)]:
+            self._outbox.bring(channel, [one.body for one in found])
+            consumer.settle(queue, found)

@@ -1,4 +1,7 @@
-"""What queues hold of a time that a restored ledger knows nothing of (:mod:`bus.ledger.restored`)."""
+"""What of a queue is to be worked on: neither copies, nor what a restored ledger knows nothing of.
+
+The second is told by :mod:`bus.ledger.restored`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bus.channels.amqp import legs
 from bus.message import Group, Message, Sequence
 from bus.ports import CaseNote, Event, Settlement
 
@@ -25,29 +29,46 @@ _CODE, _REASON = "SYS149", "it was made after the backup that this ledger was re
 
 
 class Sieve:
-    """Puts messages aside that the ledger cannot know.
+    """Acknowledges what was done already, puts aside what the ledger cannot know, leaves the rest.
 
     Args:
         address: names of the queues.
-        store: transactions of the ledger's database.
+        store: transactions of the ledger's database, with the inbox.
         outbox: where dead letters are written.
         consumer: acknowledges.
         clock: when something was put aside.
+
+    Attributes:
+        copies: how many second copies were told from the first.
+        strangers: tells the legs of what the ledger cannot know; None where it never was restored.
+        forgetful: channels of which no leg is entered: ``guarantee: at-least-once``.
     """
 
     def __init__(
         self, address: Address, store: Store, outbox: StoreBroker, consumer: Callable[[], Consuming], clock: Clock
     ) -> None:
+        self.copies = 0
         self.strangers: Callable[[list[Message]], set[str]] | None = None
-        """Tells the legs of such messages; None where the ledger never was restored."""
         self.forgetful: frozenset[str] = frozenset()
-        """Channels of which no leg is entered: ``guarantee: at-least-once``."""
         self._address, self._store, self._outbox = address, store, outbox
         self._consumer, self._clock = consumer, clock
 
-    def sift(self, channel: str, found: Found) -> Found:
-        """What may be worked on; the rest is a dead letter. Nothing while another process puts the same aside."""
-        strange = self.strangers([message for _, message in found]) if self.strangers is not None and found else ()
+    def sift(self, channel: str, received: list[Received]) -> Found:
+        """What may be worked on. Nothing while another process puts the same aside."""
+        found, copies = legs.firsts(received)
+        if channel not in self.forgetful:
+            known = self._store.known([message.headers.leg for _, message in found])
+            if known:
+                copies += [one for one, message in found if message.headers.leg in known]
+                found = [(one, message) for one, message in found if message.headers.leg not in known]
+        if copies:
+            self.copies += len(copies)
+            self._consumer().settle(self._address.queue(channel), copies)
+        return found if self.strangers is None or not found else self._familiar(channel, found, self.strangers)
+
+    def _familiar(self, channel: str, found: Found, strangers: Callable[[list[Message]], set[str]]) -> Found:
+        """Without what the ledger cannot know; that is a dead letter."""
+        strange = strangers([message for _, message in found])
         if not strange:
             return found
         aside = [(one, message) for one, message in found if message.headers.leg in strange]
