@@ -429,8 +429,8 @@ class Ledger:
 
     def strangers(self) -> Callable[[list[Message]], set[str]] | None:
         """Tells the legs of messages from a time that this ledger lost by a restore; None when there was none."""
-        last = restored.last(self.read)
-        return partial(restored.strangers, self.read, last) if last is not None else None
+        restores = restored.restores(self.read)
+        return partial(restored.strangers, self.read, restores) if restores else None
 
     def release_outputs(self, tx: Any) -> bool:
         """Let outputs go; false when they are not held."""

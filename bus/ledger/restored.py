@@ -1,4 +1,4 @@
-"""What a restored ledger can know: nothing that was made between its backup and the restore.
+"""What a restored ledger can know: nothing that was made between a backup and its restore.
 
 The embedded channels are in the ledger and as old as it is. The queues of a RabbitMQ are not in the backup: they hold
 work of the time that is lost, under numbers of batches, groups and versions that the restored ledger gives to others.
@@ -17,14 +17,15 @@ _NUMBERS = 1_000_000_000
 _SKEW = 10_000
 """Milliseconds by which the clocks of machines may differ."""
 _LAST = {"batch": "batch", "version": "route_version"}
-_LOADING = "restored_loading_"
+_KEY = "restored_{at}_{word}"
+"""In the table ``meta``; every restore stays known, as queues may hold something of each time that was lost."""
 
 
 class Restored(NamedTuple):
-    """The last restore: times are milliseconds since 1970 UTC, the rest is what the ledger knows."""
+    """One restore: times are milliseconds since 1970 UTC, the rest is what the ledger knew."""
 
-    since: int
     at: int
+    since: int
     batch: int
     """The last number of a batch."""
     version: int
@@ -35,30 +36,38 @@ class Restored(NamedTuple):
 
 def mark(execute: Callable[[str, tuple[Any, ...]], Any], backup: int) -> None:
     """Write down that the ledger is a backup of that time, before it gives a number to anything."""
-    execute("DELETE FROM meta WHERE key LIKE 'restored_%'", ())
-    for word, value in {"since": backup, "at": time.time_ns() // 1_000_000}.items():
-        execute("INSERT INTO meta VALUES (?, ?)", (f"restored_{word}", value))
+    at = time.time_ns() // 1_000_000
+    execute("INSERT INTO meta VALUES (?, ?)", (_KEY.format(at=at, word="since"), backup))
     for word, table in _LAST.items():
-        execute(f"INSERT INTO meta SELECT 'restored_{word}', coalesce(max(id), 0) FROM {table}", ())  # noqa: S608 - words of this module
-    execute(f"INSERT INTO meta SELECT '{_LOADING}' || id, id FROM batch WHERE state = 'loading'", ())  # noqa: S608 - as above
+        execute(f"INSERT INTO meta SELECT ?, coalesce(max(id), 0) FROM {table}", (_KEY.format(at=at, word=word),))  # noqa: S608 - words of this module
+    loading = _KEY.format(at=at, word="loading_")
+    execute("INSERT INTO meta SELECT ? || id, id FROM batch WHERE state = 'loading'", (loading,))
     execute("UPDATE meta SET value = value + ? WHERE key = 'next_number'", (_NUMBERS,))
 
 
-def last(read: Any) -> Restored | None:
-    """The last restore of a ledger, if there was one."""
-    found = dict(read("SELECT key, value FROM meta WHERE key LIKE 'restored_%'", ()))
-    if not found:
-        return None
-    loading = frozenset(value for key, value in found.items() if key.startswith(_LOADING))
-    since, at, batch, version = (found[f"restored_{word}"] for word in ("since", "at", "batch", "version"))
-    return Restored(since, at, batch, version, loading)
+def restores(read: Any) -> list[Restored]:
+    """All restores that the ledger went through."""
+    found: dict[int, dict[str, int]] = {}
+    for key, value in read("SELECT key, value FROM meta WHERE key LIKE 'restored_%'", ()):
+        _, at, word = key.split("_", 2)
+        found.setdefault(int(at), {})[word] = value
+    return [_read(at, words) for at, words in sorted(found.items())]
 
 
-def strangers(read: Any, restored: Restored, messages: Sequence[Message]) -> set[str]:
-    """Legs of the messages that came on their way in the lost time and belong to nothing that the ledger knows.
+def _read(at: int, words: dict[str, int]) -> Restored:
+    loading = frozenset(value for word, value in words.items() if word.startswith("loading_"))
+    return Restored(at, words["since"], words["batch"], words["version"], loading)
+
+
+def strangers(read: Any, restores: Sequence[Restored], messages: Sequence[Message]) -> set[str]:
+    """Legs of the messages that came on their way in a lost time and belong to nothing that the ledger knows.
 
     Those that the ledger still keeps, held or waiting for another attempt, are among them: they go on from there.
     """
+    return set().union(*(_strangers(read, one, messages) for one in restores))
+
+
+def _strangers(read: Any, restored: Restored, messages: Sequence[Message]) -> set[str]:
     old = [m for m in messages if m.headers.created_at <= restored.at]
     kept = _known(
         read,

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from bus.app import App, Surroundings
 from bus.cli import main
+from bus.ledger import restored
 from bus.ledger.backup import back_up, restore
 from bus.testing.clock import ManualClock
 
@@ -253,3 +254,24 @@ def test_a_group_that_is_lost_is_never_another_one(place: Place) -> None:
     place.release(retry=True)
     place.until(lambda: place.out() == [ids("c", 2)])
     place.until(lambda: place.dead() == [("flow#file", "SYS139", 1)])
+
+
+def test_a_ledger_that_is_restored_twice_knows_both_lost_times(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the first, something still stands in a queue when the second backup is made."""
+    monkeypatch.setattr(restored, "_SKEW", 6_000)  # a little more than `back_up` leaves, and less than what follows
+    place.back_up()
+    place.drop("b", 3)
+    place.run("flow", lambda: place.batches() == [(1, "open")])
+    place.restore()
+    place.backup = place.backup.with_name("second")
+    time.sleep(2)  # the second lost time does not reach back to what was made in the first
+    place.back_up()
+    place.drop("c", 2)  # behind the rows of `b`, in a queue that nobody has looked into yet
+    place.run("flow", lambda: place.batches() == [(1, "open")])
+    place.restore()
+    place.drop("e", 4)
+    place.until(lambda: place.batches() == [(1, "complete")])
+    assert place.dead() == [("flow#rows", "SYS149", 5)]
+    assert sorted(count for _, _, count in place.cases()) == [2, 3]
+    place.release()
+    place.until(lambda: place.out() == [ids("e", 4)])

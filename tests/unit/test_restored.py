@@ -45,10 +45,9 @@ def strange() -> Callable[[Message], bool]:
         tx.execute(ARRIVAL, ("again", "b", time.time_ns() // 1_000_000 + 60_000))  # since the restore
 
     store.commit("test", work)
-    last = restored.last(store.read)
-    assert last is not None
-    assert (last.since, last.batch, last.version, last.loading) == (BACKUP, 2, 1, {2})
-    return lambda message: restored.strangers(store.read, last, [message]) == {"L"}
+    restores = restored.restores(store.read)
+    assert [one[1:] for one in restores] == [(BACKUP, 2, 1, {2})]
+    return lambda message: restored.strangers(store.read, restores, [message]) == {"L"}
 
 
 LOST = BACKUP + 1
@@ -77,4 +76,32 @@ def test_what_is_known_goes_on(strange: Callable[[Message], bool], message: Mess
 
 
 def test_a_ledger_that_never_was_restored_knows_no_strangers() -> None:
-    assert restored.last(Store(None).read) is None
+    assert restored.restores(Store(None).read) == []
+
+
+def test_each_lost_time_is_known_when_the_ledger_was_restored_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second backup was made after the first restore; the queues still hold something of both times."""
+    store = Store(None)
+    for batch, (backup, at) in enumerate([(1_000_000, 2_000_000), (3_000_000, 4_000_000)], 1):
+        monkeypatch.setattr(time, "time_ns", lambda at=at: at * 1_000_000)
+
+        def work(tx: Any, batch: int = batch, backup: int = backup) -> None:
+            tx.execute(BATCH, (batch, f"p{batch}", "complete"))
+            tx.execute(ARRIVAL, (f"file {batch}", f"s{batch}", backup - 1))
+            restored.mark(tx.execute, backup)
+
+        store.commit("test", work)
+    restores = restored.restores(store.read)
+    known = {
+        (at, file, batch): not restored.strangers(
+            store.read, restores, [made(at, correlation_id=file, version=0, sequence=Sequence(batch, 0))]
+        )
+        for at in (1_500_000, 2_500_000, 3_500_000)
+        for file, batch in (("file 1", 1), ("file 2", 2), ("file 2", 3))
+    }
+    assert [key for key, whole in known.items() if whole] == [
+        (1_500_000, "file 1", 1),
+        *[(2_500_000, file, batch) for file, batch in (("file 1", 1), ("file 2", 2), ("file 2", 3))],
+        (3_500_000, "file 1", 1),
+        (3_500_000, "file 2", 2),
+    ]
