@@ -20,7 +20,8 @@ from time import monotonic, sleep
 from typing import Self
 
 _PROGRAMS = Path("/usr/lib/rabbitmq/bin")
-_START = 120.0
+_START = 90.0
+_TRIES = 3
 # Terms of Erlang are read at once; what `rabbitmq.conf` says would be translated first, at every start, in a second.
 _CONFIG = """\
 [{rabbit, [{cluster_partition_handling, pause_minority}, {disk_free_limit, 50000000}, {loopback_users, []},
@@ -41,9 +42,27 @@ class RabbitNode:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start and wait until it serves."""
-        log = (self.home / f"{self.name}.out").open("ab")
-        with log:
+        """Start and wait until it serves; what ends by itself or hangs is started again, as a service manager would.
+
+        Raises:
+            RuntimeError: it does not come up.
+        """
+        for _try in range(_TRIES):
+            self._launch()
+            end = monotonic() + _START
+            while self.running() and monotonic() < end:
+                if self._serves() and self.call("rabbit", "is_booted") == "true":
+                    return
+                sleep(0.1)
+            self.kill()
+        raise RuntimeError(f"RabbitMQ did not start:\n{self._out.read_text('utf-8', 'replace')[-2_000:]}")
+
+    @property
+    def _out(self) -> Path:
+        return self.home / f"{self.name}.out"
+
+    def _launch(self) -> None:
+        with self._out.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the distribution's program
                 [_PROGRAMS / "rabbitmq-server"],
                 env=self._environment(),
@@ -52,15 +71,6 @@ class RabbitNode:
                 stderr=log,
                 start_new_session=True,
             )
-        end = monotonic() + _START
-        while monotonic() < end:
-            if self._process.poll() is not None:
-                break
-            if self._serves() and self.call("rabbit", "is_booted") == "true":
-                return
-            sleep(0.1)
-        text = (self.home / f"{self.name}.out").read_text("utf-8", "replace")[-2_000:]
-        raise RuntimeError(f"RabbitMQ did not start:\n{text}")
 
     def kill(self) -> None:
         """SIGKILL to the node and its children."""

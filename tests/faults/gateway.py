@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -201,7 +202,10 @@ class Gateway:
         """Queues of the broker that hold something, taken over or not."""
         if self._cluster is None:
             return []
-        told = self._cluster.ask("list_queues", "--silent", "messages", "name")
+        try:
+            told = self._cluster.ask("list_queues", "--silent", "messages", "name")
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            return [f"nobody knows what: {error}"]
         return [line for line in told.splitlines() if line.strip() and not line.startswith("0\t")]
 
     def judge(self) -> Judgement:

@@ -103,6 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     command = " ".join(["python -m tests.faults", *words, f"--seed {seed}"])
     _tell(f"\n{summary(results)}\n\n{command}: {time.perf_counter() - begin:.0f} s")
     _tell("\n".join(f"too few: {one}" for one in few))
+    _tell("\n".join(f"{one.fault}: {one.text()}" for one in results if not one.good))
     return 0 if all(one.good for one in results) and not few else 1
 
 

@@ -106,6 +106,15 @@ def test_a_whole_run_that_broke_too_little_ends_with_1(only: dict[str, Fault], m
     assert runner.main([]) == 0
 
 
+def test_why_a_family_is_not_clean_stands_below_the_table(
+    only: dict[str, Fault], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """There the end of a long log still shows it."""
+    only["one"] = family("one", Result("cut", "gateway", 7, stuck="the broker did not come back"))
+    assert runner.main(["--only", "one"]) == 1
+    assert "the broker did not come back" in capfd.readouterr().out.partition("NOT CLEAN")[2]
+
+
 def test_only_a_bug_that_stops_something_is_found_by_what_never_ends() -> None:
     for bug, found in (("claim-never-recovered", True), ("no-stage-rule", False)):
         assert Result("kill", "gateway", 7, planted=bug, stuck="gave up").good is found
