@@ -25,7 +25,7 @@ from bus.landscape import BrokerSpec
 from bus.ledger import history
 from bus.ledger.ledger import Ledger
 from bus.ledger.store import Store
-from bus.message import Headers, Hold, Message, Remember, decode, encode
+from bus.message import Headers, Hold, Message, Remember, Sequence, decode, encode
 from bus.ports import RELAY, Delivery, Event, Settlement
 from bus.runtime.retry import COMES_AGAIN
 from bus.testing.clock import ManualClock
@@ -420,6 +420,56 @@ def test_a_message_that_is_handed_out_too_often_becomes_a_dead_letter(rabbit: st
         assert books.store.read("SELECT code FROM cases WHERE state = 'open'") == [("NET226",)]
     finally:
         books.broker.close()
+
+
+def _given_up(books: Books, rabbit: str, *messages: Message) -> None:
+    """The broker has handed them out too often."""
+    died = pika.BasicProperties(headers={"x-death": [{"queue": f"{books.spec.prefix}in"}]})
+    with _plain(rabbit) as connection:
+        for one in messages:
+            connection.channel().basic_publish("", books.broker.address.undeliverable, encode(one), died)
+
+
+def _buried(books: Books, least: int) -> list[tuple[Any, ...]]:
+    """What is dead as soon as there is so much."""
+
+    def look() -> bool | None:
+        books.broker.sweep()
+        return _dead(books)[least - 1 :] != [] or None
+
+    eventually(look)
+    return _dead(books)
+
+
+def _dead(books: Books) -> list[tuple[Any, ...]]:
+    return books.store.read("SELECT channel, code, number FROM dead ORDER BY number")
+
+
+def test_what_the_broker_gave_up_twice_is_buried_once(books: Books, rabbit: str) -> None:
+    """It is told at least once, and we may die before we acknowledge."""
+    one, other = (message(n).with_headers(leg=f"{n:032x}") for n in (1, 2))
+    _given_up(books, rabbit, one, one)
+    books.broker._consumer.settle = lambda *_: (_ for _ in ()).throw(Crash())
+    with pytest.raises(Crash):
+        _buried(books, 2)
+    books.reopened()
+    _given_up(books, rabbit, other)
+    assert _buried(books, 2) == [("in", "NET226", 2), ("in", "NET226", 3)]
+
+
+def test_what_was_settled_before_the_broker_gave_it_up_is_done(books: Books, rabbit: str) -> None:
+    """The acknowledgement of its last delivery was lost."""
+    books.put("in", message(1))
+    taken = books.take("in", 1)
+    books.broker.settle(taken, Settlement("in"))
+    _given_up(books, rabbit, taken[0].message, message(2).with_headers(leg="other"))
+    assert _buried(books, 1) == [("in", "NET226", 3)]
+
+
+def test_a_batch_that_waits_for_no_report_stops_no_housekeeping(books: Books, rabbit: str) -> None:
+    strange, whole = (message(n).with_headers(leg=f"leg {n}") for n in (1, 2))
+    _given_up(books, rabbit, strange.with_headers(sequence=Sequence(77, 0)), whole)
+    assert _buried(books, 2) == [("in", "NET226", 2), ("in", "NET226", 3)]
 
 
 def test_a_broker_that_is_away_is_said_so() -> None:

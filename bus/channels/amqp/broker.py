@@ -24,13 +24,14 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from bus.channels.amqp import legs, undeliverable
+from bus.channels.amqp import legs
 from bus.channels.amqp.frames import Outgoing, Received, properties
 from bus.channels.amqp.kept import Kept, has_queue, is_kept
 from bus.channels.amqp.overlap import Begun, Overlap
 from bus.channels.amqp.publisher import Job
 from bus.channels.amqp.sieve import Sieve
 from bus.channels.amqp.tallies import Tallies
+from bus.channels.amqp.undeliverable import Undeliverable
 from bus.channels.amqp.wire import Wire
 from bus.channels.store import StoreBroker
 from bus.errors import BusError, Retryable, Stalled
@@ -112,6 +113,7 @@ class AmqpBroker:
         self._taken: dict[str, list[Received]] = {}
         self.sieve = Sieve(self.address, store, outbox, lambda: self._consumer, clock)
         self._kept = Kept(self.address, store, outbox, lambda: self._consumer, clock, self.sieve)
+        self._undeliverable = Undeliverable(self.address, store, outbox, clock)
         self._publisher = wire.publishing()
         self._consumer = wire.consuming(self._arrived, self._cancelled)
 
@@ -466,7 +468,7 @@ class AmqpBroker:
         if self._gone:
             self._restore()
         self._tallies.write(lambda counted: self._outbox.settle([], counted, "tally"))
-        buried = undeliverable.bury(self.address, self._consumer, self._outbox) if self._declared else 0
+        buried = self._undeliverable.bury(self._consumer) if self._declared else 0
         return self._outbox.sweep() + buried
 
     def _restore(self) -> None:
