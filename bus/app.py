@@ -61,6 +61,10 @@ _OURS = re.compile(r"^(bus|endpoints|transforms|certs)(?:\.py)?(?:[/,]|$)", re.M
 """One of the top-level packages, in a list of packages or files."""
 
 
+_WAIT = 0.5
+"""Seconds between two looks at whether another process has sorted the queues."""
+
+
 class SystemClock:
     """Real time."""
 
@@ -159,8 +163,20 @@ class App:
         self.upkeep.spare = self._spared()
         self.bus.upkeep = self.upkeep
         self.bus.install(self._assemble(self.landscape))
+        self._sort_out()
         if self.around.wire is None:
             backbone.remember(self.ledger, self._backbone())
+
+    def _sort_out(self) -> None:
+        """Before a restored ledger does anything else, one process sorts the queues, which are younger than it is."""
+        sort_out = getattr(self.broker, "sort_out", None)
+        while sort_out is not None and self.ledger.unsorted():
+            survey = self.ledger.survey()
+            if survey is None:
+                time.sleep(_WAIT)
+            else:
+                sort_out(survey)
+                self.ledger.sorted_out(survey)
 
     def _kept(self) -> dict[str, int]:
         return self.landscape.spec.retention.model_dump()
@@ -223,7 +239,6 @@ class App:
         owner = f"{self.ledger.epoch & 0xFFFFFFFF:08x}{around.chance.getrandbits(32):08x}"
         broker = AmqpBroker(wire, self.store, inside, around.clock, owner, self._effect)
         broker.confirmed = self.meter.confirmed
-        broker.sieve.strangers = self.ledger.strangers()
         return broker
 
     def _assemble(self, landscape: Landscape) -> Assembly:

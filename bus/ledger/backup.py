@@ -146,6 +146,8 @@ def after_restore(execute: Callable[[str, tuple[Any, ...]], Any], moment: int, w
     now = time.time_ns() // 1_000_000
     execute("INSERT INTO meta VALUES ('hold_outputs', 1) ON CONFLICT (key) DO UPDATE SET value = 1", ())
     execute("UPDATE meta SET value = value + ? WHERE key = 'epoch'", (EPOCHS,))
+    # A backup that is restored a second time is so later, by more milliseconds than it had owners.
+    execute("UPDATE meta SET value = ? WHERE key = 'epoch' AND value < ?", (now, now))
     execute("DELETE FROM lease", ())
     execute("INSERT INTO audit (at, who, what, target, reason) VALUES (?, ?, 'restored', 'ledger', ?)", (now, *who))
 

@@ -20,10 +20,10 @@ class Decisions:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def must_be_open(self, tx: Any, case_id: int) -> None:
-        """NotAllowed unless the case exists and is open; until the commit nobody else decides it."""
+    def must_be_open(self, tx: Any, case_id: int) -> str:
+        """The code of a case; NotAllowed unless it exists and is open. Until the commit nobody else decides it."""
         self._ledger.store.lock(tx, [f"decision {case_id}"])
-        cases.must_be_open(tx, case_id)
+        return cases.must_be_open(tx, case_id)[0]
 
     def take_held_of_case(self, tx: Any, case_id: int) -> Puts:
         """Remove and return what a case holds."""

@@ -1,110 +1,206 @@
-"""What a restored ledger can know: nothing that was made between a backup and its restore.
+"""What a restored ledger makes of the queues of its broker, which are younger than it is.
 
 The embedded channels are in the ledger and as old as it is. The queues of a RabbitMQ are not in the backup: they hold
-work of the time that is lost, under numbers of batches, groups and versions that the restored ledger gives to others.
+what was under way then, what came of it since, and files that the ledger knows nothing of. So all of it is looked at
+before a restored ledger does anything else, while it still stands as it was at the backup.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from bus.message import Group, Headers, Message
+from bus.ledger.leases import Holdings
+from bus.message import Group, Headers, Message, salvage
+from bus.ports import CaseNote
 
 _NUMBERS = 1_000_000_000
 """How far the numbers of messages jump ahead: those of the lost time are not given to others."""
 _SKEW = 10_000
 """Milliseconds by which the clocks of machines may differ."""
-_LAST = {"batch": "batch", "version": "route_version"}
-_KEY = "restored_{at}_{word}"
-"""In the table ``meta``; every restore stays known, as queues may hold something of each time that was lost."""
-
-
-class Restored(NamedTuple):
-    """One restore: times are milliseconds since 1970 UTC, the rest is what the ledger knew."""
-
-    at: int
-    since: int
-    batch: int
-    """The last number of a batch."""
-    version: int
-    """The last number of a route's version."""
-    loading: frozenset[int]
-    """Batches whose split was not finished: it goes on, and makes the rest of their children again."""
+_SINCE = "restored_since"
+"""In the table ``meta`` from a restore until the queues are sorted: when the backup was made, ms since 1970 UTC."""
+_PAGE = 5_000
+_TOLD = ("held", "dead")
+"""Of what stands there its batch knows."""
+LEASE = "restored queues"
+"""Of the process that sorts them."""
 
 
 def mark(execute: Callable[[str, tuple[Any, ...]], Any], backup: int) -> None:
     """Write down that the ledger is a backup of that time, before it gives a number to anything."""
-    at = time.time_ns() // 1_000_000
-    execute("INSERT INTO meta VALUES (?, ?)", (_KEY.format(at=at, word="since"), backup))
-    for word, table in _LAST.items():
-        execute(f"INSERT INTO meta SELECT ?, coalesce(max(id), 0) FROM {table}", (_KEY.format(at=at, word=word),))  # noqa: S608 - words of this module
-    loading = _KEY.format(at=at, word="loading_")
-    execute("INSERT INTO meta SELECT ? || id, id FROM batch WHERE state = 'loading'", (loading,))
+    execute(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value ="
+        " CASE WHEN excluded.value < meta.value THEN excluded.value ELSE meta.value END",
+        (_SINCE, backup),
+    )
     execute("UPDATE meta SET value = value + ? WHERE key = 'next_number'", (_NUMBERS,))
 
 
-def restores(read: Any) -> list[Restored]:
-    """All restores that the ledger went through."""
-    found: dict[int, dict[str, int]] = {}
-    for key, value in read("SELECT key, value FROM meta WHERE key LIKE 'restored_%'", ()):
-        _, at, word = key.split("_", 2)
-        found.setdefault(int(at), {})[word] = value
-    return [_read(at, words) for at, words in sorted(found.items())]
+def since(read: Any) -> int | None:
+    """When the backup was made whose queues are not sorted yet; None where there is none."""
+    rows = read("SELECT value FROM meta WHERE key = ?", (_SINCE,))
+    return int(rows[0][0]) if rows else None
 
 
-def _read(at: int, words: dict[str, int]) -> Restored:
-    loading = frozenset(value for word, value in words.items() if word.startswith("loading_"))
-    return Restored(at, words["since"], words["batch"], words["version"], loading)
+def settled(tx: Any) -> None:
+    """The queues are sorted."""
+    tx.execute("DELETE FROM meta WHERE key = ?", (_SINCE,))
 
 
-def strangers(read: Any, restores: Sequence[Restored], messages: Sequence[Message]) -> set[str]:
-    """Legs of the messages that came on their way in a lost time and belong to nothing that the ledger knows.
+class Verdict(NamedTuple):
+    """Legs of messages."""
 
-    Those that the ledger still keeps, held or waiting for another attempt, are among them: they go on from there.
+    copies: set[str]
+    """The ledger has the very same still to publish."""
+    strangers: set[str]
+    """It cannot know them, or goes on with them from a place of its own."""
+
+
+class Survey:
+    """The queues as a ledger sees them that stands as it was at the backup: nothing else may change it meanwhile.
+
+    Args:
+        read: reads the ledger.
+        since: when the backup was made, milliseconds since 1970 UTC.
+        holdings: has the lease.
     """
-    return set().union(*(_strangers(read, one, messages) for one in restores))
 
+    def __init__(self, read: Any, since: int, holdings: Holdings) -> None:
+        self._read = read
+        self._since = since
+        self._holdings = holdings
+        # Versions that are younger were written by the process that asks; others have their numbers in the queues.
+        versions = "SELECT coalesce(max(id), 0) FROM route_version WHERE first_used <= ?"
+        self._version: int = read(versions, (since,))[0][0]
+        self._batch: int = read("SELECT coalesce(max(id), 0) FROM batch", ())[0][0]
+        self._legs: set[str] = set()
+        """Of what is still to be published."""
+        self._kept: set[int] = set()
+        """Numbers of what the ledger goes on with from a place of its own …"""
+        self._again: set[str] = set()
+        """… and ids: copies of it are made again."""
+        self._seen: set[int] = set()
+        self._unreported: Counter[int] = Counter()
+        for table in ("queued", "deferred", "parked", "held", "dead"):
+            for headers in self._waiting(table):
+                self._kept.add(headers.number)
+                self._again.add(headers.id)
+                if table == "queued":
+                    self._legs.add(headers.leg)
+                if table not in _TOLD:
+                    self._note(headers)
+        self._kept.discard(0)
+        self._legs.discard("")
 
-def _strangers(read: Any, restored: Restored, messages: Sequence[Message]) -> set[str]:
-    old = [m for m in messages if m.headers.created_at <= restored.at]
-    kept = _known(
-        read,
-        "SELECT number FROM held WHERE number IN ({0}) UNION SELECT number FROM deferred WHERE number IN ({0})",
-        {m.headers.number for m in old},
-    )
-    lost = [m for m in old if m.headers.created_at > restored.since - _SKEW]
-    origins = {m.headers.correlation_id for m in lost if type(m.body) is not Group}
-    # Younger arrivals are those of the same files, dropped again.
-    known = _known(read, f"SELECT id FROM arrival WHERE at <= {restored.at} AND id IN ({{0}})", origins)  # noqa: S608 - a number
-    numbers = {m.body.number for m in lost if type(m.body) is Group}
-    released = dict(_rows(read, "SELECT id, message FROM gathering WHERE id IN ({0})", numbers))
-    found = {m.headers.leg for m in old if m.headers.number in kept}
-    for message in lost:
+    def judge(self, messages: Sequence[Message]) -> Verdict:
+        """What of some messages is strange, or a copy; the rest goes on."""
+        facts = _Facts(self._read, messages)
+        copies, strangers = set(), set()
+        for message in messages:
+            headers = message.headers
+            if headers.leg in self._legs:
+                copies.add(headers.leg)
+            elif headers.number in self._kept or headers.version > self._version or not self._known(message, facts):
+                strangers.add(headers.leg)
+            else:
+                self._note(headers)
+        return Verdict(copies, strangers)
+
+    def guard(self, tx: Any) -> None:
+        """Refuse a commit when another process sorts now.
+
+        Raises:
+            Retryable: ``SYS122`` it does.
+        """
+        self._holdings.guard(tx, LEASE)
+
+    def alive(self) -> None:
+        """Keep the lease."""
+        self._holdings.renew()
+
+    def missing(self) -> Iterator[CaseNote]:
+        """What was under way at the backup and is neither in the queues, which are empty now, nor in the ledger."""
+        there = self._seen | self._kept
+        for batch, parent, number, version, state, left in self._read(
+            "SELECT id, parent_id, parent_number, version, state, unreported FROM batch WHERE state <> 'complete'", ()
+        ):
+            gone = left - self._unreported[batch]
+            if state == "open" and gone > 0:
+                yield self._note_of(f"{gone} of the records of", f"batch {batch}", (number, parent), version)
+            elif state == "loading" and number not in there:
+                yield self._note_of("the rest of", f"batch {batch}", (number, parent), version)
+        for group, number, correlation, version in self._read(
+            "SELECT id, message, correlation, version FROM gathering WHERE state = 'released' AND message > 0", ()
+        ):
+            if number not in there:
+                yield self._note_of("what was gathered of", f"group {group}", (number, correlation), version)
+
+    def _note_of(self, what: str, mark: str, about: tuple[int, str], version: int) -> CaseNote:
+        number, correlation = about
+        named = self._read("SELECT name FROM arrival WHERE id = ?", (correlation,))
+        name = named[0][0] if named else f"message {number}"
+        routes = self._read("SELECT route FROM route_version WHERE id = ?", (version,))
+        route = routes[0][0] if routes else ""
+        text = f"{what} {name} had left the queue when the ledger was restored: nobody knows what became of it"
+        return CaseNote("SYS150", text, route, "", f"{mark}:SYS150", number, correlation, {"file": name})
+
+    def _waiting(self, table: str) -> Iterator[Headers]:
+        """What is in the ledger and has not come to its end."""
+        if table == "parked":
+            yield from (salvage(payload).headers for (payload,) in self._read("SELECT payload FROM parked", ()))
+            return
+        last = 0
+        sql = f"SELECT id, payload FROM {table} WHERE id > ? ORDER BY id LIMIT {_PAGE}"  # noqa: S608 - our own words
+        while rows := self._read(sql, (last,)):
+            yield from (salvage(payload).headers for _, payload in rows)
+            last = rows[-1][0]
+
+    def _note(self, headers: Headers) -> None:
+        self._seen.add(headers.number)
+        part = headers.sequence
+        if part is not None and not part.reported and not headers.copy:
+            self._unreported[part.batch] += 1
+
+    def _known(self, message: Message, facts: _Facts) -> bool:
         headers, body = message.headers, message.body
-        whole = released.get(body.number) == headers.number if type(body) is Group else headers.correlation_id in known
-        if not whole or headers.version > restored.version or _of_lost_batch(headers, restored):
-            found.add(headers.leg)
-    return found
+        old: bool = headers.created_at <= self._since - _SKEW
+        part = headers.sequence
+        if type(body) is Group:
+            return headers.number == facts.released.get(body.number)
+        if headers.copy and not (old and self._again.isdisjoint((headers.parent_id, headers.correlation_id))):
+            return False
+        if part is not None:
+            if part.batch not in facts.batches:
+                return part.batch <= self._batch  # it is forgotten, or never was
+            state = facts.batches[part.batch]
+            return state == "open" or (state == "complete" and part.reported)
+        return old or headers.number in facts.numbers
 
 
-def _of_lost_batch(headers: Headers, restored: Restored) -> bool:
-    """Whether its batch was begun, or this part of it made, after the backup."""
-    part = headers.sequence
-    if part is None:
-        return False
-    return part.batch > restored.batch or (part.batch in restored.loading and headers.created_at > restored.since)
+class _Facts:
+    """What the ledger has of some messages.
 
+    Attributes:
+        numbers: of messages that are files, or stand, or stood, for groups.
+        batches: batch -> its state.
+        released: group -> number of the message that stands for it.
+    """
 
-def _known(read: Any, sql: str, values: Iterable[Any]) -> set[Any]:
-    return {row[0] for row in _rows(read, sql, values)}
+    def __init__(self, read: Any, messages: Sequence[Message]) -> None:
+        def rows(sql: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:
+            bindings = tuple(values)
+            return read(sql.format(", ".join("?" * len(bindings))), bindings) if bindings else []
 
-
-def _rows(read: Any, sql: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:
-    """The rows of a question with ``{0}`` for the values; nothing is asked of none."""
-    bindings = tuple(values)
-    if not bindings:
-        return []
-    rows: list[tuple[Any, ...]] = read(sql.format(", ".join("?" * len(bindings))), bindings * sql.count("{0}"))
-    return rows
+        heads = [message.headers for message in messages]
+        groups = {message.body.number for message in messages if type(message.body) is Group}
+        parts = {one.sequence.batch for one in heads if one.sequence is not None}
+        alone = {one.number for one in heads if one.sequence is None}
+        arrivals = rows("SELECT number FROM arrival WHERE id IN ({})", {one.correlation_id for one in heads})
+        self.numbers: set[int] = {row[0] for row in arrivals}
+        stood = rows("SELECT message FROM gathering WHERE message IN ({})", alone - self.numbers)
+        self.numbers |= {row[0] for row in stood}
+        self.batches: dict[int, str] = dict(rows("SELECT id, state FROM batch WHERE id IN ({})", parts))
+        released = "SELECT id, message FROM gathering WHERE state = 'released' AND id IN ({})"
+        self.released: dict[int, int] = dict(rows(released, groups))

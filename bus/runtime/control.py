@@ -11,6 +11,8 @@ from bus.message import Group, Message
 from bus.ports import Broker, Event, Settlement
 
 Puts = list[tuple[str, Message]]
+_APART = "SYS149"
+"""Dead letters that are none of the ledger's own: what has their ids here is a file that was dropped again."""
 
 
 class Control:
@@ -53,12 +55,12 @@ class Control:
         gone: Puts = []
 
         def work(tx: Any) -> Puts:
-            self._ledger.must_be_open(tx, case_id)
+            apart = self._ledger.must_be_open(tx, case_id) == _APART
             dead = self._ledger.take_dead_of_case(tx, case_id)
-            for channel, message in dead:
+            for channel, message in () if apart else dead:
                 self._ledger.give_up(tx, message.headers.id, channel)
             gone.extend([*self._ledger.take_held_of_case(tx, case_id), *dead])
-            self._close(tx, case_id, "discarded", (who, reason), gone)
+            self._close(tx, case_id, "discarded", (who, reason), gone, apart=apart)
             return []
 
         self._broker.transact("discard", work)
@@ -75,7 +77,7 @@ class Control:
         resolved: Puts = []
 
         def work(tx: Any) -> Puts:
-            self._ledger.must_be_open(tx, case_id)
+            apart = self._ledger.must_be_open(tx, case_id) == _APART
             puts: Puts = self._ledger.take_dead_of_case(tx, case_id)
             if not puts:
                 raise NotAllowed("SYS206", f"case {case_id} has no dead letter to retry", hint="release or discard it")
@@ -99,12 +101,14 @@ class Control:
                     again.append((channel, message.with_headers(attempt=0, version=version)))
                 else:
                     resolved.append((channel, message))
-            self._close(tx, case_id, "retried", (who, reason), puts)
+            self._close(tx, case_id, "retried", (who, reason), puts, apart=apart)
             return again
 
         return self._broker.transact("retry", work) + len(resolved)
 
-    def _close(self, tx: Any, case_id: int, state: str, by: tuple[str, str], messages: Puts) -> None:
+    def _close(
+        self, tx: Any, case_id: int, state: str, by: tuple[str, str], messages: Puts, *, apart: bool = False
+    ) -> None:
         for channel, message in messages:
             settlement = Settlement(channel, message.headers.version)
             outputs = () if state == "discarded" else ((channel, message),)
@@ -114,6 +118,7 @@ class Control:
             plain = msgspec.structs.replace(message.headers, sequence=None)
             settlement.report(Message(plain), state)
             self._ledger.apply(tx, settlement)
-            self._ledger.decide_arrival(tx, message.headers.id, state)
+            if not apart:
+                self._ledger.decide_arrival(tx, message.headers.id, state)
         self._ledger.close_case(tx, case_id, state, by)
         self._ledger.audit(tx, by[0], state, f"case {case_id}", by[1])

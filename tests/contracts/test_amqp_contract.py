@@ -15,12 +15,12 @@ import pika
 import pytest
 from click.testing import CliRunner
 
-from bus.channels.amqp import address_of, topology, wire_of
+from bus.channels.amqp import address_of, sorting, topology, wire_of
 from bus.channels.amqp.broker import AmqpBroker
 from bus.channels.amqp.publisher import Job
 from bus.channels.store import StoreBroker
 from bus.cli import main
-from bus.errors import ConfigError, Retryable, Stalled
+from bus.errors import ConfigError, Retryable, Stalled, Unavailable
 from bus.landscape import BrokerSpec
 from bus.ledger import history
 from bus.ledger.ledger import Ledger
@@ -282,36 +282,62 @@ def test_a_batch_that_is_cut_otherwise_after_a_crash_passes_nothing_on_twice(boo
     assert books.broker.sieve.copies == 1
 
 
-def _lost(messages: list[Message]) -> set[str]:
-    """What a restored ledger says where it knows all but the second message of a test."""
-    return {m.headers.leg for m in messages if m.headers.id == message(2).headers.id}
+class Knowing:
+    """What a restored ledger says that has message 1 still to publish and knows nothing of message 2."""
+
+    def judge(self, messages: list[Message]) -> tuple[set[str], set[str]]:
+        copies, strangers = ({m.headers.leg for m in messages if m.body["n"] == n} for n in (1, 2))
+        return copies, strangers
+
+    def guard(self, tx: Any) -> None:
+        """Nobody else sorts."""
+
+    def alive(self) -> None:
+        """It takes no time."""
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_what_a_restored_ledger_cannot_know_is_put_aside_once(books: Books, *, kept: bool) -> None:
+def test_what_a_restored_ledger_cannot_know_is_put_aside_once(books: Books, rabbit: str, *, kept: bool) -> None:
     """Also when the process dies between the commit and the acknowledgement; its neighbours go on."""
-
-    def begin() -> None:
-        books.broker.sieve.strangers = _lost
-        if kept:
-            books.broker.keep_order(["in"])
-
-    def dies(_queue: str, received: list[Any]) -> None:
-        if received:
-            raise Crash
-
-    books.put("in", message(1), message(2), message(3))
-    begin()
-    books.broker._consumer.settle = dies
+    books.put("in", message(0), message(1), message(2), message(3))
+    _given_up(books, rabbit, *(message(2).with_headers(leg=f"up {n}") for n in range(2)), message(4))
+    if kept:
+        books.broker.keep_order(["in"])
+    settle = books.broker._consumer.settle
+    books.broker._consumer.settle = lambda *_: (_ for _ in ()).throw(Crash())
     with pytest.raises(Crash):
-        books.take("in", 1)
+        books.broker.sort_out(Knowing())
+    books.broker._consumer.settle = settle
     books.reopened()
-    begin()
-    assert bodies(books.take("in", 2)) == [1, 3]
-    books.broker.settle(books.take("in", 2), Settlement("in"))
+    if kept:
+        books.broker.keep_order(["in"])
+    books.broker.sort_out(Knowing())
+    books.broker.relay()
+    assert bodies(books.take("in", 3)) == [0, 3, 4]
+    books.broker.settle(books.take("in", 3), Settlement("in"))
     assert books.nothing("in")
-    ((payload, code),) = books.store.read("SELECT payload, code FROM dead")
-    assert (decode(payload).headers.id, code) == (message(2).headers.id, "SYS149")
+    found = [(channel, decode(payload).body["n"], code) for channel, payload, code in books.store.read(_DEAD)]
+    assert found == [("in", 2, "SYS149")] * 3
+
+
+_DEAD = "SELECT channel, payload, code FROM dead"
+
+
+def test_queues_that_somebody_else_consumes_are_not_sorted(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    """He may have messages that nobody sees, and give them back when all is sorted."""
+    books.put("in", message(0))
+    queue = books.broker.address.queue("in")
+    other = wire_of(books.spec, Path(), random.Random(1)).consuming(lambda _: None, lambda _: None)  # noqa: S311 - spreads waits
+    other.consume(queue)
+    eventually(lambda: other.here(queue, 1) or None)
+    monkeypatch.setattr(sorting, "_PATIENCE", 0.3)
+    with pytest.raises(Unavailable, match="SYS151"):
+        books.broker.sort_out(Knowing())
+    other.close()
+    monkeypatch.undo()
+    books.broker.sort_out(Knowing())
+    books.broker.relay()
+    assert bodies(books.take("in", 1)) == [0]
 
 
 def _pass_on_and_hold(books: Books, deliveries: list[Delivery]) -> None:

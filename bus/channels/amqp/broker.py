@@ -30,6 +30,7 @@ from bus.channels.amqp.kept import Kept, has_queue, is_kept
 from bus.channels.amqp.overlap import Begun, Overlap
 from bus.channels.amqp.publisher import Job
 from bus.channels.amqp.sieve import Sieve
+from bus.channels.amqp.sorting import Judge, Sorting
 from bus.channels.amqp.tallies import Tallies
 from bus.channels.amqp.undeliverable import Undeliverable
 from bus.channels.amqp.wire import Wire
@@ -111,7 +112,7 @@ class AmqpBroker:
         self._lock = threading.Lock()
         self._relaying = threading.Lock()
         self._taken: dict[str, list[Received]] = {}
-        self.sieve = Sieve(self.address, store, outbox, lambda: self._consumer, clock)
+        self.sieve = Sieve(self.address, store, lambda: self._consumer)
         self._kept = Kept(self.address, store, outbox, lambda: self._consumer, clock, self.sieve)
         self._undeliverable = Undeliverable(self.address, store, outbox, clock)
         self._publisher = wire.publishing()
@@ -120,6 +121,16 @@ class AmqpBroker:
     def start(self) -> None:
         """From now on settlements overlap: while one waits for confirms and disk, the next batch is worked on."""
         self._overlap = Overlap(_OVERLAPPING, lambda channel: self.ready({channel}))
+
+    def sort_out(self, judge: Judge) -> None:
+        """Empty all queues before anything else happens; see :class:`bus.channels.amqp.sorting.Sorting`.
+
+        Raises:
+            Unavailable: ``SYS151`` another process still consumes them, or the broker does not answer.
+        """
+        names = list(filter(has_queue, self.declared()))
+        self._wire.declare(names)
+        Sorting(self.address, self._store, self._outbox, self._consumer, self._clock, judge).run(names)
 
     def trouble(self) -> str:
         """Why the broker cannot be used now; empty when it can."""

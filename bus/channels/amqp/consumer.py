@@ -187,10 +187,15 @@ class Consumer:
                 channel.connection.acknowledge(channel.channel_number, last)
 
     def counts(self, queues: list[str], seconds: float) -> dict[str, int] | None:
-        """How many messages wait at the broker for each queue that is consumed here; None without an answer in time.
+        """How many messages wait at the broker for each queue that is consumed here; None without an answer in time."""
+        return self._asked(queues, seconds, "message_count")
 
-        It is asked on the consuming channels themselves: what was handed out before the answer is here by then.
-        """
+    def consumers(self, queues: list[str], seconds: float) -> dict[str, int] | None:
+        """How many consume each queue that is consumed here, with ourselves; None without an answer in time."""
+        return self._asked(queues, seconds, "consumer_count")
+
+    def _asked(self, queues: list[str], seconds: float, what: str) -> dict[str, int] | None:
+        """Asked on the consuming channels themselves: what was handed out before the answer is here by then."""
         found: dict[str, int] = {}
         states = [self._queues[q] for q in queues if q in self._queues]
         done = threading.Event()
@@ -206,7 +211,7 @@ class Consumer:
                 state.channel.queue_declare(state.name, passive=True, callback=partial(answer, state.name))
 
         def answer(name: str, frame: Any) -> None:
-            found[name] = frame.method.message_count
+            found[name] = getattr(frame.method, what)
             if len(found) == len(states):
                 done.set()
 

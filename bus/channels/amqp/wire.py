@@ -65,6 +65,9 @@ class Consuming(Protocol):
     def counts(self, queues: list[str], seconds: float) -> dict[str, int] | None:
         """How many messages wait at the broker; None without an answer in time."""
 
+    def consumers(self, queues: list[str], seconds: float) -> dict[str, int] | None:
+        """How many consume each queue, with ourselves; None without an answer in time."""
+
     def close(self) -> None:
         """Disconnect."""
 
