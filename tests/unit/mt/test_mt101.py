@@ -322,7 +322,7 @@ PAYMENT = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=250, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, deadline=30_000, suppress_health_check=[HealthCheck.too_slow])
 @given(payments=st.lists(PAYMENT, min_size=1, max_size=4, unique_by=lambda p: p["id"]))
 def test_what_is_written_is_read_back(payments: list[dict[str, Any]]) -> None:
     for told in payments:
@@ -353,7 +353,7 @@ FIELDS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=2000)
+@settings(max_examples=300, deadline=30_000)
 @given(content=st.lists(st.sampled_from(FIELDS), max_size=20))
 def test_any_order_of_fields_gives_a_result_or_a_coded_refusal(content: list[bytes]) -> None:
     file = b"\n".join(content)

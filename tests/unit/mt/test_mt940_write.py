@@ -227,7 +227,7 @@ ENTRY = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=30_000, suppress_health_check=[HealthCheck.too_slow])
 @given(entries=st.lists(ENTRY, max_size=4))
 def test_what_is_written_is_read_back(entries: list[dict[str, Any]]) -> None:
     for index, told in enumerate(entries):

@@ -44,7 +44,7 @@ TOKENS: dict[type[FormatSpec], list[bytes]] = {
     ],
 }  # fmt: skip
 
-quick = settings(max_examples=150, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=150, deadline=30_000, suppress_health_check=[HealthCheck.too_slow])
 
 
 def take(spec: type[FormatSpec], content: bytes) -> None:
