@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Self
@@ -117,7 +117,8 @@ class PostgresServer:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(10)
             for child in _of_cluster(self.home):
-                os.kill(child, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it notices by itself that the postmaster is gone, and ends
+                    os.kill(child, signal.SIGKILL)
             self._process = None
 
     def kill_backends(self) -> int:
@@ -125,8 +126,10 @@ class PostgresServer:
         with psycopg.connect(self.url, autocommit=True) as connection:
             sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'girobus'"
             pids = [row[0] for row in connection.execute(sql)]
-        for pid in pids[:1]:
-            os.kill(pid, signal.SIGKILL)
+        for pid in pids:
+            with suppress(ProcessLookupError):  # its client left since
+                os.kill(pid, signal.SIGKILL)
+                break
         return len(pids)
 
     def _run(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import cycle
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Self
@@ -28,6 +29,11 @@ _CONFIG = """\
            {log, [{console, [{enabled, false}]}]}]},
  {kernel, [{net_ticktime, 15}]}].
 """
+# Below those that the system gives to outgoing connections, one of which might have a port when a node that was killed
+# starts again. Processes side by side draw from parts of their own, and none draws a port twice before it had all.
+_PART = 500
+_FIRST = 20_000 + os.getpid() % 24 * _PART
+_PORTS = cycle(random.sample(range(_FIRST, _FIRST + _PART), _PART))
 # Little of the machine: one scheduler a node and no busy waiting, so that several fit beside the tests.
 _ERLANG = "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"
 
@@ -87,7 +93,7 @@ class RabbitNode:
         self._signal(signal.SIGCONT)
 
     def control(self, *command: str, check: bool = True, tool: str = "rabbitmqctl") -> int:
-        """Run a command of ``rabbitmqctl``; its exit code."""
+        """Run a command of ``rabbitmqctl``; its exit code. With ``check`` it is one that may be repeated."""
         return self._told(tool, *command, check=check).returncode
 
     def ask(self, *command: str, tool: str = "rabbitmqctl") -> str:
@@ -116,17 +122,23 @@ class RabbitNode:
         return self._process is not None and self._process.poll() is None
 
     def _told(self, tool: str, *command: str, check: bool) -> subprocess.CompletedProcess[bytes]:
-        done = subprocess.run(  # noqa: S603 - the distribution's program
-            [_PROGRAMS / tool, "-q", "-n", self.name, *command],
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=90,
-            check=False,
-        )
-        if check and done.returncode:
-            raise RuntimeError(f"{tool} {command[0]}: {done.stderr.decode(errors='replace')[-500:]}")
-        return done
+        """What must succeed is tried again: a slow node fails at what it does a moment later, or has done by then.
+
+        Raises:
+            RuntimeError: it fails, or nobody answers.
+        """
+        why = ""
+        for _try in range(_TRIES if check else 1):
+            try:
+                return subprocess.run(  # noqa: S603 - the distribution's program
+                    [_PROGRAMS / tool, "-q", "-n", self.name, *command],
+                    env=self._environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=90, check=check,
+                )  # fmt: skip
+            except subprocess.CalledProcessError as error:
+                why = error.stderr.decode(errors="replace")[-500:]
+            except subprocess.TimeoutExpired:
+                why = "no answer"
+        raise RuntimeError(f"{tool} {command[0]}: {why}")
 
     def _signal(self, number: int) -> None:
         if self._process is not None and self.running():
@@ -228,13 +240,9 @@ class RabbitCluster:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on now.
-
-    It is below those that the system gives to outgoing connections, one of which might have it when a node that was
-    killed starts again.
-    """
+    """A port on loopback that nobody listens on now, nor did anybody in this process get it lately."""
     while True:
-        port = random.randint(20_000, 32_000)  # noqa: S311 - no secret
+        port = next(_PORTS)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

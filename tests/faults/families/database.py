@@ -42,7 +42,7 @@ def database(order: Order) -> Iterator[Result]:
                 "the server in the middle of COMMIT": lambda: in_commit(server),  # noqa: B023 - used at once
                 "a process of ours in the server": server.kill_backends,
             }
-            for number in range(times):
+            for number in gateway.until(times):
                 name = list(acts)[number % len(acts)]
                 gateway.strike(f"kill -9 of {name}", acts[name])
                 server.start()
