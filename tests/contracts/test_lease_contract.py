@@ -65,6 +65,22 @@ def test_one_owner_holds_it_until_it_is_given_back(store: Store) -> None:
     assert take(store, "b") > token
 
 
+def test_a_lease_lasts_as_long_as_it_was_asked_for_and_not_a_moment_less(store: Store) -> None:
+    """By the times that the database wrote down: how long this machine takes in between is nobody's matter."""
+
+    def until() -> int:
+        return int(store.read("SELECT until FROM lease")[0][0])
+
+    before = store.commit("test", store.time)
+    take(store, "a", SHORT)
+    after = store.commit("test", store.time)
+    over = until()
+    assert before + SHORT <= over <= after + SHORT
+    while not take(store, "b", LONG):
+        time.sleep(0.01)
+    assert until() - LONG >= over
+
+
 def test_what_is_not_renewed_goes_to_the_next_and_the_old_token_is_refused(store: Store) -> None:
     old = take(store, "a", SHORT)
     write(store, old, "a while it held it")
