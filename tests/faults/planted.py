@@ -125,11 +125,11 @@ BUGS = {
     "release-twice": Bug(
         "what is published from the outbox again, a released group for instance, gets another leg each time",
         "amqp.publish:after",
-        "bus/channels/amqp/broker.py",
-        "                self._bring([self._outgoing(channel, row.message) for row in rows], channel)\n",
-        "                legs = iter([__import__('os').urandom(16).hex() for _ in rows])\n"
-        "                again = [row.message.with_headers(leg=next(legs)) for row in rows]\n"
-        "                self._bring([self._outgoing(channel, message) for message in again], channel)\n",
+        "bus/channels/amqp/relay.py",
+        "        return self._publish([self._outgoing(channel, row.message) for row in rows])\n",
+        "        legs = iter([__import__('os').urandom(16).hex() for _ in rows])\n"
+        "        again = [row.message.with_headers(leg=next(legs)) for row in rows]\n"
+        "        return self._publish([self._outgoing(channel, message) for message in again])\n",
         _RABBIT,
         killed_at="commit.relay:before",
     ),
@@ -164,11 +164,10 @@ BUGS = {
     "mark-before-publish": Bug(
         "rows of the outbox are removed before they are published",
         "commit.relay",
-        "bus/channels/amqp/broker.py",
-        "                self._bring([self._outgoing(channel, row.message) for row in rows], channel)\n"
-        '                self._outbox.settle_with(Settlement(channel), "relay", self._outbox.taking(rows))\n',
-        '                self._outbox.settle_with(Settlement(channel), "relay", self._outbox.taking(rows))\n'
-        "                self._bring([self._outgoing(channel, row.message) for row in rows], channel)\n",
+        "bus/channels/amqp/relay.py",
+        "            self._settle(channel, rows, self._begin(channel, rows))\n",
+        '            self._outbox.settle_with(Settlement(channel), "relay", self._outbox.taking(rows))\n'
+        "            self._published(self._begin(channel, rows), channel)\n",
         _RABBIT,
         killed_at="commit.relay:after",
     ),

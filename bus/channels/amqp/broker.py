@@ -29,6 +29,7 @@ from bus.channels.amqp.frames import Outgoing, Received, properties
 from bus.channels.amqp.kept import Kept, has_queue, is_kept
 from bus.channels.amqp.overlap import Begun, Overlap
 from bus.channels.amqp.publisher import Job
+from bus.channels.amqp.relay import Relay
 from bus.channels.amqp.sieve import Sieve
 from bus.channels.amqp.sorting import Judge, Sorting
 from bus.channels.amqp.tallies import Tallies
@@ -36,7 +37,7 @@ from bus.channels.amqp.undeliverable import Undeliverable
 from bus.channels.amqp.wire import Wire
 from bus.channels.store import StoreBroker
 from bus.errors import BusError, Retryable, Stalled
-from bus.message import NULL_ID, Message, encode
+from bus.message import Message, encode
 from bus.ports import (
     RELAY,
     CaseNote,
@@ -50,7 +51,6 @@ from bus.ports import (
 )
 
 log = logging.getLogger("girobus")
-_RELAYED = 500
 _OVERLAPPING = 3
 """Settlements that may be unfinished: one waits for the disk, one for confirms, one is about to."""
 _STATELESS = ("apart", "events", "place", "puts", "remember", "tally", "version")
@@ -116,6 +116,7 @@ class AmqpBroker:
         self._kept = Kept(self.address, store, outbox, lambda: self._consumer, clock, self.sieve)
         self._undeliverable = Undeliverable(self.address, store, outbox, clock)
         self._publisher = wire.publishing()
+        self._relay = Relay(outbox, self._outgoing, self._publish, self._published, lambda: self.ready({RELAY}))
         self._consumer = wire.consuming(self._arrived, self._cancelled)
 
     def start(self) -> None:
@@ -290,6 +291,7 @@ class AmqpBroker:
         received = [taken[d.position] for d in deliveries]
         passes_on = all_given and self._passes_on(settlement)
         later = passes_on and self._overlap is not None and self._careful.get(channel, 0) <= 0
+        later = later and not (self._publisher.slow and self._is_slow(settlement))
         if not later:
             self._in_its_turn(channel, wait=True)
         out = self._taken_out(settlement) if passes_on else []
@@ -393,6 +395,11 @@ class AmqpBroker:
             elsewhere = self._pending | self._kept.names
             return not elsewhere.intersection(map(self._outbox.real, {name for name, _ in settlement.puts}))
 
+    def _is_slow(self, settlement: Settlement) -> bool:
+        """Whether something goes to a queue that did not confirm: others may not wait behind that."""
+        names = map(self._outbox.real, {name for name, _ in settlement.puts})
+        return not self._publisher.slow.keys().isdisjoint(map(self.address.queue, names))
+
     def _taken_out(self, settlement: Settlement) -> list[Outgoing]:
         """What is published before the commit."""
         names = {name: self._outbox.real(name) for name, _ in settlement.puts}
@@ -402,9 +409,15 @@ class AmqpBroker:
 
     def _bring(self, out: list[Outgoing], channel: str) -> None:
         if out:
-            self._effect("amqp.publish:before")
-            self._await(self._publisher.begin(out), channel)
-            self._effect("amqp.publish:after")
+            self._published(self._publish(out), channel)
+
+    def _publish(self, out: list[Outgoing]) -> Job:
+        self._effect("amqp.publish:before")
+        return self._publisher.begin(out)
+
+    def _published(self, job: Job, channel: str) -> None:
+        self._await(job, channel)
+        self._effect("amqp.publish:after")
 
     def _await(self, job: Job, channel: str) -> None:
         try:
@@ -441,25 +454,24 @@ class AmqpBroker:
         return self._outbox.transact(label, work)
 
     def relay(self) -> int:
-        """Publish what waits in the outbox, wait for the confirms, forget it; returns how many messages went."""
-        with self._relaying:  # two at once would publish everything twice
-            return self._relay()
+        """Publish what waits in the outbox, wait for the confirms, forget it; returns how many messages went.
 
-    def _relay(self) -> int:
-        count = 0
-        with self._lock:
-            pending = self._pending.union(self._outbox.channels()) - self._kept.names
-        for channel in pending:
-            while rows := self._outbox.take(channel, _RELAYED):
-                if bare := [r.position for r in rows if not r.message.headers.leg and r.message.headers.id != NULL_ID]:
-                    self._outbox.give_legs(bare)  # they are from before there was a broker
-                    continue
-                self._bring([self._outgoing(channel, row.message) for row in rows], channel)
-                self._outbox.settle_with(Settlement(channel), "relay", self._outbox.taking(rows))
-                count += len(rows)
+        A queue that confirms nothing holds up no other: what goes there is brought to an end by later calls.
+
+        Raises:
+            Stalled: something waits still.
+        """
+        with self._relaying:  # two at once would publish everything twice
             with self._lock:
-                if not self._outbox.take(channel, 1):
-                    self._pending.discard(channel)
+                pending = self._pending.union(self._outbox.channels()) - self._kept.names
+            return self._relay.turn(pending, self._relay_to, self._publisher.trouble)
+
+    def _relay_to(self, channel: str) -> int:
+        slow = self.address.queue(channel) in self._publisher.slow
+        count = self._relay.bring(channel, self.address.deadline, slow=slow)
+        with self._lock:
+            if not self._outbox.take(channel, 1):
+                self._pending.discard(channel)
         return count
 
     def _stamped(self, message: Message) -> bytes:

@@ -23,11 +23,13 @@ _TOGETHER = 64
 class Job:
     """Messages published together: done when all are confirmed, or one thing failed."""
 
-    __slots__ = ("before", "begun", "blocks", "count", "done", "error", "left", "queues", "told")
+    __slots__ = ("aside", "before", "begun", "blocks", "count", "done", "error", "left", "queues", "told")
 
     def __init__(self, items: Sequence[Outgoing], before: Job | None = None) -> None:
         self.queues = {item.queue for item in items}
         """Where the messages go."""
+        self.aside = False
+        """On its way by another connection, see :mod:`bus.channels.amqp.detour`."""
         self.before = before
         """What this one must not overtake: where that failed, this one is not sent."""
         self.begun = time.monotonic()
@@ -94,6 +96,8 @@ class Publisher:
         self._tag = 0
         self._blocked = False
         self._heard = 0.0
+        self._newest = 0
+        """A tag that was confirmed lately: what was sent long before it should be confirmed as well."""
         self._lock = threading.RLock()
         """Held over all that has to do with tags: they count publications in the order in which these are sent."""
 
@@ -144,15 +148,52 @@ class Publisher:
     def wait(self, job: Job) -> None:
         """Block until all of a job is confirmed; raises as :meth:`publish`."""
         deadline = self._address.deadline
+        moved, left = 0.0, job.left
         while not job.done.wait(0.5):
-            silent = time.monotonic() - max(job.begun, self._heard)
+            now = time.monotonic()
+            silent = now - max(job.begun, self._heard)
             if silent > deadline:
                 why = "is blocked (memory or disk alarm)" if self._blocked else "does not confirm"
+                self._blame()
                 job.fail(Stalled("NET222", f"the broker {why} since {silent:.0f} s", hint="see the broker's log"))
                 self.link.abort(f"no confirm for {silent:.0f} s")
+            elif job.left != left or not moved:
+                moved, left = now if self._overtaken(job) else 0.0, job.left
+            elif now - moved > deadline:
+                self._give_up(job)
         self._open.discard(job)
         if job.error is not None:
             raise job.error
+
+    def late(self, queues: set[str]) -> None:
+        """Told, with the lock held, which queues probably kept others waiting."""
+
+    def _blame(self) -> None:
+        """Nothing is confirmed: the broker takes what comes in turn, so the oldest may be what it cannot get rid of."""
+        with self._lock:
+            if self._ranges and not self._blocked:
+                self.late(self._ranges[0].job.queues)
+
+    def _overtaken(self, job: Job) -> bool:
+        """Whether something sent behind it is confirmed already, so that its own queue is what it waits for.
+
+        What waits for room in the window, or in a long line at a slow broker, is not overtaken.
+        """
+        with self._lock:
+            return any(one.job is job and one.last < self._newest for one in self._ranges)
+
+    def _give_up(self, job: Job) -> None:
+        """Fail a job whose queue confirms nothing while others do; a confirm that comes later is nobody's."""
+        with self._lock:
+            if job.done.is_set():
+                return
+            names = ", ".join(f"`{name}`" for name in sorted(job.queues))
+            job.fail(Stalled("NET222", f"{names} confirmed nothing in time", hint="has it a majority of its nodes?"))
+            for one in [one for one in self._ranges if one.job is job]:
+                self._flying -= one.last - one.next + 1
+                self._ranges.remove(one)
+            self.late(job.queues)
+            self._send()
 
     def _begin(self, job: Job) -> None:
         before, job.before = job.before, None
@@ -201,7 +242,7 @@ class Publisher:
 
     def _ready(self, channel: Any) -> None:
         with self._lock:
-            self._tag = self._flying = 0
+            self._tag = self._flying = self._newest = 0
             self._channel = channel
             channel.connection.confirms[channel.channel_number] = self._confirmed
             self._send()
@@ -215,6 +256,7 @@ class Publisher:
     def _confirmed(self, confirms: list[Confirm]) -> None:
         self._heard = time.monotonic()
         with self._lock:
+            self._newest = confirms[-1].tag
             done = self._book(confirms)
             self._send()
         for job in done:
@@ -222,7 +264,7 @@ class Publisher:
 
     def _book(self, confirms: list[Confirm]) -> list[Job]:
         """The jobs of which nothing is left to be confirmed."""
-        ranges, done = self._ranges, []
+        ranges, done, over = self._ranges, [], []
         for tag, multiple in confirms:
             for one in ranges:
                 if one.next > tag:
@@ -231,14 +273,16 @@ class Publisher:
                     moved = one.confirm(tag, multiple=multiple)
                     self._flying -= moved
                     one.job.left -= moved
+                    if one.next > one.last:
+                        over.append(one)
                     if moved and not one.job.left:
                         done.append(one.job)
                         self._open.discard(one.job)
                         self.confirmed += one.job.count if one.job.error is None else 0
                     if not multiple:
                         break
-        while ranges and ranges[0].next > ranges[0].last:
-            ranges.popleft()
+            while over:  # at once, wherever they stand: one that is not confirmed must not make a long line of them
+                ranges.remove(over.pop())
         return done
 
     def _refused(self, frame: Any) -> None:
@@ -247,6 +291,7 @@ class Publisher:
         with self._lock:
             for one in self._ranges:
                 if one.next <= method.delivery_tag and (method.multiple or method.delivery_tag <= one.last):
+                    self.late(one.job.queues)
                     one.job.fail(
                         Stalled("NET224", "the broker refused a message", hint="is the queue full, or a node away?")
                     )

@@ -9,15 +9,18 @@ from typing import Protocol
 from bus.channels.amqp import topology
 from bus.channels.amqp.address import Address
 from bus.channels.amqp.consumer import Consumer
+from bus.channels.amqp.detour import Detour
 from bus.channels.amqp.frames import Outgoing, Received
-from bus.channels.amqp.publisher import Job, Publisher
+from bus.channels.amqp.publisher import Job
 
 
 class Publishing(Protocol):
-    """See :class:`bus.channels.amqp.publisher.Publisher`."""
+    """See :class:`bus.channels.amqp.detour.Detour`."""
 
     confirmed: int
     """Messages confirmed since the start."""
+    slow: dict[str, float]
+    """Queues that did not confirm in time."""
 
     def trouble(self) -> str:
         """Why there is no connection; empty while there is one."""
@@ -99,9 +102,9 @@ class AmqpWire:
         self.address = address
         self._chance = chance
 
-    def publishing(self) -> Publisher:
+    def publishing(self) -> Detour:
         """A connection that publishes, begun."""
-        publisher = Publisher(self.address, self._chance)
+        publisher = Detour(self.address, self._chance)
         publisher.start()
         return publisher
 
