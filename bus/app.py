@@ -159,7 +159,6 @@ class App:
         self.upkeep = Upkeep(
             self.store, None if self.around.store else self.place, self.blobs, self.around.clock, self._kept()
         )
-        self.upkeep.may_collect = lambda: not self.landscape.spec.broker or self.broker.at_rest()
         self.upkeep.spare = self._spared()
         self.bus.upkeep = self.upkeep
         self.bus.install(self._assemble(self.landscape))

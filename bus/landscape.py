@@ -146,7 +146,7 @@ class RouteSpec(Spec):
     guarantee: Literal["effectively-once", "at-least-once"] = "effectively-once"
     """``at-least-once``: of messages that only pass through nothing is remembered, neither history nor what came
     already, and after a crash some are sent twice. Only for receivers that know a second copy; only of effect on
-    RabbitMQ. Whatever is refused, held or retried is remembered all the same."""
+    RabbitMQ. What is refused, held or retried, or refers to a document, is remembered all the same."""
     steps: tuple[AnyStep, ...] = ()
     """The steps, in order."""
     to: str = ""

@@ -9,7 +9,8 @@ no circles, so the garbage collector need not follow messages (``gc=False``).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -370,6 +371,31 @@ def with_field(body: Any, path: tuple[str, ...], value: Any) -> Any:
     if not isinstance(body, dict):
         raise Rejected("VAL520", f"`{path[0]}` cannot be set in what is no object", hint="see the path of this step")
     return {**body, path[0]: with_field(body.get(path[0]), path[1:], value)}
+
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_MOST_SIZE = 1 << 62
+
+
+def blobs_of(message: Message) -> Iterator[Blob]:
+    """Blobs of a message: its body, and what a claim check put away from inside it."""
+    stack = [message.body, message.properties]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, Blob):
+            yield value
+        elif isinstance(value, dict):
+            claim = value.get("claim")
+            if isinstance(claim, dict) and _is_ticket(claim.get("sha256"), claim.get("size")):
+                yield Blob(claim["sha256"], claim["size"])
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
+
+
+def _is_ticket(digest: Any, size: Any) -> bool:
+    """A body is data that may come from outside: what only looks like a ticket names no document."""
+    return isinstance(digest, str) and bool(_DIGEST.fullmatch(digest)) and type(size) is int and 0 <= size < _MOST_SIZE
 
 
 _PLAIN, _BYTES, _BLOB, _GROUP = 0, 1, 2, 3

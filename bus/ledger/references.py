@@ -1,15 +1,17 @@
-"""Which blobs the ledger's rows refer to: messages at rest, wherever they wait."""
+"""Which blobs the ledger's rows refer to: messages at rest, wherever they wait, and those in the queues of a broker."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from bus.message import Blob, Message, salvage
+from bus.message import Message, blobs_of, salvage
 
 _PAGE = 500
 TABLES = ("queued", "deferred", "held", "dead", "member")
 """Tables whose rows are messages under a number of their own; ``parked`` has another key."""
+
+_UNDER_WAY = "SELECT sha256, size FROM under_way WHERE NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.leg = under_way.leg)"
 
 
 class Reads(Protocol):
@@ -37,22 +39,15 @@ def messages(read: Reads) -> Iterator[Message]:
         place = rows[-1][:3]
 
 
-def referred(message: Message) -> Iterator[Blob]:
-    """Blobs of a message: its body, and what a claim check put away from inside it."""
-    stack = [message.body, message.properties]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, Blob):
-            yield value
-        elif isinstance(value, dict):
-            claim = value.get("claim")
-            if isinstance(claim, dict) and isinstance(claim.get("sha256"), str) and isinstance(claim.get("size"), int):
-                yield Blob(claim["sha256"], claim["size"])
-            stack.extend(value.values())
-        elif isinstance(value, list):
-            stack.extend(value)
-
-
 def all_blobs(read: Reads) -> dict[str, int]:
     """Sha256 -> size of every blob that some row refers to."""
-    return {blob.sha256: blob.size for message in messages(read) for blob in referred(message)}
+    found = {blob.sha256: blob.size for message in messages(read) for blob in blobs_of(message)}
+    return found | dict(read(_UNDER_WAY))
+
+
+def all_known(read: Reads, since: int) -> bool:
+    """Whether no message stands in a queue of which the ledger does not know, if none stands there since before a time.
+
+    Not known is what was sent before the ledger wrote down what that refers to, or in a time that it lost by a restore.
+    """
+    return not read("SELECT 1 FROM meta WHERE key = 'under_way_since' AND value >= ?", (since,))

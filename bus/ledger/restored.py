@@ -7,6 +7,7 @@ before a restored ledger does anything else, while it still stands as it was at 
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -22,6 +23,12 @@ _SKEW = 10_000
 _SINCE = "restored_since"
 """In the table ``meta`` from a restore until the queues are sorted: when the backup was made, ms since 1970 UTC."""
 _PAGE = 5_000
+_UNKNOWN = (
+    "INSERT INTO meta SELECT 'under_way_since', CAST(? AS BIGINT) "
+    "WHERE EXISTS (SELECT 1 FROM audit WHERE what = 'backbone') "
+    "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+)
+"""Queues of a broker hold messages of the lost time, whose documents the ledger does not know."""
 _TOLD = ("held", "dead")
 """Of what stands there its batch knows."""
 LEASE = "restored queues"
@@ -36,6 +43,7 @@ def mark(execute: Callable[[str, tuple[Any, ...]], Any], backup: int) -> None:
         (_SINCE, backup),
     )
     execute("UPDATE meta SET value = value + ? WHERE key = 'next_number'", (_NUMBERS,))
+    execute(_UNKNOWN, (time.time_ns() // 1_000_000,))
 
 
 def since(read: Any) -> int | None:
@@ -45,8 +53,8 @@ def since(read: Any) -> int | None:
 
 
 def settled(tx: Any) -> None:
-    """The queues are sorted."""
-    tx.execute("DELETE FROM meta WHERE key = ?", (_SINCE,))
+    """The queues are sorted; all that is in them from now on is known, with the documents that it refers to."""
+    tx.execute("DELETE FROM meta WHERE key IN (?, 'under_way_since')", (_SINCE,))
 
 
 class Verdict(NamedTuple):

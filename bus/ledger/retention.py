@@ -40,7 +40,7 @@ _BATCH_GONE = "(batch <> 0 AND NOT EXISTS (SELECT 1 FROM batch AS b WHERE b.id =
 
 
 class Rule(NamedTuple):
-    """Rows of one table that may go; ``old`` has one mark, for the time before which they are old."""
+    """Rows of one table that may go; ``old`` has a mark for the time before which they are old, where that counts."""
 
     kind: str
     """Name of the setting."""
@@ -60,7 +60,9 @@ RULES = (
     Rule("history", "batch", "id", "at < ? AND state = 'complete' AND id < (SELECT max(id) FROM batch)"),
     # Release numbers are in the ids of released messages and must go on where they were.
     Rule("history", "gathering", "id", f"opened < ? AND state = 'swept' AND ({_FOLLOWED} OR {_BATCH_GONE})"),
-    Rule("inbox", "inbox", "leg", "at < ?"),
+    # Its receiver has settled it. The leg goes after it, or it would count again.
+    Rule("inbox", "under_way", "leg, sha256", "EXISTS (SELECT 1 FROM inbox WHERE inbox.leg = under_way.leg)"),
+    Rule("inbox", "inbox", "leg", "at < ? AND NOT EXISTS (SELECT 1 FROM under_way WHERE under_way.leg = inbox.leg)"),
 )
 
 
@@ -108,7 +110,7 @@ _HISTORY = "SELECT id, at, version, place, packed FROM history WHERE at < ? AND 
 def _where(rule: Rule, times: dict[str, int], spare: Iterable[str]) -> tuple[str, tuple[Any, ...]]:
     names = tuple(spare) if rule.table == "arrival" else ()
     beside = f" AND endpoint NOT IN ({', '.join('?' * len(names))})" if names else ""
-    return rule.old + beside, (times[rule.kind], *names)
+    return rule.old + beside, ((times[rule.kind],) * rule.old.count("?") + names)
 
 
 def _oldest_waiting(read: Read, before: int) -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from bus.ledger import retention
 from bus.ledger.place import Documents, Place, open_reading
 from bus.ledger.reading import Reading
-from bus.ledger.references import all_blobs
+from bus.ledger.references import all_blobs, all_known
 from bus.ports import Clock, Store
 
 _AN_HOUR = 3_600_000
@@ -37,8 +36,6 @@ class Upkeep:
         self.kept = kept
         self.spare: tuple[str, ...] = ()
         """Endpoints whose arrivals are kept for ever."""
-        self.may_collect: Callable[[], bool] = lambda: True
-        """Whether all messages are in the ledger now; one that is on its way elsewhere may refer to a document."""
         self._next_rows = 0
         self._next_documents = 0
 
@@ -77,13 +74,14 @@ class Upkeep:
         return retention.purge(self._store, self.times(), self.spare)
 
     def collect(self) -> tuple[int, int]:
-        """Forget documents that are old and that no row refers to; (how many, bytes).
+        """Forget documents that are old and that neither a row nor a message in a queue refers to; (how many, bytes).
 
         What refers is read from one moment of the ledger, after the list of old documents was made: a message that
         moves from one table to another is in one of them. A document that comes again is stored anew, so it is not old.
         """
-        before = self.times()["blobs"]
-        if self._place is None or not self.may_collect():
+        times = self.times()
+        before = times["blobs"]
+        if self._place is None or not all_known(self._store.read, times["inbox"]):
             return 0, 0
         old = self._blobs.old(before)
         if not old:
@@ -104,4 +102,5 @@ def would_go(reading: Reading, blobs: Documents, kept: dict[str, int], now: int)
     """What a purge would do now; sources that leave files where they are are counted too."""
     times = {kind: now - time for kind, time in kept.items()}
     rows = retention.counted(reading.rows, times, ())
-    return {"rows": rows, "documents": len(_unused(reading, blobs.old(times["blobs"]))), "bytes": 0, "more": False}
+    free = _unused(reading, blobs.old(times["blobs"])) if all_known(reading.rows, times["inbox"]) else []
+    return {"rows": rows, "documents": len(free), "bytes": 0, "more": False}

@@ -21,11 +21,12 @@ from bus.channels.amqp.publisher import Job
 from bus.channels.store import StoreBroker
 from bus.cli import main
 from bus.errors import ConfigError, Retryable, Stalled, Unavailable
-from bus.landscape import BrokerSpec
-from bus.ledger import history
+from bus.landscape import BrokerSpec, RetentionSpec
+from bus.ledger import history, retention
 from bus.ledger.ledger import Ledger
+from bus.ledger.references import all_blobs
 from bus.ledger.store import Store
-from bus.message import Headers, Hold, Message, Remember, Sequence, decode, encode
+from bus.message import Blob, Headers, Hold, Message, Remember, Sequence, decode, encode
 from bus.ports import RELAY, Delivery, Event, Settlement
 from bus.runtime.retry import COMES_AGAIN
 from bus.testing.clock import ManualClock
@@ -404,7 +405,7 @@ def test_a_queue_deleted_under_its_consumer_is_noticed_and_declared_again(books:
     books.broker.take("in", 1)
     eventually(lambda: books.broker._consumer.counts([f"{books.spec.prefix}in"], 1))
     _delete(books, "in")
-    eventually(lambda: books.broker._gone or None)
+    eventually(lambda: books.broker._deleted._gone or None)
     books.broker.sweep()
     assert books.store.read("SELECT code, route FROM cases WHERE state = 'open'") == [("NET225", "in")]
     books.put("in", message(7))
@@ -444,6 +445,7 @@ def test_a_message_that_is_handed_out_too_often_becomes_a_dead_letter(rabbit: st
         eventually(lambda: (books.broker.sweep() and books.store.read("SELECT channel FROM dead")) or None)
         assert books.store.read("SELECT channel, code FROM dead") == [("in", "NET226")]
         assert books.store.read("SELECT code FROM cases WHERE state = 'open'") == [("NET226",)]
+        assert books.inbox() == 1, "it is settled: what it refers to is the dead letter's now"
     finally:
         books.broker.close()
 
@@ -496,6 +498,48 @@ def test_a_batch_that_waits_for_no_report_stops_no_housekeeping(books: Books, ra
     strange, whole = (message(n).with_headers(leg=f"leg {n}") for n in (1, 2))
     _given_up(books, rabbit, strange.with_headers(sequence=Sequence(77, 0)), whole)
     assert _buried(books, 2) == [("in", "NET226", 2), ("in", "NET226", 3)]
+
+
+DIGEST = "ab" * 32
+TICKETS = (Blob(DIGEST, 5), {"file": [{"claim": {"sha256": DIGEST, "size": 5, "kind": "bytes"}}]})
+
+
+@pytest.mark.parametrize("remember", [True, False])
+@pytest.mark.parametrize("body", TICKETS)
+def test_the_documents_of_what_stands_in_queues_are_known(books: Books, body: Any, *, remember: bool) -> None:
+    if not remember:
+        books.broker.forget(["in", "out"])
+    books.put("in", message(1), Message(message(2).headers, body))
+    assert all_blobs(books.store.read) == {DIGEST: 5}
+    books.pass_on(books.take("in", 2), "out", remember=remember)
+    assert all_blobs(books.store.read) == {DIGEST: 5}
+    settlement = Settlement("out")
+    settlement.remember = remember
+    books.broker.settle(books.take("out", 2), settlement)
+    assert all_blobs(books.store.read) == {}
+    books.store.commit("test", lambda tx: tx.execute("UPDATE inbox SET at = 0"))
+    assert retention.purge(books.store, dict.fromkeys(RetentionSpec().model_dump(), 1), ())["under_way"] == 2
+    assert books.store.read("SELECT 1 FROM under_way") == []
+    assert books.inbox() == 0
+
+
+@pytest.mark.parametrize("label", ["amqp.publish:after", "amqp.acknowledge:before"])
+def test_the_documents_of_what_is_published_twice_are_needed_as_long_as_one(books: Books, label: str) -> None:
+    books.broker.forget(["in", "out"])
+    books.put("in", Message(message(1).headers, TICKETS[0]))
+    taken = books.take("in", 1)
+    books.crash_at = label
+    with pytest.raises(Crash):
+        books.pass_on(taken, "out", remember=False)
+    assert all_blobs(books.store.read) == {DIGEST: 5}
+    books.reopened()
+    books.broker.forget(["in", "out"])
+    if label == "amqp.publish:after":
+        books.pass_on(books.take("in", 1), "out", remember=False)
+    assert books.nothing("in"), "a second copy is known by its leg"
+    books.broker.settle(books.take("out", 1), Settlement("out"))
+    assert books.nothing("out")
+    assert all_blobs(books.store.read) == {}
 
 
 def test_a_broker_that_is_away_is_said_so() -> None:

@@ -126,10 +126,11 @@ BUGS = {
         "what is published from the outbox again, a released group for instance, gets another leg each time",
         "amqp.publish:after",
         "bus/channels/amqp/relay.py",
-        "        return self._publish([self._outgoing(channel, row.message) for row in rows])\n",
+        "        return _Begun(rows, self._publish(out), take)\n",
         "        legs = iter([__import__('os').urandom(16).hex() for _ in rows])\n"
         "        again = [row.message.with_headers(leg=next(legs)) for row in rows]\n"
-        "        return self._publish([self._outgoing(channel, message) for message in again])\n",
+        "        out = [self._outgoing(channel, message) for message in again]\n"
+        "        return _Begun(rows, self._publish(out), take)\n",
         _RABBIT,
         killed_at="commit.relay:before",
     ),
@@ -165,9 +166,9 @@ BUGS = {
         "rows of the outbox are removed before they are published",
         "commit.relay",
         "bus/channels/amqp/relay.py",
-        "            self._settle(channel, rows, self._begin(channel, rows))\n",
+        "            self._settle(channel, self._begin(channel, rows))\n",
         '            self._outbox.settle_with(Settlement(channel), "relay", self._outbox.taking(rows))\n'
-        "            self._published(self._begin(channel, rows), channel)\n",
+        "            self._published(self._begin(channel, rows).job, channel)\n",
         _RABBIT,
         killed_at="commit.relay:after",
     ),

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from bus.ledger import restored
 from bus.ledger.backup import after_restore
 from bus.ledger.leases import Holdings
 from bus.ledger.ledger import Ledger
+from bus.ledger.references import all_known
 from bus.ledger.restored import Survey
 from bus.ledger.store import Store
 from bus.message import Group, Headers, Message, Sequence, encode
@@ -151,3 +156,37 @@ def test_who_works_on_a_backup_that_is_restored_again_has_a_number_that_nobody_h
         owners += [ledger.epoch, ledger.next_epoch()]
         time.sleep(0.01)
     assert sorted(set(owners)) == owners
+
+
+def _beside(store: Store, what: str) -> None:
+    audit = "INSERT INTO audit (at, who, what, target, reason) VALUES (1, 'a', ?, 'b', 'c')"
+    store.commit("test", lambda tx: tx.execute(audit, (what,)))
+
+
+def test_a_ledger_beside_a_broker_does_not_know_what_queues_refer_to_since_the_backup() -> None:
+    """So no document is collected until they are sorted, or nothing of that time may stand in them any more."""
+    now = time.time_ns() // 1_000_000
+    for beside in ("backbone", "something else"):
+        store = Store(None)
+        _beside(store, beside)
+        assert all_known(store.read, 0)
+        store.commit("test", lambda tx: restored.mark(tx.execute, BACKUP))
+        assert all_known(store.read, now - 60_000) == (beside != "backbone")
+        assert all_known(store.read, now + 60_000)
+        store.commit("test", restored.settled)
+        assert all_known(store.read, 0)
+
+
+def test_a_ledger_that_is_brought_forward_does_not_know_what_stands_in_queues(tmp_path: Path) -> None:
+    scripts = sorted(files("bus.ledger").joinpath("migrations", "sqlite").iterdir(), key=lambda script: script.name)
+    before = next(n for n, script in enumerate(scripts) if "CREATE TABLE under_way" in script.read_text("utf-8"))
+    for beside in ("backbone", "something else"):
+        path = tmp_path / f"{beside}.db"
+        with closing(apsw.Connection(str(path))) as old:
+            old.execute("PRAGMA journal_mode = WAL")
+            for script in scripts[:before]:
+                old.execute(script.read_text("utf-8"))
+            old.execute(f"PRAGMA user_version = {before}")
+            old.execute("INSERT INTO audit (at, who, what, target, reason) VALUES (1, 'a', ?, 'b', 'c')", (beside,))
+        with closing(Store(path)) as store:
+            assert all_known(store.read, 1) == (beside != "backbone")

@@ -24,7 +24,9 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from bus.channels.amqp import legs
+from bus.channels.amqp import documents, legs
+from bus.channels.amqp.deleted import Deleted
+from bus.channels.amqp.documents import Named
 from bus.channels.amqp.frames import Outgoing, Received, properties
 from bus.channels.amqp.kept import Kept, has_queue, is_kept
 from bus.channels.amqp.overlap import Begun, Overlap
@@ -40,7 +42,6 @@ from bus.errors import BusError, Retryable, Stalled
 from bus.message import Message, encode
 from bus.ports import (
     RELAY,
-    CaseNote,
     Chunk,
     Clock,
     Cursor,
@@ -54,6 +55,8 @@ log = logging.getLogger("girobus")
 _OVERLAPPING = 3
 """Settlements that may be unfinished: one waits for the disk, one for confirms, one is about to."""
 _STATELESS = ("apart", "events", "place", "puts", "remember", "tally", "version")
+_Unit = tuple[list[Delivery], list[Received], list[Outgoing]]
+"""What was taken, as it came from the broker, and what is to be published."""
 _state = attrgetter(*(name for name in Settlement.__slots__ if name not in _STATELESS))
 
 
@@ -103,8 +106,7 @@ class AmqpBroker:
         self._careful: dict[str, int] = {}
         """How many messages of a channel are settled one batch after the other, because settling one failed."""
         self._tallies = Tallies()
-        self._gone: set[str] = set()
-        """Declared channels whose consuming the broker ended."""
+        self._deleted = Deleted(wire, outbox)
         self._pending = set(outbox.channels())
         """Channels for which something may wait in the outbox; the relay also looks for what others left."""
         self._given: set[str] = set()
@@ -294,13 +296,16 @@ class AmqpBroker:
         later = later and not (self._publisher.slow and self._is_slow(settlement))
         if not later:
             self._in_its_turn(channel, wait=True)
-        out = self._taken_out(settlement) if passes_on else []
+        out, named = self._taken_out(settlement) if passes_on else ([], [])
+        if not settlement.remember and (named or documents.any_in(deliveries, received)):
+            settlement.remember = True  # else nobody could tell until when the document is needed
+        commit = self._committing(deliveries, settlement, label, named if passes_on else None)
         if later:
-            self._settle_later((deliveries, received, out), settlement, label)
+            self._settle_later((deliveries, received, out), settlement, commit)
             return
         self._bring(out, channel)
         with self._giving(given):
-            self._finish(channel, received, self._committing(deliveries, settlement, label, passes_on=passes_on))
+            self._finish(channel, received, commit)
         self._careful[channel] = self._careful.get(channel, 0) - len(deliveries)
 
     @contextmanager
@@ -327,20 +332,21 @@ class AmqpBroker:
                 raise Retryable("SYS126", "a settlement in front of this one failed", hint="it is taken again")
 
     def _committing(
-        self, deliveries: list[Delivery], settlement: Settlement, label: str, *, passes_on: bool
+        self, deliveries: list[Delivery], settlement: Settlement, label: str, named: Named | None
     ) -> Callable[[], None]:
-        """What writes down a settlement when all that comes out is safe.
+        """What writes down a settlement when all that comes out is safe; ``named`` is None where it was not published.
 
         Where nothing is remembered but counts, it keeps none of the messages: they are freed by who made them, as long
         as they are in the cache of his core.
         """
-        if passes_on and not settlement.remember:
+        if named is not None and not settlement.remember:
             return partial(self._tallies.add, settlement.place, settlement.tally)
-        return partial(self._commit, deliveries, settlement, label)
+        return partial(self._commit, deliveries, settlement, label, named or [])
 
-    def _commit(self, deliveries: list[Delivery], settlement: Settlement, label: str) -> None:
+    def _commit(self, deliveries: list[Delivery], settlement: Settlement, label: str, named: Named) -> None:
         try:
-            self._outbox.settle_with(settlement, label, lambda tx: self._enter(tx, deliveries))
+            enter = documents.noted(lambda tx: self._enter(tx, deliveries), named)
+            self._outbox.settle_with(settlement, label, enter)
         except _Seen:
             if len(deliveries) > 1:
                 why = "a message of the batch was settled elsewhere"
@@ -354,9 +360,7 @@ class AmqpBroker:
         self._consumer.settle(self.address.queue(channel), received)
         self._effect("amqp.acknowledge:after")
 
-    def _settle_later(
-        self, what: tuple[list[Delivery], list[Received], list[Outgoing]], settlement: Settlement, label: str
-    ) -> None:
+    def _settle_later(self, what: _Unit, settlement: Settlement, commit: Callable[[], None]) -> None:
         """Begin to publish and let another thread do the rest; when that fails, the messages are taken again."""
         overlap = self._overlap
         assert overlap is not None  # noqa: S101 - who calls has looked
@@ -376,7 +380,6 @@ class AmqpBroker:
 
         job = self._last[channel] = self._publisher.begin(out, before)
         self._consumer.begin(queue, received)
-        commit = self._committing(deliveries, settlement, label, passes_on=True)
 
         def finish() -> None:
             self._await(job, channel)
@@ -400,12 +403,13 @@ class AmqpBroker:
         names = map(self._outbox.real, {name for name, _ in settlement.puts})
         return not self._publisher.slow.keys().isdisjoint(map(self.address.queue, names))
 
-    def _taken_out(self, settlement: Settlement) -> list[Outgoing]:
-        """What is published before the commit."""
+    def _taken_out(self, settlement: Settlement) -> tuple[list[Outgoing], Named]:
+        """What is published before the commit, and the documents that are written down in it."""
         names = {name: self._outbox.real(name) for name, _ in settlement.puts}
         out = [self._outgoing(names[name], message) for name, message in settlement.puts]
+        named = documents.named([message for _, message in settlement.puts], out)
         settlement.puts.clear()
-        return out
+        return out, named
 
     def _bring(self, out: list[Outgoing], channel: str) -> None:
         if out:
@@ -488,28 +492,10 @@ class AmqpBroker:
 
     def sweep(self) -> int:
         """Housekeeping: the outbox, queues that somebody deleted, and what the broker gave up to hand out."""
-        if self._gone:
-            self._restore()
+        self._deleted.restore(self._declared)
         self._tallies.write(lambda counted: self._outbox.settle([], counted, "tally"))
         buried = self._undeliverable.bury(self._consumer) if self._declared else 0
         return self._outbox.sweep() + buried
-
-    def _restore(self) -> None:
-        """Declare again what somebody deleted, and tell a person: what was in it is gone from the broker."""
-        with self._lock:
-            self._gone &= self._declared
-            gone = set(self._gone)
-        if not gone:
-            return
-        self._wire.declare(gone)
-        settlement = Settlement("")
-        for channel in sorted(gone):
-            text = f"the broker ended the consuming of queue `{self.address.queue(channel)}`; it is declared again"
-            route = channel.partition("#")[0]
-            settlement.cases.append(CaseNote("NET225", text, route, "", f"{channel}:NET225"))
-        self._outbox.settle([], settlement, "broker")
-        with self._lock:
-            self._gone -= gone
 
     # ------------------------------------------------------------ the I/O thread
 
@@ -517,5 +503,4 @@ class AmqpBroker:
         self.ready({queue.removeprefix(self.address.prefix)})
 
     def _cancelled(self, queue: str) -> None:
-        with self._lock:
-            self._gone.add(queue.removeprefix(self.address.prefix))
+        self._deleted.add(queue.removeprefix(self.address.prefix))

@@ -20,6 +20,7 @@ from bus.channels.amqp.sieve import Sieve
 from bus.channels.amqp.wire import Consuming
 from bus.channels.store import SHIFT, StoreBroker
 from bus.errors import Retryable
+from bus.message import blobs_of
 from bus.ports import Clock, Delivery, Settlement, Store
 
 _AT_ONCE = 500
@@ -105,9 +106,11 @@ class Kept:
         self._outbox.settle_with(settlement, label, work)
 
     def _remembered(self, delivery: Delivery) -> bool:
-        """Whether another copy may come by the queue."""
-        channel, leg = delivery.channel, delivery.message.headers.leg
-        return bool(leg) and has_queue(channel) and channel not in self._sieve.forgetful
+        """Whether another copy may come by the queue, and whether it is told from the first."""
+        channel, message = delivery.channel, delivery.message
+        if not message.headers.leg or not has_queue(channel):
+            return False
+        return channel not in self._sieve.forgetful or any(True for _ in blobs_of(message))
 
     def _copies(self, deliveries: list[Delivery]) -> list[Delivery]:
         first = {d.message.headers.leg: d for d in reversed(deliveries) if self._remembered(d)}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
+from bus.channels.amqp import documents
 from bus.channels.amqp.frames import Outgoing
 from bus.channels.amqp.publisher import Job
 from bus.channels.store import StoreBroker
@@ -15,6 +17,15 @@ from bus.ports import Delivery, Settlement
 _RELAYED = 500
 _TRIED = 10
 """Relayed at once to a queue that did not confirm."""
+
+
+class _Begun(NamedTuple):
+    """Rows that are published and not forgotten yet."""
+
+    rows: list[Delivery]
+    job: Job
+    take: Callable[[Any], None]
+    """Forgets them, in the commit that says what they refer to."""
 
 
 class Relay:
@@ -41,7 +52,7 @@ class Relay:
         self._publish = publish
         self._published = published
         self._ready = ready
-        self._trials: dict[str, tuple[list[Delivery], Job]] = {}
+        self._trials: dict[str, _Begun] = {}
         """What was begun and nobody waits for, by channel."""
 
     @staticmethod
@@ -74,7 +85,7 @@ class Relay:
         """
         count = self._try(channel, deadline) if slow or channel in self._trials else 0
         while rows := self._rows(channel, _RELAYED):
-            self._settle(channel, rows, self._begin(channel, rows))
+            self._settle(channel, self._begin(channel, rows))
             count += len(rows)
         return count
 
@@ -87,23 +98,25 @@ class Relay:
             self._outbox.give_legs(bare)  # they are from before there was a broker
         return rows
 
-    def _begin(self, channel: str, rows: list[Delivery]) -> Job:
-        return self._publish([self._outgoing(channel, row.message) for row in rows])
+    def _begin(self, channel: str, rows: list[Delivery]) -> _Begun:
+        out = [self._outgoing(channel, row.message) for row in rows]
+        take = documents.noted(self._outbox.taking(rows), documents.named([row.message for row in rows], out))
+        return _Begun(rows, self._publish(out), take)
 
-    def _settle(self, channel: str, rows: list[Delivery], job: Job) -> None:
-        self._published(job, channel)
-        self._outbox.settle_with(Settlement(channel), "relay", self._outbox.taking(rows))
+    def _settle(self, channel: str, begun: _Begun) -> None:
+        self._published(begun.job, channel)
+        self._outbox.settle_with(Settlement(channel), "relay", begun.take)
 
     def _try(self, channel: str, deadline: float) -> int:
         if channel not in self._trials:
             if not (rows := self._rows(channel, _TRIED)):
                 return 0
-            job = self._begin(channel, rows)
-            self._trials[channel] = rows, job
-            job.told = self._ready
-        rows, job = self._trials[channel]
+            begun = self._trials[channel] = self._begin(channel, rows)
+            begun.job.told = self._ready
+        begun = self._trials[channel]
+        job = begun.job
         if not job.done.is_set() and time.monotonic() - job.begun < deadline:
             raise Stalled("NET222", f"`{channel}` has not confirmed yet", hint="it is looked at again")
         del self._trials[channel]
-        self._settle(channel, rows, job)
-        return len(rows)
+        self._settle(channel, begun)
+        return len(begun.rows)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bus.channels.amqp import legs
+from bus.channels.amqp.documents import may_name
 
 if TYPE_CHECKING:
     from bus.channels.amqp.address import Address
@@ -27,7 +28,7 @@ class Sieve:
 
     Attributes:
         copies: how many second copies were told from the first.
-        forgetful: channels of which no leg is entered: ``guarantee: at-least-once``.
+        forgetful: channels of which no leg is entered, but of what refers to a document: ``guarantee: at-least-once``.
     """
 
     def __init__(self, address: Address, store: Store, consumer: Callable[[], Consuming]) -> None:
@@ -38,8 +39,9 @@ class Sieve:
     def sift(self, channel: str, received: list[Received]) -> Found:
         """What may be worked on."""
         found, copies = legs.firsts(received)
-        if channel not in self.forgetful:
-            known = self._store.known([message.headers.leg for _, message in found])
+        forgets = channel in self.forgetful
+        if asked := [m.headers.leg for one, m in found if not forgets or may_name(m, one.body)]:
+            known = self._store.known(asked)
             if known:
                 copies += [one for one, message in found if message.headers.leg in known]
                 found = [(one, message) for one, message in found if message.headers.leg not in known]
