@@ -21,7 +21,7 @@ from bus.config.flow import RouteFlow, owner_of
 from bus.errors import ConfigError, Unavailable
 from bus.expressions import NamedFunction, compile_expression
 from bus.landscape import BrokerSpec, ChannelSource
-from bus.ledger import backbone
+from bus.ledger import backbone, restored
 from bus.ledger.decisions import Decisions
 from bus.ledger.ledger import Ledger
 from bus.ledger.place import Documents, open_blobs, open_store
@@ -162,20 +162,27 @@ class App:
         self.upkeep.spare = self._spared()
         self.bus.upkeep = self.upkeep
         self.bus.install(self._assemble(self.landscape))
-        self._sort_out()
         if self.around.wire is None:
             backbone.remember(self.ledger, self._backbone())
 
-    def _sort_out(self) -> None:
-        """Before a restored ledger does anything else, one process sorts the queues, which are younger than it is."""
+    def sort_out(self, goes_on: Callable[[], bool] = lambda: True) -> bool:
+        """Before a restored ledger does anything else, one process sorts the queues, which are younger than it is.
+
+        ``goes_on`` is asked all the time: it may take minutes. False when it said no.
+
+        Raises:
+            Unavailable: ``SYS151`` another process still consumes the queues, or the broker does not answer.
+        """
         sort_out = getattr(self.broker, "sort_out", None)
-        while sort_out is not None and self.ledger.unsorted():
-            survey = self.ledger.survey()
-            if survey is None:
-                time.sleep(_WAIT)
-            else:
-                sort_out(survey)
-                self.ledger.sorted_out(survey)
+        while sort_out is not None and restored.since(self.ledger.read) is not None:
+            if not goes_on():
+                return False
+            with restored.sorting(self.ledger, goes_on) as survey:
+                if survey is None:
+                    time.sleep(_WAIT)
+                elif sort_out(survey):
+                    restored.sorted_out(self.ledger, survey)
+        return True
 
     def _kept(self) -> dict[str, int]:
         return self.landscape.spec.retention.model_dump()

@@ -32,6 +32,8 @@ _STOP = 30.0
 _QUIET_ROUNDS = 2
 """A file counts as complete when two looks at it agree, so a source is looked at twice before it counts as empty."""
 _LONGEST_PAUSE = 5_000
+_LONG = 60
+"""Seconds that systemd waits longer each time."""
 _NEAR = 60_000
 """What is due within this time (milliseconds) is waited for by ``--until-idle``."""
 
@@ -117,12 +119,14 @@ class Service:
         from certs.files import default_folder  # noqa: PLC0415
 
         with self._listening():
+            if self._member is not None:
+                self._member.beat(self._told, lambda: self.wish("stop"))
+            if not self.app.sort_out(self._goes_on):
+                return True
             self.at_rest = False
             self.app.bus.start()
             with Watch(self.app, self._port, default_folder()).on_duty() as watch:
                 self._announce()
-                if self._member is not None:
-                    self._member.beat(self._told, lambda: self.wish("stop"))
                 while self._wishes.get() == "reload":
                     with watch.reloading():
                         self._reload()
@@ -142,6 +146,8 @@ class Service:
         """
         bus = self.app.bus
         with self._listening():
+            if not self.app.sort_out(self._goes_on):
+                return False
             self._announce()
             quiet = 0
             while quiet < _QUIET_ROUNDS:
@@ -157,6 +163,13 @@ class Service:
             for sender in bus.assembly.senders.values():
                 sender.outlet.sink.close()
             return True
+
+    def _goes_on(self) -> bool:
+        """Asked all the time while something takes long before the start: nobody said stop. systemd is to wait."""
+        from bus.operating.notify import notify  # noqa: PLC0415 - as above
+
+        notify(EXTEND_TIMEOUT_USEC=_LONG * 1_000_000)
+        return not self._stopping
 
     def _something_near(self) -> bool:
         with open_reading(self.app.place) as reading:

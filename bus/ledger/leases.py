@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from bus.errors import Retryable
+from bus.errors import BusError, Retryable
 from bus.ledger.versions import next_epoch
 from bus.ports import Store
 
@@ -150,6 +152,26 @@ class Holdings:
         for lost in self._store.commit("lease", work) if held else ():
             self._held.pop(lost, None)
         self._sure_until = asked + self.term / 1000
+
+    @contextmanager
+    def renewing(self) -> Iterator[None]:
+        """Hold everything for as long as the block takes, whatever it waits for."""
+        ending = threading.Event()
+
+        def stay() -> None:
+            while not ending.wait(self.term / 3000):
+                with suppress(BusError):  # the database may be back at the next turn
+                    self.renew()
+
+        thread = threading.Thread(target=stay, name="leases", daemon=True)
+        if self._store.shared:
+            thread.start()
+        try:
+            yield
+        finally:
+            ending.set()
+            if thread.is_alive():
+                thread.join()
 
     def release(self) -> None:
         """Give everything back, at the end."""

@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from bus.errors import Retryable
-from bus.ledger import batches, cases, edges, gatherings, history, instructions, locks, restored, versions, waiting
+from bus.ledger import batches, cases, edges, gatherings, history, instructions, locks, versions, waiting
 from bus.ledger.history import Stamp
 from bus.ledger.leases import Holdings
-from bus.ledger.restored import Survey
 from bus.message import Group, Hold, Message, Remember, Sequence, salvage
 from bus.ports import CaseNote, Chunk, Clock, Cursor, Event, Receipt, Settlement, Store
 
@@ -426,30 +425,6 @@ class Ledger:
     def outputs_held(self) -> bool:
         """Whether the ledger was restored from a backup and nobody has let its outputs go yet."""
         return bool(self.read("SELECT 1 FROM meta WHERE key = 'hold_outputs' AND value = 1"))
-
-    def unsorted(self) -> bool:
-        """Whether the ledger was restored and the queues of its broker, which are younger, are not sorted yet."""
-        return restored.since(self.read) is not None
-
-    def survey(self) -> Survey | None:
-        """The queues of the broker as an :meth:`unsorted` ledger sees them; None while another process sorts them."""
-        if not self.holdings.mine(restored.LEASE):
-            return None
-        since = restored.since(self.read)  # what it is now that nobody else sorts
-        return Survey(self.read, since, self.holdings) if since is not None else None
-
-    def sorted_out(self, survey: Survey) -> None:
-        """The queues are sorted; cases tell what is missing."""
-        missing = list(survey.missing())
-
-        def work(tx: Any) -> None:
-            survey.guard(tx)
-            for note in missing:
-                self.open_case(tx, note)
-            restored.settled(tx)
-
-        self.commit("sorted", work)
-        self.holdings.give_back(restored.LEASE)
 
     def release_outputs(self, tx: Any) -> bool:
         """Let outputs go; false when they are not held."""

@@ -10,11 +10,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bus.errors import Retryable
 from bus.ledger.leases import Holdings
 from bus.message import Group, Headers, Message, salvage
-from bus.ports import CaseNote
+from bus.ports import CaseNote, Store
+
+if TYPE_CHECKING:
+    from bus.ledger.ledger import Ledger
 
 _NUMBERS = 1_000_000_000
 """How far the numbers of messages jump ahead: those of the lost time are not given to others."""
@@ -22,6 +28,8 @@ _SKEW = 10_000
 """Milliseconds by which the clocks of machines may differ."""
 _SINCE = "restored_since"
 """In the table ``meta`` from a restore until the queues are sorted: when the backup was made, ms since 1970 UTC."""
+_SORTER = "restored_by_"
+"""There as well: what the legs begin with of a process that sorts, or began to."""
 _PAGE = 5_000
 _UNKNOWN = (
     "INSERT INTO meta SELECT 'under_way_since', CAST(? AS BIGINT) "
@@ -31,7 +39,9 @@ _UNKNOWN = (
 """Queues of a broker hold messages of the lost time, whose documents the ledger does not know."""
 _TOLD = ("held", "dead")
 """Of what stands there its batch knows."""
-LEASE = "restored queues"
+_CASES = 200
+"""Opened in one commit: each of them is locked by its name."""
+_LEASE = "restored queues"
 """Of the process that sorts them."""
 
 
@@ -53,8 +63,47 @@ def since(read: Any) -> int | None:
 
 
 def settled(tx: Any) -> None:
-    """The queues are sorted; all that is in them from now on is known, with the documents that it refers to."""
-    tx.execute("DELETE FROM meta WHERE key IN (?, 'under_way_since')", (_SINCE,))
+    """The queues are sorted and empty; of what is in them from now on the ledger knows what it refers to."""
+    tx.execute("DELETE FROM meta WHERE key LIKE 'restored_%' OR key = 'under_way_since'")
+    tx.execute("DELETE FROM under_way")
+
+
+@contextmanager
+def sorting(ledger: Ledger, goes_on: Callable[[], bool]) -> Iterator[Survey | None]:
+    """The queues of the broker as an unsorted ledger sees them; None while another process sorts them.
+
+    The block ends early when another one takes over: where this one was frozen, or cut off from the database.
+    """
+    holdings = ledger.holdings
+    if not holdings.mine(_LEASE):
+        yield None
+        return
+    try:
+        with holdings.renewing():
+            backup = since(ledger.read)  # what it is now that nobody else sorts
+            yield Survey(ledger.store, backup, holdings, goes_on) if backup is not None else None
+    except Retryable as error:
+        if error.code != "SYS122":
+            raise
+    holdings.give_back(_LEASE)
+
+
+def sorted_out(ledger: Ledger, survey: Survey) -> None:
+    """The queues are sorted; cases tell what is missing."""
+    missing = list(survey.missing())
+
+    def tell(tx: Any, notes: list[CaseNote]) -> None:
+        survey.guard(tx)
+        for note in notes:
+            ledger.open_case(tx, note)
+
+    def settle(tx: Any) -> None:
+        survey.guard(tx)
+        settled(tx)
+
+    for first in range(0, len(missing), _CASES):
+        ledger.commit("missing", partial(tell, notes=missing[first : first + _CASES]))
+    ledger.commit("sorted", settle)
 
 
 class Verdict(NamedTuple):
@@ -70,31 +119,40 @@ class Survey:
     """The queues as a ledger sees them that stands as it was at the backup: nothing else may change it meanwhile.
 
     Args:
-        read: reads the ledger.
+        store: the ledger's.
         since: when the backup was made, milliseconds since 1970 UTC.
         holdings: has the lease.
+        goes_on: whether the sorting is to go on; asked all the time.
     """
 
-    def __init__(self, read: Any, since: int, holdings: Holdings) -> None:
-        self._read = read
+    def __init__(self, store: Store, since: int, holdings: Holdings, goes_on: Callable[[], bool]) -> None:
+        self.goes_on = goes_on
+        self._store = store
+        self._read = read = store.read
         self._since = since
         self._holdings = holdings
         # Versions that are younger were written by the process that asks; others have their numbers in the queues.
         versions = "SELECT coalesce(max(id), 0) FROM route_version WHERE first_used <= ?"
         self._version: int = read(versions, (since,))[0][0]
         self._batch: int = read("SELECT coalesce(max(id), 0) FROM batch", ())[0][0]
+        self._stood = {row[0] for row in read("SELECT message FROM gathering WHERE message > 0", ())}
+        """Numbers of messages that stand, or stood, for groups."""
         self._legs: set[str] = set()
         """Of what is still to be published."""
         self._kept: set[int] = set()
-        """Numbers of what the ledger goes on with from a place of its own …"""
+        """Numbers of what the ledger goes on with from a place of its own, or has gone on with already …"""
         self._again: set[str] = set()
         """… and ids: copies of it are made again."""
         self._seen: set[int] = set()
         self._unreported: Counter[int] = Counter()
+        sorters = {
+            key.removeprefix(_SORTER) for (key,) in read("SELECT key FROM meta WHERE key LIKE ?", (_SORTER + "%",))
+        }
         for table in ("queued", "deferred", "parked", "held", "dead"):
             for headers in self._waiting(table):
                 self._kept.add(headers.number)
-                self._again.add(headers.id)
+                if headers.leg[:16] not in sorters:  # else it went on before the sorting was broken off
+                    self._again.add(headers.id)
                 if table == "queued":
                     self._legs.add(headers.leg)
                 if table not in _TOLD:
@@ -102,8 +160,21 @@ class Survey:
         self._kept.discard(0)
         self._legs.discard("")
 
+    def begin(self, owner: str) -> None:
+        """Whose legs begin with ``owner`` sorts now; what goes on has them."""
+
+        def work(tx: Any) -> None:
+            self.guard(tx)
+            tx.execute("INSERT INTO meta VALUES (?, 0) ON CONFLICT DO NOTHING", (_SORTER + owner,))
+
+        self._store.commit("sorting", work)
+
     def judge(self, messages: Sequence[Message]) -> Verdict:
-        """What of some messages is strange, or a copy; the rest goes on."""
+        """What of some messages is strange, or a copy; the rest goes on.
+
+        Of a message that stands in two queues, as it was published and not yet taken away where it came from, one is
+        strange: where both went on, no leg would tell them apart.
+        """
         facts = _Facts(self._read, messages)
         copies, strangers = set(), set()
         for message in messages:
@@ -114,6 +185,8 @@ class Survey:
                 strangers.add(headers.leg)
             else:
                 self._note(headers)
+                if headers.number:
+                    self._kept.add(headers.number)
         return Verdict(copies, strangers)
 
     def guard(self, tx: Any) -> None:
@@ -122,11 +195,7 @@ class Survey:
         Raises:
             Retryable: ``SYS122`` it does.
         """
-        self._holdings.guard(tx, LEASE)
-
-    def alive(self) -> None:
-        """Keep the lease."""
-        self._holdings.renew()
+        self._holdings.guard(tx, _LEASE)
 
     def missing(self) -> Iterator[CaseNote]:
         """What was under way at the backup and is neither in the queues, which are empty now, nor in the ledger."""
@@ -184,14 +253,14 @@ class Survey:
                 return part.batch <= self._batch  # it is forgotten, or never was
             state = facts.batches[part.batch]
             return state == "open" or (state == "complete" and part.reported)
-        return old or headers.number in facts.numbers
+        return old or headers.number in facts.arrivals or headers.number in self._stood
 
 
 class _Facts:
     """What the ledger has of some messages.
 
     Attributes:
-        numbers: of messages that are files, or stand, or stood, for groups.
+        arrivals: numbers of files.
         batches: batch -> its state.
         released: group -> number of the message that stands for it.
     """
@@ -204,11 +273,8 @@ class _Facts:
         heads = [message.headers for message in messages]
         groups = {message.body.number for message in messages if type(message.body) is Group}
         parts = {one.sequence.batch for one in heads if one.sequence is not None}
-        alone = {one.number for one in heads if one.sequence is None}
         arrivals = rows("SELECT number FROM arrival WHERE id IN ({})", {one.correlation_id for one in heads})
-        self.numbers: set[int] = {row[0] for row in arrivals}
-        stood = rows("SELECT message FROM gathering WHERE message IN ({})", alone - self.numbers)
-        self.numbers |= {row[0] for row in stood}
+        self.arrivals: set[int] = {row[0] for row in arrivals}
         self.batches: dict[int, str] = dict(rows("SELECT id, state FROM batch WHERE id IN ({})", parts))
         released = "SELECT id, message FROM gathering WHERE state = 'released' AND id IN ({})"
         self.released: dict[int, int] = dict(rows(released, groups))

@@ -61,7 +61,12 @@ RULES = (
     # Release numbers are in the ids of released messages and must go on where they were.
     Rule("history", "gathering", "id", f"opened < ? AND state = 'swept' AND ({_FOLLOWED} OR {_BATCH_GONE})"),
     # Its receiver has settled it. The leg goes after it, or it would count again.
-    Rule("inbox", "under_way", "leg, sha256", "EXISTS (SELECT 1 FROM inbox WHERE inbox.leg = under_way.leg)"),
+    Rule(
+        "inbox",
+        "under_way",
+        "leg, sha256",
+        "EXISTS (SELECT 1 FROM inbox WHERE inbox.leg = under_way.leg AND inbox.at < ?)",
+    ),
     Rule("inbox", "inbox", "leg", "at < ? AND NOT EXISTS (SELECT 1 FROM under_way WHERE under_way.leg = inbox.leg)"),
 )
 

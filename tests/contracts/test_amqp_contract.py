@@ -293,8 +293,12 @@ class Knowing:
     def guard(self, tx: Any) -> None:
         """Nobody else sorts."""
 
-    def alive(self) -> None:
-        """It takes no time."""
+    def begin(self, owner: str) -> None:
+        """Nobody asks."""
+
+    def goes_on(self) -> bool:
+        """To its end."""
+        return True
 
 
 @pytest.mark.parametrize("kept", [False, True])

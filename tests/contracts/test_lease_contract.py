@@ -188,3 +188,14 @@ def test_the_only_process_of_a_store_holds_everything(tmp_path: Path) -> None:
     store.commit("test", lambda tx: alone.guard(tx, "outlet bank"))
     assert store.read("SELECT count(*) FROM lease") == [(0,)]
     store.close()
+
+
+def test_what_is_renewed_all_the_time_is_held_for_as_long_as_that_takes(postgres_url: str) -> None:
+    shared = open_store(postgres_url, effect=no_effect)
+    busy, other = (Holdings(shared, owner, 600) for owner in ("a", "b"))
+    assert busy.mine("timer")
+    with busy.renewing():
+        for _ in range(3):
+            time.sleep(0.5)
+            assert not other.mine("timer")
+    shared.close()

@@ -59,7 +59,9 @@ class Place:
         self.app = self.opened()
 
     def opened(self, *, hold_outputs: bool = False) -> App:
-        return App(self.folder, Surroundings(clock=self.clock), home=self.home, hold_outputs=hold_outputs)
+        app = App(self.folder, Surroundings(clock=self.clock), home=self.home, hold_outputs=hold_outputs)
+        assert app.sort_out()
+        return app
 
     def release(self, *, retry: bool = False) -> None:
         """Outputs may go; what was put aside may go on as well."""
@@ -311,6 +313,17 @@ def test_what_the_ledger_tries_again_itself_goes_out_once(place: Place) -> None:
     assert place.out() == [ids("a", 2)]
 
 
+def test_bus_run_sorts_before_it_does_anything_else(place: Place) -> None:
+    place.back_up()
+    place.drop("b", 3)
+    place.run("flow", lambda: place.batches() == [(1, "open")])
+    place.bring_back()
+    place.bus("run", "--until-idle", "--hold-outputs")
+    place.app = place.opened(hold_outputs=True)
+    assert place.dead() == [("flow#rows", "SYS149", 3)]
+    assert place.out() == []
+
+
 def test_of_a_fleet_one_process_sorts_while_the_others_wait(
     tmp_path: Path, rabbit: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,10 +337,11 @@ def test_of_a_fleet_one_process_sorts_while_the_others_wait(
     sorting: list[str] = []
     run = Sorting.run
 
-    def watched(self: Sorting, channels: Any) -> None:
+    def watched(self: Sorting, channels: Any) -> bool:
         sorting.append("begins")
-        run(self, channels)
+        done = run(self, channels)
         sorting.append("ends")
+        return done
 
     monkeypatch.setattr(Sorting, "run", watched)
     with ThreadPoolExecutor(3) as pool:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
 
 from bus.ledger import restored
 from bus.ledger.backup import after_restore
 from bus.ledger.leases import Holdings
 from bus.ledger.ledger import Ledger
-from bus.ledger.references import all_known
+from bus.ledger.references import all_blobs, all_known
 from bus.ledger.restored import Survey
 from bus.ledger.store import Store
 from bus.message import Group, Headers, Message, Sequence, encode
 from bus.testing.clock import ManualClock
+from tests.unit.old_stores import store_before
 
 ARRIVAL = "INSERT INTO arrival VALUES (?, 'flow', ?, 0, 'f', 1, 1, 7, 'completed', 'accepted', 1)"
 BATCH = (
@@ -67,7 +66,7 @@ class Restored:
     def survey(self) -> Survey:
         since = restored.since(self.store.read)
         assert since is not None
-        return Survey(self.store.read, since, self.holdings)
+        return Survey(self.store, since, self.holdings, lambda: True)
 
     def missing(self, *found: Message) -> list[tuple[str, int]]:
         survey = self.survey()
@@ -118,6 +117,22 @@ def test_what_is_published_and_still_to_be_published_is_left_to_the_ledger() -> 
     assert ledger.survey().judge([made()]) == ({"L"}, set())
 
 
+def test_what_stands_in_two_queues_goes_on_once() -> None:
+    """It was published, and the ledger was lost before it was taken away where it came from."""
+    survey, part = Restored().survey(), Sequence(3, 0)
+    assert survey.judge([made(sequence=part), made(sequence=part, leg="N")]) == (set(), {"N"})
+    assert survey.judge([made(sequence=part, leg="M")]) == (set(), {"M"})
+    assert [note.summary.partition(" had ")[0] for note in survey.missing()][1].startswith("1 of the records")
+
+
+def test_what_went_on_before_the_sorting_was_broken_off_is_not_done_again() -> None:
+    ledger, owner = Restored(), "ab" * 8
+    copy = made(BACKUP - 60_000, id="c", parent_id="m", number=0, copy=True, leg="C")
+    ledger.survey().begin(owner)
+    ledger.do(WAITING["queued"], 7, encode(made(leg=f"{owner}{1:016x}")))
+    assert ledger.survey().judge([copy, made(leg="again")]) == (set(), {"again"})
+
+
 def test_what_had_left_the_queues_is_missing() -> None:
     ledger = Restored()
     one = made(number=201, sequence=Sequence(3, 0), leg="1")
@@ -142,8 +157,10 @@ def test_what_was_not_sorted_before_the_next_restore_is_sorted_then(backups: tup
     for backup in backups:
         store.commit("test", lambda tx, backup=backup: restored.mark(tx.execute, backup))
     assert restored.since(store.read) == BACKUP
+    store.commit("test", lambda tx: tx.execute("INSERT INTO under_way VALUES ('a leg that is nowhere', 'd', 1)"))
     store.commit("test", restored.settled)
     assert restored.since(store.read) is None
+    assert all_blobs(store.read) == {}
 
 
 def test_who_works_on_a_backup_that_is_restored_again_has_a_number_that_nobody_had() -> None:
@@ -178,15 +195,9 @@ def test_a_ledger_beside_a_broker_does_not_know_what_queues_refer_to_since_the_b
 
 
 def test_a_ledger_that_is_brought_forward_does_not_know_what_stands_in_queues(tmp_path: Path) -> None:
-    scripts = sorted(files("bus.ledger").joinpath("migrations", "sqlite").iterdir(), key=lambda script: script.name)
-    before = next(n for n, script in enumerate(scripts) if "CREATE TABLE under_way" in script.read_text("utf-8"))
     for beside in ("backbone", "something else"):
         path = tmp_path / f"{beside}.db"
-        with closing(apsw.Connection(str(path))) as old:
-            old.execute("PRAGMA journal_mode = WAL")
-            for script in scripts[:before]:
-                old.execute(script.read_text("utf-8"))
-            old.execute(f"PRAGMA user_version = {before}")
+        with closing(store_before(path, "CREATE TABLE under_way")) as old:
             old.execute("INSERT INTO audit (at, who, what, target, reason) VALUES (1, 'a', ?, 'b', 'c')", (beside,))
         with closing(Store(path)) as store:
             assert all_known(store.read, 1) == (beside != "backbone")

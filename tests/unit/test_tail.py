@@ -8,14 +8,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
 
 from bus.ledger import history
 from bus.ledger.history import Stamp
-from bus.ledger.store import Store, migrate, migration_count, open_reader
+from bus.ledger.store import Store, open_reader
 from bus.message import Headers, Message, child_id
 from bus.ports import Event, MoneyTotalsByOutcome
+from tests.unit.old_stores import store_before
 
 _EUR = ("sent", "EUR")
 
@@ -119,12 +119,7 @@ def test_who_only_reads_sees_the_sum(store: Store, tmp_path: Path) -> None:
 
 def test_totals_of_a_store_from_before_go_on(tmp_path: Path) -> None:
     path = tmp_path / "bus.db"
-    with closing(apsw.Connection(str(path))) as old:
-        old.execute("PRAGMA journal_mode = WAL")
-        migrate(old)
-        last = migration_count()
-        old.execute("DROP TRIGGER history_totals; DROP VIEW tally; ALTER TABLE history DROP COLUMN totals")
-        old.execute(f"ALTER TABLE tally_row RENAME TO tally; PRAGMA user_version = {last - 1}")
+    with closing(store_before(path, "ALTER TABLE tally RENAME TO tally_row")) as old:
         old.execute("INSERT INTO tally VALUES ('a', 'sent', 'EUR', 7, '70.00', 500)")
         old.execute("INSERT INTO history (first, last, at, version, place, packed) VALUES (1, 1, 500, 1, 'a', x'90')")
     with closing(Store(path)) as store:

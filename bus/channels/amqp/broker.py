@@ -125,7 +125,7 @@ class AmqpBroker:
         """From now on settlements overlap: while one waits for confirms and disk, the next batch is worked on."""
         self._overlap = Overlap(_OVERLAPPING, lambda channel: self.ready({channel}))
 
-    def sort_out(self, judge: Judge) -> None:
+    def sort_out(self, judge: Judge) -> bool:
         """Empty all queues before anything else happens; see :class:`bus.channels.amqp.sorting.Sorting`.
 
         Raises:
@@ -133,7 +133,8 @@ class AmqpBroker:
         """
         names = list(filter(has_queue, self.declared()))
         self._wire.declare(names)
-        Sorting(self.address, self._store, self._outbox, self._consumer, self._clock, judge).run(names)
+        judge.begin(self._owner)
+        return Sorting(self.address, self._store, self._outbox, self._consumer, self._clock, judge).run(names)
 
     def trouble(self) -> str:
         """Why the broker cannot be used now; empty when it can."""

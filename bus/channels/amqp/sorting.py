@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("girobus")
 _AT_ONCE = 500
 _LOOK = 0.05
-_PATIENCE = 60.0
+_PATIENCE = 45.0
 """Seconds for which nothing comes and the queues are not ours alone; a lost connection is noticed sooner."""
 _CODE, _REASON = "SYS149", "it was made after the backup that this ledger was restored from"
 
@@ -38,8 +38,11 @@ class Judge(Protocol):
     def guard(self, tx: Any) -> None:
         """Refuse a commit when another process sorts now."""
 
-    def alive(self) -> None:
-        """Called all the time."""
+    def begin(self, owner: str) -> None:
+        """Told before anything goes on what its legs begin with."""
+
+    def goes_on(self) -> bool:
+        """Whether to go on; asked all the time."""
 
 
 class Sorting:
@@ -62,8 +65,8 @@ class Sorting:
         self._begun = clock.now()
         self._on = self._aside = 0
 
-    def run(self, channels: Collection[str]) -> None:
-        """Until the queues are empty, and nobody else has something of them.
+    def run(self, channels: Collection[str]) -> bool:
+        """Until the queues are empty, and nobody else has something of them; false when it is not to go on.
 
         Raises:
             Unavailable: ``SYS151`` another process still consumes them, or the broker does not answer.
@@ -73,7 +76,8 @@ class Sorting:
             self._consumer.consume(queue)
         end = time.monotonic() + _PATIENCE
         while not self._empty(list(queues)):
-            self._judge.alive()
+            if not self._judge.goes_on():
+                return False
             if sum(self._sort(queue, name) for queue, name in queues.items()):
                 end = time.monotonic() + _PATIENCE
             elif time.monotonic() > end:
@@ -84,6 +88,7 @@ class Sorting:
         for queue in queues:
             self._consumer.leave(queue)
         log.warning("SYS149 the queues are sorted: %d messages go on, %d are put aside", self._on, self._aside)
+        return True
 
     def _empty(self, queues: list[str]) -> bool:
         """Nothing waits at the broker, nothing is here, and nobody else may have something and give it back."""
