@@ -23,6 +23,7 @@ from typing import Self
 _PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 _START = 90.0
 _TRIES = 3
+_STANDING = 10.0
 # Terms of Erlang are read at once; what `rabbitmq.conf` says would be translated first, at every start, in a second.
 _CONFIG = """\
 [{rabbit, [{cluster_partition_handling, pause_minority}, {disk_free_limit, 50000000}, {loopback_users, []},
@@ -85,8 +86,11 @@ class RabbitNode:
             self._process.wait(10)
 
     def freeze(self) -> None:
-        """SIGSTOP: alive, but it answers nothing."""
+        """SIGSTOP: alive, but it answers nothing. Waits until all threads stand: a busy machine takes its time."""
         self._signal(signal.SIGSTOP)
+        end = monotonic() + _STANDING
+        while self._process is not None and self.running() and not _stands(self._process.pid) and monotonic() < end:
+            sleep(0.001)
 
     def thaw(self) -> None:
         """SIGCONT."""
@@ -237,6 +241,15 @@ class RabbitCluster:
                 break
             sleep(0.1)
         shutil.rmtree(self.home, ignore_errors=True)
+
+
+def _stands(pid: int) -> bool:
+    """Whether no thread of a process runs."""
+    try:
+        threads = [text.read_text() for text in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:
+        return False  # one ended just now
+    return all(text.rpartition(")")[2].split()[0] in "TtZ" for text in threads)
 
 
 def free_port() -> int:

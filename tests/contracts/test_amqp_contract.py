@@ -789,10 +789,12 @@ class TestFaults:
         taken = alone.take("in", 1)
         cluster.nodes[0].freeze()
         begin = monotonic()
-        with pytest.raises(Retryable, match="NET22"):
-            alone.pass_on(taken, "out")
+        try:
+            with pytest.raises(Retryable, match="NET22"):
+                alone.pass_on(taken, "out")
+        finally:
+            cluster.nodes[0].thaw()
         assert monotonic() - begin < 15
-        cluster.nodes[0].thaw()
         eventually(lambda: _passed(alone))
         assert bodies(alone.take("out", 1)) == [1]
 
