@@ -192,10 +192,10 @@ def test_the_only_process_of_a_store_holds_everything(tmp_path: Path) -> None:
 
 def test_what_is_renewed_all_the_time_is_held_for_as_long_as_that_takes(postgres_url: str) -> None:
     shared = open_store(postgres_url, effect=no_effect)
-    busy, other = (Holdings(shared, owner, 600) for owner in ("a", "b"))
+    busy, other = (Holdings(shared, owner, 3_000) for owner in ("a", "b"))
     assert busy.mine("timer")
     with busy.renewing():
         for _ in range(3):
-            time.sleep(0.5)
+            time.sleep(1.3)
             assert not other.mine("timer")
     shared.close()
