@@ -21,7 +21,7 @@ from bus.config.flow import RouteFlow, owner_of
 from bus.errors import ConfigError, Unavailable
 from bus.expressions import NamedFunction, compile_expression
 from bus.landscape import BrokerSpec, ChannelSource
-from bus.ledger import backbone, restored
+from bus.ledger import backbone, restored, versions
 from bus.ledger.decisions import Decisions
 from bus.ledger.ledger import Ledger
 from bus.ledger.place import Documents, open_blobs, open_store
@@ -276,7 +276,13 @@ class App:
                     self._intake(landscape, loaded, spec, assembly),
                     Schedule(spec.poll, self.around.clock.now()),
                 )
+        self._know_claims()
         return assembly
+
+    def _know_claims(self) -> None:
+        """Whether messages on a broker may name documents from inside, by any version, is known before one runs."""
+        if (sieve := getattr(self.broker, "sieve", None)) is not None:
+            sieve.claims = versions.any_with(self.ledger.read, "claim_check")
 
     def _intake(self, landscape: Landscape, loaded: LoadedRoute, spec: EndpointSpec, assembly: Assembly) -> Intake:
         compiled = {route.name: route for route in assembly.routes}
@@ -300,6 +306,7 @@ class App:
         name, _, texts = stored
         if name != wanted:
             return None
+        self._know_claims()  # another process may have stored it
         landscape = landscape_from_sources(texts, self.around.catalogue)
         route = compile_route(landscape.routes[name].spec, version, self._resources(landscape, name))
         self.broker.declare(route.channels)

@@ -45,3 +45,8 @@ def route_states(read: Any) -> dict[str, str]:
 def next_epoch(tx: Any) -> int:
     """A number for this owner of the store; grows with every start, so that its stage files can be told apart."""
     return int(tx.execute("UPDATE meta SET value = value + 1 WHERE key = 'epoch' RETURNING value").fetchone()[0])
+
+
+def any_with(read: Any, word: str) -> bool:
+    """Whether a word stands anywhere in the texts of a version that was ever used."""
+    return bool(read("SELECT 1 FROM route_version WHERE sources LIKE ? LIMIT 1", (f"%{word}%",)))

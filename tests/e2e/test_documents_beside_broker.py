@@ -140,3 +140,15 @@ def test_a_process_that_only_keeps_house_leaves_what_another_one_was_handed_out(
     assert keeper.upkeep.everything()["documents"] == 1
     assert place.documents() == 0
     place.close()
+
+
+def test_messages_are_searched_for_claims_as_soon_as_a_route_has_checked_one(place: Place) -> None:
+    """And for ever: what it made may stand in a queue when the route is gone."""
+    path = place.folder / "flow.route.yaml"
+    plain = path.read_text()
+    seen = []
+    for text in (plain, plain.replace("to: out", "steps: [claim_check: {store: ''}]\nto: out"), plain):
+        path.write_text(text)
+        seen.append(place.opened().broker.sieve.claims)
+        place.close()
+    assert seen == [False, True, True]

@@ -298,7 +298,7 @@ class AmqpBroker:
         if not later:
             self._in_its_turn(channel, wait=True)
         out, named = self._taken_out(settlement) if passes_on else ([], [])
-        if not settlement.remember and (named or documents.any_in(deliveries, received)):
+        if not settlement.remember and (named or documents.any_in(deliveries, received, claims=self.sieve.claims)):
             settlement.remember = True  # else nobody could tell until when the document is needed
         commit = self._committing(deliveries, settlement, label, named if passes_on else None)
         if later:
@@ -408,7 +408,7 @@ class AmqpBroker:
         """What is published before the commit, and the documents that are written down in it."""
         names = {name: self._outbox.real(name) for name, _ in settlement.puts}
         out = [self._outgoing(names[name], message) for name, message in settlement.puts]
-        named = documents.named([message for _, message in settlement.puts], out)
+        named = documents.named([message for _, message in settlement.puts], out, claims=self.sieve.claims)
         settlement.puts.clear()
         return out, named
 

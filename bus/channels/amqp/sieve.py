@@ -28,11 +28,13 @@ class Sieve:
 
     Attributes:
         copies: how many second copies were told from the first.
+        claims: whether a route, of whatever version, may have checked a claim into a message.
         forgetful: channels of which no leg is entered, but of what refers to a document: ``guarantee: at-least-once``.
     """
 
     def __init__(self, address: Address, store: Store, consumer: Callable[[], Consuming]) -> None:
         self.copies = 0
+        self.claims = True
         self.forgetful: frozenset[str] = frozenset()
         self._address, self._store, self._consumer = address, store, consumer
 
@@ -40,7 +42,7 @@ class Sieve:
         """What may be worked on."""
         found, copies = legs.firsts(received)
         forgets = channel in self.forgetful
-        if asked := [m.headers.leg for one, m in found if not forgets or may_name(m, one.body)]:
+        if asked := [m.headers.leg for one, m in found if not forgets or may_name(m, one.body, claims=self.claims)]:
             known = self._store.known(asked)
             if known:
                 copies += [one for one, message in found if message.headers.leg in known]
