@@ -103,6 +103,13 @@ class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
             return Message(headers, body, self.properties)
         return Message(msgspec.structs.replace(headers, content_type=content_type), body, self.properties)
 
+    def told(self) -> Message:
+        """The same message with its batch informed of it: later outcomes belong to a late group."""
+        sequence = self.headers.sequence
+        if sequence is None or sequence.reported:
+            return self
+        return self.with_headers(sequence=msgspec.structs.replace(sequence, reported=True))
+
     def with_properties(self, **properties: Any) -> Message:
         """The same message with further user properties."""
         return Message(self.headers, self.body, {**self.properties, **properties})

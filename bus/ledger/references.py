@@ -9,7 +9,9 @@ from bus.message import Message, blobs_of, salvage
 
 _PAGE = 500
 TABLES = ("queued", "deferred", "held", "dead", "member")
-"""Tables whose rows are messages under a number of their own; ``parked`` has another key."""
+"""Tables whose rows are messages under a number of their own …"""
+PARKED = "parked"
+"""… and one that has another key."""
 
 _UNDER_WAY = "SELECT sha256, size FROM under_way WHERE NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.leg = under_way.leg)"
 
@@ -23,20 +25,19 @@ class Reads(Protocol):
 
 def messages(read: Reads) -> Iterator[Message]:
     """All messages at rest, page by page."""
-    for table in TABLES:
-        last = -1
-        page = f"SELECT id, payload FROM {table} WHERE id > ? ORDER BY id LIMIT {_PAGE}"  # noqa: S608 - a name from above
-        while rows := read(page, (last,)):
-            yield from (salvage(payload) for _, payload in rows)
-            last = rows[-1][0]
-    place = (-1, -1, -1)
-    parked = (
-        "SELECT stream, position, number, payload FROM parked WHERE (stream, position, number) > (?, ?, ?) "
-        "ORDER BY stream, position, number LIMIT ?"
-    )
-    while rows := read(parked, (*place, _PAGE)):
-        yield from (salvage(row[3]) for row in rows)
-        place = rows[-1][:3]
+    for table in (*TABLES, PARKED):
+        yield from messages_in(read, table)
+
+
+def messages_in(read: Reads, table: str) -> Iterator[Message]:
+    """Those of one table."""
+    key = ("stream", "position", "number") if table == PARKED else ("id",)
+    columns, marks = ", ".join(key), ", ".join("?" * len(key))
+    page = f"SELECT payload, {columns} FROM {table} WHERE ({columns}) > ({marks}) ORDER BY {columns} LIMIT {_PAGE}"  # noqa: S608 - names from above
+    place: tuple[Any, ...] = (-1,) * len(key)
+    while rows := read(page, place):
+        yield from (salvage(row[0]) for row in rows)
+        place = rows[-1][1:]
 
 
 def all_blobs(read: Reads) -> dict[str, int]:

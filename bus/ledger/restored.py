@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bus.errors import Retryable
 from bus.ledger.leases import Holdings
-from bus.message import Group, Headers, Message, salvage
+from bus.ledger.references import PARKED, messages_in
+from bus.message import Group, Headers, Message
 from bus.ports import CaseNote, Store
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ _SINCE = "restored_since"
 """In the table ``meta`` from a restore until the queues are sorted: when the backup was made, ms since 1970 UTC."""
 _SORTER = "restored_by_"
 """There as well: what the legs begin with of a process that sorts, or began to."""
-_PAGE = 5_000
 _UNKNOWN = (
     "INSERT INTO meta SELECT 'under_way_since', CAST(? AS BIGINT) "
     "WHERE EXISTS (SELECT 1 FROM audit WHERE what = 'backbone') "
@@ -148,8 +148,8 @@ class Survey:
         sorters = {
             key.removeprefix(_SORTER) for (key,) in read("SELECT key FROM meta WHERE key LIKE ?", (_SORTER + "%",))
         }
-        for table in ("queued", "deferred", "parked", "held", "dead"):
-            for headers in self._waiting(table):
+        for table in ("queued", "deferred", PARKED, "held", "dead"):
+            for headers in (message.headers for message in messages_in(read, table)):
                 self._kept.add(headers.number)
                 if headers.leg[:16] not in sorters:  # else it went on before the sorting was broken off
                     self._again.add(headers.id)
@@ -222,17 +222,6 @@ class Survey:
         route = routes[0][0] if routes else ""
         text = f"{what} {name} had left the queue when the ledger was restored: nobody knows what became of it"
         return CaseNote("SYS150", text, route, "", f"{mark}:SYS150", number, correlation, {"file": name})
-
-    def _waiting(self, table: str) -> Iterator[Headers]:
-        """What is in the ledger and has not come to its end."""
-        if table == "parked":
-            yield from (salvage(payload).headers for (payload,) in self._read("SELECT payload FROM parked", ()))
-            return
-        last = 0
-        sql = f"SELECT id, payload FROM {table} WHERE id > ? ORDER BY id LIMIT {_PAGE}"  # noqa: S608 - our own words
-        while rows := self._read(sql, (last,)):
-            yield from (salvage(payload).headers for _, payload in rows)
-            last = rows[-1][0]
 
     def _note(self, headers: Headers) -> None:
         self._seen.add(headers.number)

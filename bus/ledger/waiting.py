@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from bus.ledger import cases
 from bus.message import Hold, Message, Resequence, encode, salvage
 from bus.ports import CaseNote
@@ -13,19 +11,11 @@ from bus.ports import CaseNote
 Row = tuple[Any, ...]
 
 
-def told(message: Message) -> Message:
-    """The message with its batch informed: later outcomes belong to a late group."""
-    sequence = message.headers.sequence
-    if sequence is None or sequence.reported:
-        return message
-    return message.with_headers(sequence=msgspec.structs.replace(sequence, reported=True))
-
-
 def defer(tx: Any, rows: list[tuple[int, str, Message, str, str]]) -> None:
     """Keep units for their next attempt: (due, channel, message, code, reason)."""
     tx.executemany(
         "INSERT INTO deferred (due, channel, number, code, reason, payload) VALUES (?, ?, ?, ?, ?, ?)",
-        ((due, ch, m.headers.number, code, reason, encode(told(m))) for due, ch, m, code, reason in rows),
+        ((due, ch, m.headers.number, code, reason, encode(m.told())) for due, ch, m, code, reason in rows),
     )
 
 
@@ -38,14 +28,14 @@ def line_up(tx: Any, place: str, head: int, rows: list[tuple[str, int, Message, 
     if head and waits:
         _, due, message, code, reason = waits.pop(0)
         sql = "UPDATE deferred SET due = ?, code = ?, reason = ?, payload = ? WHERE id = ? RETURNING 1"
-        found = tx.execute(sql, (due, code, reason, encode(told(message)), head)).fetchall()
+        found = tx.execute(sql, (due, code, reason, encode(message.told()), head)).fetchall()
     elif head:
         found = tx.execute("DELETE FROM deferred WHERE id = ? RETURNING 1", (head,)).fetchall()
     else:
         found = [(1,)]
     tx.executemany(
         "INSERT INTO deferred (due, channel, number, code, reason, payload, line) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        ((due, place, m.headers.number, code, reason, encode(told(m) if m.headers.attempt else m), line)
+        ((due, place, m.headers.number, code, reason, encode(m.told() if m.headers.attempt else m), line)
          for line, due, m, code, reason in waits),
     )  # fmt: skip
     return bool(found)
@@ -97,7 +87,7 @@ def hold(tx: Any, wish: Hold, channel: str, case_id: int | None, now: int) -> No
             wish.reason,
             now,
             case_id,
-            encode(told(wish.message)),
+            encode(wish.message.told()),
         ),
     )
 
@@ -137,7 +127,7 @@ def bury(tx: Any, channel: str, message: Message, note: CaseNote, case_id: int, 
     """Store a dead letter (EIP Dead Letter Channel)."""
     tx.execute(
         "INSERT INTO dead (channel, number, code, reason, at, case_id, payload) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (channel, message.headers.number, note.code, note.summary, now, case_id, encode(told(message))),
+        (channel, message.headers.number, note.code, note.summary, now, case_id, encode(message.told())),
     )
 
 

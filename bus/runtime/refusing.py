@@ -38,14 +38,6 @@ def reject_record(source: Any, error: Rejected, document: str = "") -> dict[str,
     return reason
 
 
-def late(member: Message) -> Message:
-    """A record whose group was refused: its batch has counted it and may be complete, so it goes into a late group."""
-    sequence = member.headers.sequence
-    if sequence is None or sequence.reported:
-        return member
-    return member.with_headers(sequence=msgspec.structs.replace(sequence, reported=True))
-
-
 def refuse(route: CompiledRoute, message: Message, error: Rejected, into: Settlement) -> None:
     """Make a record a member of its batch's reject file."""
     source = message.properties.get("source", message.body)
@@ -61,7 +53,7 @@ def refuse_member(route: CompiledRoute, member: Message, error: Rejected, step: 
     Its batch counted it as joined when it became a member, and is told nothing more. What came in no batch has no file
     to go back with: it is a dead letter.
     """
-    member = late(member).with_headers(version=route.version)
+    member = member.told().with_headers(version=route.version)
     if "on_reject" not in route.gatherings or member.headers.sequence is None:
         bury(route, into.place, member, (error.code, error.message), step, into)
         return

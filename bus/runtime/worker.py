@@ -20,7 +20,7 @@ from bus.runtime import splitting
 from bus.runtime.booking import book, book_one, pinned
 from bus.runtime.meter import Unit
 from bus.runtime.pipeline import CompiledRoute, Segment, Split, Trace, primary
-from bus.runtime.refusing import bury, case_note, late, refuse, reject_record, waiting_note
+from bus.runtime.refusing import bury, case_note, refuse, reject_record, waiting_note
 from bus.runtime.retry import COMES_AGAIN, STORE_REFUSES, attempt_after, code_of, described, next_wait
 from bus.runtime.stores import Stores
 
@@ -216,7 +216,7 @@ class Worker:
         settlement = self._unit(route, channel, delivery)
         begun = time.monotonic()
         if isinstance(error, Rejected) and error.code == _UNREPORTABLE:
-            alone = late(delivery.message).with_headers(version=route.version)
+            alone = delivery.message.told().with_headers(version=route.version)
             bury(route, channel, alone, (error.code, error.message), "", settlement)
         else:
             self._fail(route, channel, delivery.message, error, "", settlement)
@@ -281,7 +281,7 @@ class Worker:
                 return
             into.closed_groups.append(body.number)
             for member in members:
-                refuse(route, late(member), error, into)
+                refuse(route, member.told(), error, into)
             into.cases.append(case_note(route, message, error.code, error.message))
             into.events.append(Event(message, "rejected", step, error.code, error.message))
             into.report(message, "rejected")

@@ -15,7 +15,7 @@ import pika
 import pytest
 from click.testing import CliRunner
 
-from bus.channels.amqp import address_of, sorting, topology, wire_of
+from bus.channels.amqp import address_of, topology, wire_of
 from bus.channels.amqp.broker import AmqpBroker
 from bus.channels.amqp.publisher import Job
 from bus.channels.store import StoreBroker
@@ -328,21 +328,21 @@ def test_what_a_restored_ledger_cannot_know_is_put_aside_once(books: Books, rabb
 _DEAD = "SELECT channel, payload, code FROM dead"
 
 
-def test_queues_that_somebody_else_consumes_are_not_sorted(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queues_that_somebody_else_consumes_are_not_sorted(rabbit: str) -> None:
     """He may have messages that nobody sees, and give them back when all is sorted."""
+    books = Books(rabbit, heartbeat="1s")
     books.put("in", message(0))
     queue = books.broker.address.queue("in")
     other = wire_of(books.spec, Path(), random.Random(1)).consuming(lambda _: None, lambda _: None)  # noqa: S311 - spreads waits
     other.consume(queue)
     eventually(lambda: other.here(queue, 1) or None)
-    monkeypatch.setattr(sorting, "_PATIENCE", 0.3)
     with pytest.raises(Unavailable, match="SYS151"):
         books.broker.sort_out(Knowing())
     other.close()
-    monkeypatch.undo()
     books.broker.sort_out(Knowing())
     books.broker.relay()
     assert bodies(books.take("in", 1)) == [0]
+    books.broker.close()
 
 
 def _pass_on_and_hold(books: Books, deliveries: list[Delivery]) -> None:

@@ -18,17 +18,11 @@ from bus.errors import Retryable, Stalled
 from bus.landscape import BrokerSpec
 from bus.ports import Settlement
 from bus.testing.rabbitmq import RabbitCluster
-from tests.conftest import needs
-from tests.contracts.test_amqp_contract import Books, bodies, eventually, message
+from tests.contracts.test_amqp_contract import Books, bodies, cluster, eventually, message
+
+__all__ = ["cluster"]
 
 DEADLINE = 3.0
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[RabbitCluster]:
-    needs(RabbitCluster.missing())
-    with RabbitCluster(1) as made:
-        yield made
 
 
 @pytest.fixture

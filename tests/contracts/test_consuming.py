@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 import pika
 import pytest
 
-from bus.channels.amqp import address_of, link
+from bus.channels.amqp import address_of
 from bus.channels.amqp.address import Address
 from bus.channels.amqp.consumer import Consumer
-from bus.channels.amqp.link import parameters
 from bus.landscape import BrokerSpec
+from bus.testing.rabbitmq import RabbitCluster
+from tests.conftest import needs
 from tests.contracts.lossy_broker import LossyBroker
 from tests.contracts.test_amqp_contract import eventually
 from tests.contracts.test_amqp_faults import channel, quorum
@@ -30,6 +31,15 @@ Channel = pika.adapters.blocking_connection.BlockingChannel
 def lossy(rabbit: str) -> Iterator[LossyBroker]:
     with LossyBroker(urlsplit(rabbit).port or 5672) as broker:
         yield broker
+
+
+@pytest.fixture
+def few_channels() -> Iterator[str]:
+    """A node that allows three channels a connection."""
+    needs(RabbitCluster.missing())
+    with RabbitCluster(1) as cluster:
+        cluster.nodes[0].control("eval", "application:set_env(rabbit, channel_max, 3).")
+        yield cluster.url
 
 
 def consumer_at(address: Address, arrived: Any = lambda _queue: None) -> Consumer:
@@ -109,18 +119,11 @@ def test_a_queue_added_while_the_connection_opens_is_consumed(consumer: Consumer
         assert eventually(lambda: consumer.here(name, 10) or None)  # noqa: B023 - called at once
 
 
-def test_more_queues_than_a_connection_has_channels(
-    rabbit: str, channel: Channel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_queues_than_a_connection_has_channels(few_channels: str) -> None:
     """RabbitMQ allows 2,047, its operators often less; a landscape of some hundred routes has as many queues."""
-
-    def few(*arguments: Any) -> pika.ConnectionParameters:
-        made = parameters(*arguments)
-        made.channel_max = 3
-        return made
-
-    monkeypatch.setattr(link, "parameters", few)
-    consumer = consumer_at(replace(address_of(BrokerSpec(url=rabbit), Path()), quiet=0.5))
+    connection = pika.BlockingConnection(pika.URLParameters(few_channels))
+    channel = connection.channel()
+    consumer = consumer_at(replace(address_of(BrokerSpec(url=few_channels), Path()), quiet=0.5))
     names = [quorum(channel) for _ in range(8)]
     for name in names[:4]:
         consumer.consume(name)
@@ -145,6 +148,7 @@ def test_more_queues_than_a_connection_has_channels(
     consumer.close()
     for name in names:
         eventually(lambda: channel.queue_declare(name, passive=True).method.consumer_count == 0 or None)  # noqa: B023 - called at once
+    connection.close()
 
 
 def test_a_queue_left_before_its_channel_is_open_is_not_consumed(consumer: Consumer, channel: Channel) -> None:

@@ -131,7 +131,7 @@ class AmqpBroker:
         Raises:
             Unavailable: ``SYS151`` another process still consumes them, or the broker does not answer.
         """
-        names = list(filter(has_queue, self.declared()))
+        names = set(filter(has_queue, self.declared()))
         self._wire.declare(names)
         judge.begin(self._owner)
         return Sorting(self.address, self._store, self._outbox, self._consumer, self._clock, judge).run(names)
@@ -493,7 +493,7 @@ class AmqpBroker:
 
     def sweep(self) -> int:
         """Housekeeping: the outbox, queues that somebody deleted, and what the broker gave up to hand out."""
-        self._deleted.restore(self._declared)
+        self._deleted.declare_again(self._declared)
         self._tallies.write(lambda counted: self._outbox.settle([], counted, "tally"))
         buried = self._undeliverable.bury(self._consumer) if self._declared else 0
         return self._outbox.sweep() + buried

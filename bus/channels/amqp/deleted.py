@@ -30,7 +30,7 @@ class Deleted:
         with self._lock:
             self._gone.add(channel)
 
-    def restore(self, declared: set[str]) -> None:
+    def declare_again(self, declared: set[str]) -> None:
         """Declare again those that are ours still.
 
         Raises:

@@ -29,7 +29,7 @@ class Job:
         self.queues = {item.queue for item in items}
         """Where the messages go."""
         self.aside = False
-        """On its way by another connection, see :mod:`bus.channels.amqp.detour`."""
+        """On its way by another connection, see :mod:`bus.channels.amqp.bypass`."""
         self.before = before
         """What this one must not overtake: where that failed, this one is not sent."""
         self.begun = time.monotonic()

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from bus.channels.amqp import legs
+from bus.channels.amqp.burial import bury
 from bus.channels.amqp.undeliverable import channel_of
 from bus.errors import Unavailable
 from bus.message import Group, Message, Sequence
-from bus.ports import CaseNote, Event, Settlement
+from bus.ports import Settlement
 
 if TYPE_CHECKING:
     from bus.channels.amqp.address import Address
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("girobus")
 _AT_ONCE = 500
 _LOOK = 0.05
-_PATIENCE = 45.0
-"""Seconds for which nothing comes and the queues are not ours alone; a lost connection is noticed sooner."""
-_CODE, _REASON = "SYS149", "it was made after the backup that this ledger was restored from"
+_HEARTBEATS = 4
+"""For so long nothing comes and the queues are not ours alone; a lost connection is noticed after two."""
+_WHY = "SYS149", "it was made after the backup that this ledger was restored from"
 
 
 class Judge(Protocol):
@@ -74,17 +75,20 @@ class Sorting:
         queues = {self._address.queue(name): name for name in channels} | {self._address.undeliverable: ""}
         for queue in queues:
             self._consumer.consume(queue)
-        end = time.monotonic() + _PATIENCE
-        while not self._empty(list(queues)):
-            if not self._judge.goes_on():
-                return False
-            if sum(self._sort(queue, name) for queue, name in queues.items()):
-                end = time.monotonic() + _PATIENCE
+        patience = _HEARTBEATS * self._address.heartbeat
+        end = time.monotonic() + patience
+        while self._judge.goes_on():
+            if sum(self._sort(queue, name, channels) for queue, name in queues.items()):
+                end = time.monotonic() + patience
+            elif self._empty(list(queues)):
+                break
             elif time.monotonic() > end:
                 hint = "stop every process of the lost ledger; see that the broker is well"
                 raise Unavailable("SYS151", "the queues are not ours alone, or the broker is silent", hint=hint)
             else:
                 time.sleep(_LOOK)
+        else:
+            return False
         for queue in queues:
             self._consumer.leave(queue)
         log.warning("SYS149 the queues are sorted: %d messages go on, %d are put aside", self._on, self._aside)
@@ -98,7 +102,7 @@ class Sorting:
         consumers = self._consumer.consumers(queues, self._address.deadline)
         return consumers is not None and all(count <= 1 for count in consumers.values())
 
-    def _sort(self, queue: str, channel: str) -> int:
+    def _sort(self, queue: str, channel: str, there: Collection[str]) -> int:
         """Sort some of a queue; ``channel`` is empty where each message tells its own. How many there were."""
         received = self._consumer.here(queue, _AT_ONCE)
         if not received:
@@ -108,7 +112,6 @@ class Sorting:
         found = [(one, message) for one, message in found if message.headers.leg not in known]
         copies, strangers = self._judge.judge([message for _, message in found])
         placed = [(channel or channel_of(self._address, one), m) for one, m in found if m.headers.leg not in copies]
-        there = set(self._outbox.declared())
         aside = [(name, m) for name, m in placed if m.headers.leg in strangers or name not in there]
         onward = [(name, m) for name, m in placed if m.headers.leg not in strangers and name in there]
         settlement = _burial(aside, self._begun)
@@ -131,14 +134,7 @@ def _burial(messages: list[tuple[str, Message]], now: int) -> Settlement:
     settlement = Settlement("")
     settlement.apart = True
     for channel, message in messages:
-        headers = message.headers
-        route = channel.partition("#")[0]
-        mark, context = f"{channel}:{_CODE}:{headers.correlation_id}", {"file": headers.name, "message": headers.id}
-        note = CaseNote(_CODE, _REASON, route, "", mark, headers.number, headers.correlation_id, context)
-        alone = _alone(message, now)
-        settlement.dead.append((channel, alone, note))
-        settlement.events.append(Event(alone, "dead", "", _CODE, _REASON))
-        settlement.report(alone, "dead")
+        bury(settlement, channel, _alone(message, now), _WHY, message.headers.correlation_id)
     return settlement
 
 

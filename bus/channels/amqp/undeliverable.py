@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from bus.channels.amqp import legs
+from bus.channels.amqp.burial import bury
 from bus.errors import Rejected
-from bus.ports import CaseNote, Event, Settlement
+from bus.ports import Settlement
 
 if TYPE_CHECKING:
     from bus.channels.amqp.address import Address
@@ -56,28 +55,24 @@ class Undeliverable:
         known = self._store.known([message.headers.leg for _, message in found])
         found = [(one, message) for one, message in found if message.headers.leg not in known]
         try:
-            self._settle(found)
-        except Rejected as error:
-            if error.code != _UNREPORTABLE:
-                raise
-            for one in found:
-                self._alone(one)
+            self._bury(found)
         except _Elsewhere:
             return 0  # another process buries the same; the next look tells what is left
         consumer.settle(queue, received)
         return len(found)
 
-    def _alone(self, one: tuple[Received, Message]) -> None:
-        """A batch that does not wait for its report must not keep the others from being buried."""
+    def _bury(self, found: Found) -> None:
+        """A batch that does not wait for the report of one must not keep the others from being buried."""
         try:
-            self._settle([one])
+            self._settle(found)
         except Rejected as error:
             if error.code != _UNREPORTABLE:
                 raise
-            received, message = one
-            part = message.headers.sequence
-            told = msgspec.structs.replace(part, reported=True) if part is not None else None
-            self._settle([(received, message.with_headers(sequence=told))])
+            if len(found) > 1:
+                for one in found:
+                    self._bury([one])
+            else:
+                self._settle([(one, message.told()) for one, message in found])
 
     def _settle(self, found: Found) -> None:
         if not found:
@@ -92,15 +87,9 @@ class Undeliverable:
 
     def _burial(self, found: Found) -> Settlement:
         settlement = Settlement(self._address.undeliverable)
-        code, reason = "NET226", f"handed out {self._address.delivery_limit} times and never settled"
+        why = "NET226", f"handed out {self._address.delivery_limit} times and never settled"
         for one, message in found:
-            channel, headers = channel_of(self._address, one), message.headers
-            route = channel.partition("#")[0]
-            mark, context = f"{channel}:{code}:{headers.id}", {"file": headers.name, "message": headers.id}
-            note = CaseNote(code, reason, route, "", mark, headers.number, headers.correlation_id, context)
-            settlement.dead.append((channel, message.with_headers(attempt=0), note))
-            settlement.events.append(Event(message, "dead", "", code, reason))
-            settlement.report(message, "dead")
+            bury(settlement, channel_of(self._address, one), message.with_headers(attempt=0), why, message.headers.id)
         return settlement
 
 

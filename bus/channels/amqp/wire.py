@@ -8,14 +8,14 @@ from typing import Protocol
 
 from bus.channels.amqp import topology
 from bus.channels.amqp.address import Address
+from bus.channels.amqp.bypass import Bypass
 from bus.channels.amqp.consumer import Consumer
-from bus.channels.amqp.detour import Detour
 from bus.channels.amqp.frames import Outgoing, Received
 from bus.channels.amqp.publisher import Job
 
 
 class Publishing(Protocol):
-    """See :class:`bus.channels.amqp.detour.Detour`."""
+    """See :class:`bus.channels.amqp.bypass.Bypass`."""
 
     confirmed: int
     """Messages confirmed since the start."""
@@ -102,9 +102,9 @@ class AmqpWire:
         self.address = address
         self._chance = chance
 
-    def publishing(self) -> Detour:
+    def publishing(self) -> Bypass:
         """A connection that publishes, begun."""
-        publisher = Detour(self.address, self._chance)
+        publisher = Bypass(self.address, self._chance)
         publisher.start()
         return publisher
 

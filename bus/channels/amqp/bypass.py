@@ -21,7 +21,7 @@ _REST = 3
 """Deadlines from one attempt to the next."""
 
 
-class Detour(Publisher):
+class Bypass(Publisher):
     """One connection, and another one for queues that did not confirm, until they do. Thread-safe.
 
     There one publication at a time tries each of these queues; meanwhile, and for a while behind it, others are refused
