@@ -29,6 +29,8 @@ from bench.peers.runners import Runner, c_reference, camel, girobus, redpanda, s
 
 _LOOK = 0.02
 _STALLED = 90.0
+_COUNT = 40_000
+"""Many times what may stand in the hands of two workers: that much is brought there before the time is taken."""
 _BY_PROCESSES = ("c_hop", "hop_at_least_once", "hop_effectively_once")
 """What is measured with one and with two processes; the others have threads enough in one."""
 console = Console(stderr=True)
@@ -214,7 +216,7 @@ def _plain(row: Measurement) -> dict[str, Any]:
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.peers.hops", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="alternating rounds; 0 = none")
-    parser.add_argument("--count", type=int, default=20_000, help="measured messages a round")
+    parser.add_argument("--count", type=int, default=_COUNT, help="measured messages a round")
     parser.add_argument("--latency", type=int, default=1_000, help="messages of the latency run; 0 = none")
     parser.add_argument("--restart", type=int, default=200_000, help="messages queued at the restart; 0 = none")
     parser.add_argument("--million", type=int, default=0, help="messages of the long run beside 10 000; 0 = none")

@@ -57,6 +57,7 @@ _OVERLAPPING = 3
 _STATELESS = ("apart", "events", "place", "puts", "remember", "tally", "version")
 _Unit = tuple[list[Delivery], list[Received], list[Outgoing]]
 """What was taken, as it came from the broker, and what is to be published."""
+_queue = attrgetter("queue")
 _state = attrgetter(*(name for name in Settlement.__slots__ if name not in _STATELESS))
 
 
@@ -310,15 +311,15 @@ class AmqpBroker:
         self._careful[channel] = self._careful.get(channel, 0) - len(deliveries)
 
     @contextmanager
-    def _giving(self, given: set[str]) -> Iterator[None]:
+    def _giving(self, given: list[str]) -> Iterator[None]:
         """Meanwhile these legs are not replaced by new ones."""
         with self._lock:
-            self._given |= given
+            self._given.update(given)
         try:
             yield
         finally:
             with self._lock:
-                self._given -= given
+                self._given.difference_update(given)
 
     def _in_its_turn(self, channel: str, *, wait: bool = False) -> None:
         """Refuse what was taken before something in front of it failed; ``wait`` until all in front of it is settled.
@@ -406,10 +407,11 @@ class AmqpBroker:
 
     def _taken_out(self, settlement: Settlement) -> tuple[list[Outgoing], Named]:
         """What is published before the commit, and the documents that are written down in it."""
-        names = {name: self._outbox.real(name) for name, _ in settlement.puts}
+        names = {name: self._outbox.real(name) for name in {name for name, _ in settlement.puts}}
         out = [self._outgoing(names[name], message) for name, message in settlement.puts]
         named = documents.named([message for _, message in settlement.puts], out, claims=self.sieve.claims)
         settlement.puts.clear()
+        out.sort(key=_queue)  # what goes to one queue together costs the broker less; each queue keeps its order
         return out, named
 
     def _bring(self, out: list[Outgoing], channel: str) -> None:

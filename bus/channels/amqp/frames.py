@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from struct import Struct
@@ -30,6 +31,9 @@ _BASIC, _END = 60, 0xCE
 _OVERHEAD = 8
 _BLOCK = 1 << 18
 """Bytes read at once."""
+_LULL = 0.001
+"""Seconds between two blocks of deliveries under load. The broker sends every message by itself: a thread that wakes
+for each few of them spends more on waking than on reading."""
 # content-type, delivery-mode, correlation-id, message-id, timestamp, type; persistent
 _FLAGS = (0x8000 | 0x1000 | 0x0400 | 0x0080 | 0x0040 | 0x0020).to_bytes(2, "big")
 
@@ -84,6 +88,8 @@ class BlockConnection(SelectConnection):  # type: ignore[misc]  # the library is
         self.deliveries: dict[int, Subscriber] = {}
         self.confirms: dict[int, Callable[[list[Confirm]], None]] = {}
         self._rest = b""
+        self._read = 0.0
+        """When a block of deliveries was last read."""
         self._sending = threading.Lock()
         self._socket: Any = None
         """What any thread may write to; nothing with TLS, whose state two threads may not touch at once."""
@@ -177,6 +183,16 @@ class BlockConnection(SelectConnection):  # type: ignore[misc]  # the library is
             at = after
         self._rest = data[at:]
         self._tell(came, confirmed)
+        if deliveries and self._socket is not None and len(data_in) < _BLOCK:  # with TLS a block is one small record
+            self._pause()
+
+    def _pause(self) -> None:
+        """Where one short block follows another, let the next one become longer."""
+        now = time.monotonic()
+        if now - self._read < _LULL:
+            time.sleep(_LULL)
+            now += _LULL
+        self._read = now
 
     def _messages(self, data: bytes, at: int, subscription: int, into: list[Received]) -> int:
         """Read the whole messages that stand there one behind the other; where what follows them begins.

@@ -39,7 +39,7 @@ def _lane(origin: str, channel: str) -> str:
     return hashlib.blake2b(f"{origin}\x1f{channel}".encode(), digest_size=8).hexdigest()
 
 
-def passed_on(deliveries: list[Delivery], puts: Puts, real: Callable[[str], str]) -> tuple[set[str], bool]:
+def passed_on(deliveries: list[Delivery], puts: Puts, real: Callable[[str], str]) -> tuple[list[str], bool]:
     """Give what came in and goes to one channel its next leg, in place.
 
     A batch that is run again may be cut otherwise and come out another way, straight to the broker or by the outbox:
@@ -51,17 +51,18 @@ def passed_on(deliveries: list[Delivery], puts: Puts, real: Callable[[str], str]
     came = {headers.id: headers.leg for headers in [d.message.headers for d in deliveries]}
     ids = [message.headers.id for _, message in puts]
     times = Counter(ids) if len(set(ids)) < len(ids) else {}
-    names = {name: real(name) for name, _ in puts}
+    names = {name: real(name) for name in {name for name, _ in puts}}
     replace = msgspec.structs.replace
     given = []
     for n, (name, message) in enumerate(puts):
         headers = message.headers
         leg = came.get(headers.id)
-        if leg is not None and headers.number and times.get(headers.id, 1) == 1:
-            leg = next_leg(leg, names[name])
-            given.append(leg)
-            puts[n] = (name, Message(replace(headers, leg=leg), message.body, message.properties))
-    return set(given), 0 < len(given) == len(puts) and len(came) == len(deliveries)
+        if leg is None or not headers.number or (times and times[headers.id] > 1):
+            continue
+        leg = next_leg(leg, names[name])
+        given.append(leg)
+        puts[n] = (name, Message(replace(headers, leg=leg), message.body, message.properties))
+    return given, 0 < len(given) == len(puts) and len(came) == len(deliveries)
 
 
 def firsts(received: Sequence[Received]) -> tuple[list[tuple[Received, Message]], list[Received]]:
