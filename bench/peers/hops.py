@@ -135,7 +135,7 @@ def rounds(place: Place, options: argparse.Namespace, log: Path) -> list[Measure
     results: dict[tuple[str, int, str], list[Round]] = {}
     turns = [
         (name, runner, workers)
-        for workers in (1, 2)
+        for workers in options.workers
         for name, runners in contestants(options.only)
         for runner in runners
         if workers == 1 or name in _BY_PROCESSES
@@ -220,6 +220,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--latency", type=int, default=1_000, help="messages of the latency run; 0 = none")
     parser.add_argument("--restart", type=int, default=200_000, help="messages queued at the restart; 0 = none")
     parser.add_argument("--million", type=int, default=0, help="messages of the long run beside 10 000; 0 = none")
+    parser.add_argument(
+        "--workers", nargs="*", type=int, default=[1, 2], help="with how many processes, where it may be"
+    )
     parser.add_argument("--only", nargs="*", default=[], help="rows to measure instead of all")
     return parser.parse_args(arguments)
 

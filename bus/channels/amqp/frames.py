@@ -31,9 +31,11 @@ _BASIC, _END = 60, 0xCE
 _OVERHEAD = 8
 _BLOCK = 1 << 18
 """Bytes read at once."""
-_LULL = 0.001
+_FEW = 1 << 13
+"""Bytes that come at once only under load."""
+_LULL = 0.003
 """Seconds between two blocks of deliveries under load. The broker sends every message by itself: a thread that wakes
-for each few of them spends more on waking than on reading."""
+for each dozen of them spends more on waking than on reading."""
 # content-type, delivery-mode, correlation-id, message-id, timestamp, type; persistent
 _FLAGS = (0x8000 | 0x1000 | 0x0400 | 0x0080 | 0x0040 | 0x0020).to_bytes(2, "big")
 
@@ -183,7 +185,7 @@ class BlockConnection(SelectConnection):  # type: ignore[misc]  # the library is
             at = after
         self._rest = data[at:]
         self._tell(came, confirmed)
-        if deliveries and self._socket is not None and len(data_in) < _BLOCK:  # with TLS a block is one small record
+        if deliveries and self._socket is not None and _FEW < len(data_in) < _BLOCK:  # with TLS a block is one record
             self._pause()
 
     def _pause(self) -> None:
