@@ -20,7 +20,17 @@ from pika.frame import decode_frame
 
 from bus.channels.amqp.address import Address
 from bus.channels.amqp.consumer import Consumer
-from bus.channels.amqp.frames import Block, BlockConnection, Confirm, Outgoing, Received, Subscriber, blocks, properties
+from bus.channels.amqp.frames import (
+    _LULL,
+    Block,
+    BlockConnection,
+    Confirm,
+    Outgoing,
+    Received,
+    Subscriber,
+    blocks,
+    properties,
+)
 from bus.channels.amqp.publisher import Job, Publisher
 
 
@@ -32,6 +42,8 @@ class Ear(BlockConnection):
         self.deliveries = {1: Subscriber(7, lambda found: self.heard.extend(("message", one) for one in found))}
         self.confirms = {2: lambda found: self.heard.extend(("confirm", one) for one in found)}
         self._rest = b""
+        self._read = 0.0
+        self._socket = None
         self._sending = threading.Lock()
         self.bytes_received = 0
 
@@ -84,6 +96,21 @@ def test_blocks_of_any_size_give_the_same(frames: list[tuple[Any, ...]], cuts: l
     assert [x for x in found if x[0] == "confirm"] == [x for x in wanted if x[0] == "confirm"]
     assert sum(k == "library" for k, _ in found) == sum(k == "library" for k, _ in wanted)
     assert ear.bytes_received == len(stream)
+
+
+def test_a_long_block_that_follows_another_is_given_time_to_grow() -> None:
+    ear = Ear()
+    long = b"".join(delivery(1, n, b"x" * 1_000, 2_000) for n in range(20))
+    ear._socket, other = socket.socketpair()
+    with ear._socket, other:
+        begun = time.monotonic()
+        for _ in range(3):
+            ear._on_data_available(long)
+        assert time.monotonic() - begun >= 2 * _LULL
+        last = ear._read
+        ear._on_data_available(delivery(1, 1, b"alone", 2_000))
+        assert ear._read == last  # what comes alone is waited for by nobody
+    assert len(ear.heard) == 61
 
 
 @given(st.lists(st.binary(max_size=60), max_size=20), st.integers(9, 40), st.integers(1, 7))
