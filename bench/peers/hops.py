@@ -1,8 +1,9 @@
 """``python -m bench.peers.hops``: the hop on RabbitMQ beside the C reference and other integration frameworks.
 
 JSON message in, three-way content route, translation (rename, look up, compute), queue out; quorum queues, persistent,
-confirms awaited, acknowledged after the output. Everybody works on the same broker, in alternating rounds; after each,
-all that came out is read and compared. Floor of each row: the C reference of the same round with as many processes.
+confirms awaited, acknowledged after the output. Everybody works on the same broker, in alternating rounds, each begun
+when the broker is at rest; after each, all that came out is read and compared. Floor of each row: the C reference of
+the same round with as many processes.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ def measure(runner: Runner, place: Place, count: int, workers: int, log: Path) -
     total = begin + count
     place.empty()
     place.fill(runner.body(n) for n in range(total))
+    place.rest()
     processes = [runner.start(place, number, log) for number in range(workers)]
     try:
         started, ended = _watch(runner, place, processes, (begin, total))
@@ -141,7 +143,10 @@ def rounds(place: Place, options: argparse.Namespace, log: Path) -> list[Measure
         if workers == 1 or name in _BY_PROCESSES
     ]
     try:
-        for number, (name, runner, workers) in itertools.product(range(options.rounds), turns):
+        order = itertools.chain.from_iterable(  # nobody always comes behind the same one
+            ((number, turn) for turn in (reversed(turns) if number % 2 else turns)) for number in range(options.rounds)
+        )
+        for number, (name, runner, workers) in order:
             done = measure(runner, place, options.count, workers, log)
             results.setdefault((name, workers, runner.name), []).append(done)
             micros = ", ".join(f"{who} {used:.0f}" for who, used in done.micros.items())

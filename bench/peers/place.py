@@ -27,6 +27,8 @@ OUT = ("sepa", "swift", "manual")
 GUARANTEES = ("at-least-once", "effectively-once")
 _CHUNK = 1_000
 _PREFETCH = 2_000
+_REST, _MOMENT_OF_REST, _AT_REST = 15.0, 0.5, 0.05
+"""Seconds at most, seconds between two looks, and the part of a processor that a broker at rest may use."""
 _MOMENT = 24
 """Bits of a nanosecond clock that what is made together has in common: as from a process, many legs have one origin."""
 _ROUTE = """
@@ -151,6 +153,15 @@ class Place:
             publisher.publish(chunk)
         finally:
             publisher.close()
+
+    def rest(self) -> None:
+        """Wait until the broker has done what filling and the one before left it to do, or for a while."""
+        end = time.monotonic() + _REST
+        while time.monotonic() < end:
+            used = self.processor_seconds()["broker"]
+            time.sleep(_MOMENT_OF_REST)
+            if self.processor_seconds()["broker"] - used <= _MOMENT_OF_REST * _AT_REST:
+                break
 
     def waiting(self, *queues: str) -> int:
         """How many messages wait there and are in nobody's hands."""
