@@ -15,7 +15,8 @@ from bench.peers.runners import Runner, c_reference, girobus, stop
 
 _SHORT = 10_000
 _SHORT_RUNS = 3
-"""One alone says little: it takes hardly longer than the processor times are exact."""
+"""One alone says little: it takes hardly longer than the processor times are exact. As many before the long run as
+behind it, for a machine is not equally fast all the time."""
 _LOOK = 0.02
 _PATIENCE = 600.0
 _MOST = 10.0
@@ -66,8 +67,8 @@ class _Long:
 def long_run(place: Place, count: int, log: Path) -> list[Measurement]:
     """Processor time a message, the runner's and the broker's, and memory: of short runs and of a long one.
 
-    The floor of the long row is the short one, the median of several: a ratio of 1.1 is ten per cent dearer. What the
-    rows of the C reference grow by, the broker and the machine add; what ours grow by more is our own.
+    The floor of the long row is the short one, the median of those before and behind it: a ratio of 1.1 is ten per cent
+    dearer. What the rows of the C reference grow by, the broker and the machine add; what ours grow by more is our own.
     """
     reference = c_reference()
     runners = [] if isinstance(reference, str) else [("c", reference)]
@@ -76,6 +77,7 @@ def long_run(place: Place, count: int, log: Path) -> list[Measurement]:
     for name, runner in runners:
         short = [_run(place, runner, _SHORT, log) for _ in range(_SHORT_RUNS)]
         long = _run(place, runner, count, log)
+        short += [_run(place, runner, _SHORT, log) for _ in range(_SHORT_RUNS)]
         console.print(f"[dim]{name}: first tenth {long.tenths[0]:.1f}, last tenth {long.tenths[1]:.1f} us/msg[/dim]")
         for who in ("", "broker_"):
             of = [one.broker if who else one.own for one in (*short, long)]
