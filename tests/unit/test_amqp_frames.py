@@ -98,7 +98,7 @@ def test_blocks_of_any_size_give_the_same(frames: list[tuple[Any, ...]], cuts: l
     assert ear.bytes_received == len(stream)
 
 
-def test_a_long_block_that_follows_another_is_given_time_to_grow() -> None:
+def test_where_many_messages_come_the_next_block_is_given_time_to_grow() -> None:
     ear = Ear()
     long = b"".join(delivery(1, n, b"x" * 1_000, 2_000) for n in range(20))
     ear._socket, other = socket.socketpair()
@@ -108,9 +108,10 @@ def test_a_long_block_that_follows_another_is_given_time_to_grow() -> None:
             ear._on_data_available(long)
         assert time.monotonic() - begun >= 2 * _LULL
         last = ear._read
-        ear._on_data_available(delivery(1, 1, b"alone", 2_000))
-        assert ear._read == last  # what comes alone is waited for by nobody
-    assert len(ear.heard) == 61
+        for size in (5, 200_000):  # what comes alone is waited for by nobody, however large it is
+            ear._on_data_available(delivery(1, 1, b"x" * size, 100_000))
+            assert ear._read == last
+    assert len(ear.heard) == 62
 
 
 @given(st.lists(st.binary(max_size=60), max_size=20), st.integers(9, 40), st.integers(1, 7))

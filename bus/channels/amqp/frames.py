@@ -31,8 +31,8 @@ _BASIC, _END = 60, 0xCE
 _OVERHEAD = 8
 _BLOCK = 1 << 18
 """Bytes read at once."""
-_FEW = 1 << 13
-"""Bytes that come at once only under load."""
+_FEW = 6
+"""More messages than these come in one block only under load."""
 _LULL = 0.003
 """Seconds between two blocks of deliveries under load. The broker sends every message by itself: a thread that wakes
 for each dozen of them spends more on waking than on reading."""
@@ -184,8 +184,9 @@ class BlockConnection(SelectConnection):  # type: ignore[misc]  # the library is
                     self._process_frame(frame)
             at = after
         self._rest = data[at:]
+        many = sum(map(len, came.values())) > _FEW
         self._tell(came, confirmed)
-        if deliveries and self._socket is not None and _FEW < len(data_in) < _BLOCK:  # with TLS a block is one record
+        if many and len(data_in) < _BLOCK and self._socket is not None:  # with TLS a block is one record
             self._pause()
 
     def _pause(self) -> None:
