@@ -106,6 +106,7 @@ class Link:
         kombu, self._channel = self._kombu, None
         if kombu is None:
             return
+        held = getattr(self._connection, "sock", None)
         if polite and kombu.connected:
             watch = threading.Timer(_GOODBYE, self._cut)
             watch.daemon = True
@@ -117,6 +118,9 @@ class Link:
             self._cut()
             with suppress(Exception):
                 kombu.collect(socket_timeout=_GOODBYE)
+        if held is not None:  # with TLS the client library does not close a socket that was cut
+            with suppress(OSError):
+                held.close()
         self._kombu = self._connection = None
 
     @property

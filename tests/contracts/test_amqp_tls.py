@@ -189,7 +189,9 @@ def test_the_endpoint_shows_a_renewed_certificate_too_and_names_a_file_that_is_n
     with link.guarded():
         link.channel()
     renewed = authority.issue("client", "client", replace=True)
+    before = link._connection.sock
     link.hang_up()
+    assert before.fileno() == -1  # closed now, not when the collector comes by
     with link.guarded():
         link.channel()
     assert guests[1].serial == renewed.serial != guests[0].serial
