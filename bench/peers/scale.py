@@ -96,24 +96,25 @@ def _run(place: Place, runner: Runner, size: int, log: Path) -> _Long:
     process = runner.start(place, 0, log)
     try:
         _until(place, _SHORT)
-        begin, resident, broker = time.monotonic(), 0.0, place.processor_seconds()["broker"]
+        begin, broker = time.monotonic(), place.processor_seconds()["broker"]
+        resident: list[float] = []
         used = [processor_seconds(process.pid)]
         for first in range(0, size, _SHORT):
             place.empty()
             place.fill(runner.body(n) for n in range(first, first + _SHORT))
             _until(place, _SHORT)
             used.append(processor_seconds(process.pid))
-            if not resident and first >= size // 10:
-                resident = _resident_mb(process.pid)
+            if first + _SHORT >= size // 10:
+                resident.append(_resident_mb(process.pid))
         seconds, broker = time.monotonic() - begin, place.processor_seconds()["broker"] - broker
-        grown = round(_resident_mb(process.pid) - (resident or 0.0), 1)
     finally:
         stop([process])
         place.empty()
     tenth = max((len(used) - 1) // 10, 1)
     spans = ((used[tenth] - used[0]), (used[-1] - used[-1 - tenth]))
     tenths = (spans[0] / (tenth * _SHORT) * 1e6, spans[1] / (tenth * _SHORT) * 1e6)
-    return _Long((used[-1] - used[0]) / size * 1e6, broker / size * 1e6, seconds, grown, tenths)
+    own, grown = (used[-1] - used[0]) / size, round(resident[-1] - resident[0], 1)
+    return _Long(own * 1e6, broker / size * 1e6, seconds, grown, tenths)
 
 
 def _until(place: Place, count: int) -> None:
