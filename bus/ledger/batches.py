@@ -6,7 +6,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from bus.errors import Rejected
+from bus.errors import Rejected, Retryable
 from bus.money import exact_sum
 from bus.ports import Cursor, MoneyTotalsByOutcome
 
@@ -28,14 +28,21 @@ def begin(tx: Any, cursor: Cursor, parent: tuple[str, int], about: tuple[str, in
 
 
 def advance(tx: Any, cursor: Cursor, count: int, money: MoneyTotalsByOutcome, rejected: MoneyTotalsByOutcome) -> None:
-    """``count`` more children are stored; ``money`` is their worth, ``rejected`` those the splitter refused."""
-    row = tx.execute("SELECT money, outcomes FROM batch WHERE id = ?", (cursor.batch,)).fetchone()
+    """``count`` more children are stored; ``money`` is their worth, ``rejected`` those the splitter refused.
+
+    Raises:
+        Retryable: ``SYS122`` the split does not stand at the cursor: while this process was frozen, another one went on
+            with it or ended it. What is stored twice would be worked on twice.
+    """
+    row = tx.execute("SELECT money, outcomes FROM batch WHERE id = ?", (cursor.batch,)).fetchone() or ("[]", "[]")
     refused = sum(n for n, _ in rejected.values())
-    tx.execute(
+    gone_on = tx.execute(
         "UPDATE batch SET next_index = next_index + ?, unreported = unreported + ?, money = ?, outcomes = ? "
-        "WHERE id = ?",
-        (count, count - refused, _added(row[0], money), _added(row[1], rejected), cursor.batch),
-    )
+        "WHERE id = ? AND state = 'loading' AND next_index = ? RETURNING 1",
+        (count, count - refused, _added(row[0], money), _added(row[1], rejected), cursor.batch, cursor.next_index),
+    ).fetchone()
+    if gone_on is None:
+        raise Retryable("SYS122", "another process has gone on with this split", hint="nothing: it goes on there")
 
 
 def discard(tx: Any, cursor: Cursor) -> MoneyTotalsByOutcome:

@@ -19,7 +19,7 @@ from bus.ledger.blobs import FileBlobs
 from bus.ledger.ledger import Ledger
 from bus.ledger.postgres import PostgresStore
 from bus.message import Headers, Join, Message, Sequence, child_id
-from bus.ports import Chunk, Delivery, Gathering, Receipt, Settlement
+from bus.ports import Chunk, Cursor, Delivery, Gathering, Receipt, Settlement
 from bus.runtime.sender import Outlet, Sender
 from bus.runtime.stores import Stores
 from bus.testing.clock import ManualClock
@@ -257,19 +257,28 @@ def test_messages_of_several_senders_keep_the_order_they_were_sent_in(processes:
     assert names(b.broker.take("in", 99)) == sent
 
 
+def chunk(parent: Delivery, numbers: range) -> Chunk:
+    """These children of a file."""
+    children = [
+        Message(Headers(child_id(parent.message.headers.id, "in", "rows", n), ROOT, sequence=Sequence(0, n)), n)
+        for n in numbers
+    ]
+    money = {("in", ""): (len(numbers), Decimal(0))}
+    return Chunk(parent.message, "rows", "in#next", len(numbers), children, money, {}, Settlement("in"))
+
+
+def opened(process: Process, parent: Delivery, batch: Cursor) -> None:
+    """All parts of a file are stored: they may be worked on."""
+    opening = Settlement("in")
+    opening.open_batches.append(batch)
+    process.broker.settle([parent], opening, "segment")
+
+
 def split(process: Process, count: int) -> None:
     """A file is stored as the children of a batch, and the batch is opened."""
     process.put("in", "file")
     (parent,) = process.broker.take("in", 1)
-    children = [
-        Message(Headers(child_id(parent.message.headers.id, "in", "rows", n), ROOT, sequence=Sequence(0, n)), n)
-        for n in range(count)
-    ]
-    money = {("in", ""): (count, Decimal(0))}
-    chunk = Chunk(parent.message, "rows", "in#next", count, children, money, {}, Settlement("in"))
-    opening = Settlement("in")
-    opening.open_batches.append(process.broker.stage(chunk, None))
-    process.broker.settle([parent], opening, "segment")
+    opened(process, parent, process.broker.stage(chunk(parent, range(count)), None))
 
 
 def joining(deliveries: list[Delivery]) -> Settlement:
@@ -279,6 +288,69 @@ def joining(deliveries: list[Delivery]) -> Settlement:
         settlement.joins.append((Join("file", (), delivery.message), Gathering("bank", batch=True)))
         settlement.report(delivery.message, "joined")
     return settlement
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["while-it-goes-on", "when-it-is-done"])
+def test_who_was_frozen_in_the_middle_of_a_split_adds_nothing_to_what_another_one_stored(
+    processes: Callable[..., Process], *, ended: bool
+) -> None:
+    a, b = processes(), processes()
+    a.put("in", "file")
+    (parent,) = a.broker.take("in", 1)
+    old = a.broker.stage(chunk(parent, range(2)), None)
+    a.freeze()
+    (taken,) = b.broker.take("in", 1)
+    cursor = b.ledger.cursor(taken.message.headers.id, "rows")
+    assert cursor == old
+    cursor = b.broker.stage(chunk(taken, range(2, 4)), cursor)
+    if ended:
+        opened(b, taken, cursor)
+        done = b.broker.take("in#next", 9)
+        b.broker.settle(done, joining(done), "segment")
+    a.ledger.holdings.renew()
+    with pytest.raises(Retryable, match="SYS122"):
+        a.broker.stage(chunk(parent, range(2, 4)), old)
+    with pytest.raises(Retryable, match=r"SYS12[23]"):  # nor does it begin anew
+        a.broker.stage(chunk(parent, range(2)), None)
+    if not ended:
+        opened(b, taken, cursor)
+        done = b.broker.take("in#next", 9)
+        b.broker.settle(done, joining(done), "segment")
+    assert [delivery.message.body for delivery in done] == [0, 1, 2, 3]
+    assert b.broker.take("in#next", 9) == []
+    (released,) = b.broker.take("bank", 9)
+    assert [member.body for member in b.ledger.members(released.message.body)] == [0, 1, 2, 3]
+
+
+def test_processes_that_split_one_file_at_the_same_moment_store_its_parts_once(
+    processes: Callable[..., Process],
+) -> None:
+    """The second one looks while the transaction of the first is still open."""
+    a, b = processes(), processes()
+    a.put("in", "file")
+    (parent,) = a.broker.take("in", 1)
+    at = a.broker.stage(chunk(parent, range(2)), None)
+    second = threading.Thread(target=lambda: refused.append(_refusal(lambda: b.broker.stage(chunk(parent, more), at))))
+    refused: list[str] = []
+    more = range(2, 4)
+
+    def meanwhile() -> None:
+        second.start()
+        time.sleep(0.3)
+
+    cursor = a.broker.stage(chunk(parent, more), at, meanwhile)
+    second.join()
+    assert refused == ["SYS122"]
+    opened(a, parent, cursor)
+    assert [delivery.message.body for delivery in a.broker.take("in#next", 9)] == [0, 1, 2, 3]
+
+
+def _refusal(work: Callable[[], object]) -> str:
+    try:
+        work()
+    except Retryable as error:
+        return error.code
+    return ""
 
 
 def test_processes_that_work_on_one_file_at_the_same_moment_lose_no_count(processes: Callable[..., Process]) -> None:

@@ -20,9 +20,12 @@ import msgspec
 
 from bus.app import App, Surroundings
 from bus.errors import BusError
+from bus.runtime import splitting
 
 SLOTS, WIDTH = 64, 64
 SIZE = SLOTS * WIDTH
+_CHUNK = 10
+"""Parts of a split per commit, so that a payment run of these tests takes several."""
 
 
 class Plan(msgspec.Struct):
@@ -125,6 +128,7 @@ def obey(app: App, order: dict[str, Any]) -> None:
 def main(path: str) -> int:
     """Run until standard input ends."""
     plan = msgspec.json.decode(Path(path).read_bytes(), type=Plan)
+    splitting.CHUNK = _CHUNK
     app = App(Path(plan.landscape), Surroundings(effect=Trigger(plan)))
     app.ledger.holdings.term = plan.lease or app.ledger.holdings.term
     app.bus.start()

@@ -15,7 +15,7 @@ from tests.faults.planted import ROOT
 
 EFFECTS = (
     "sink.stage:before", "sink.stage:after", "sink.rename:before", "sink.rename:after", "source.claim:before",
-    "source.fetch:after", "source.done:before",
+    "source.fetch:after", "source.done:before", "commit.stage-batch:before", "commit.stage-batch:after",
 )  # fmt: skip
 _LEASE = 1_500
 """Milliseconds that leases last here."""

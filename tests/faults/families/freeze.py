@@ -31,7 +31,7 @@ _DEADLINE = 5
     OpenSshServer.missing, RabbitCluster.missing, PostgresServer.missing,
 )  # fmt: skip
 def freeze(order: Order) -> Iterator[Result]:
-    """Seven and two at chosen effects in the short version, fifty-six of each in the long one."""
+    """Seven and three at chosen effects in the short version, fifty-six and seventy-two in the long one."""
     rounds = 8 if order.full else 1
     with ExitStack() as opening:
         cluster = opening.enter_context(RabbitCluster(1))
@@ -57,7 +57,11 @@ def freeze(order: Order) -> Iterator[Result]:
                     node.thaw()
                 gateway.breathe()
         yield gateway.result("freezes and memory alarm", "freeze", processes)
-        effects = stopped.EFFECTS * rounds if order.full else ("sink.stage:before", "source.fetch:after")
+        effects = (
+            stopped.EFFECTS * rounds
+            if order.full
+            else ("sink.stage:before", "source.fetch:after", "commit.stage-batch:before")
+        )
         with schema(server.url) as other:
             yield stopped.run(order, Site(ledger=other, attempts=100), effects, name="stopped")
 
