@@ -6,10 +6,12 @@ several rounds, as a machine is not equally fast all the time.
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import statistics
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
@@ -81,18 +83,21 @@ class Probe:
 
 def rows(place: Place, runners: list[Runner], count: int, log: Path) -> list[Measurement]:
     """Over all rounds; the floor is the C reference's, in milliseconds, so that a ratio of 1.3 is 30 % slower."""
-    times: dict[str, list[float]] = {runner.name: [] for runner in runners}
+    times: dict[str, list[list[float]]] = {runner.name: [] for runner in runners}
     for _ in range(_ROUNDS):
         for runner in runners:
-            times[runner.name] += _times(place, runner, -(-count // _ROUNDS), log)
-    table = Table("name", "p50 ms", "of C", "p99 ms", "longest ms")
+            times[runner.name].append(sorted(_times(place, runner, -(-count // _ROUNDS), log)))
+    table = Table("name", "p50 ms", "in the rounds", "of C", "p99 ms", "in the rounds", "longest ms")
     found: dict[tuple[str, str], float] = {}
-    for name, taken in times.items():
-        taken.sort()
-        middle, late = statistics.median(taken), taken[int(len(taken) * 0.99)]
+    for name, by_round in times.items():
+        taken = sorted(itertools.chain.from_iterable(by_round))
+        middle, late = statistics.median(taken), _late(taken)
         found[name, "p50"], found[name, "p99"] = middle, late
         of_c = middle / found.get(("c", "p50"), middle)
-        table.add_row(name, f"{middle:.2f}", f"{of_c:.2f}", f"{late:.2f}", f"{taken[-1]:.1f}")
+        middles, lates = map(statistics.median, by_round), map(_late, by_round)
+        table.add_row(
+            name, f"{middle:.2f}", _span(middles), f"{of_c:.2f}", f"{late:.2f}", _span(lates), f"{taken[-1]:.1f}"
+        )
     Console(width=100).print(table)
     measured = []
     for (name, part), value in found.items():
@@ -103,6 +108,16 @@ def rows(place: Place, runners: list[Runner], count: int, log: Path) -> list[Mea
         )
         measured.append(row)
     return measured
+
+
+def _late(taken: list[float]) -> float:
+    """The 99th percentile of what is in order."""
+    return taken[int(len(taken) * 0.99)]
+
+
+def _span(values: Iterable[float]) -> str:
+    ordered = sorted(values)
+    return f"{ordered[0]:.1f} to {ordered[-1]:.1f}"
 
 
 def _times(place: Place, runner: Runner, count: int, log: Path) -> list[float]:

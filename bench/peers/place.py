@@ -26,7 +26,8 @@ from bus.testing.rabbitmq import RabbitCluster
 OUT = ("sepa", "swift", "manual")
 GUARANTEES = ("at-least-once", "effectively-once")
 _CHUNK = 1_000
-_PREFETCH = 2_000
+PREFETCH = 2_000
+"""Of our processes and of the C reference."""
 _REST, _MOMENT_OF_REST, _AT_REST = 15.0, 0.5, 0.05
 """Seconds at most, seconds between two looks, and the part of a processor that a broker at rest may use."""
 _MOMENT = 24
@@ -102,7 +103,7 @@ class Place:
             self._stack.enter_context(self._cluster)
             self._stack.enter_context(self._postgres)
             self.port = self._cluster.nodes[0].port
-            self._spec = BrokerSpec(url=self._cluster.url, prefetch=_PREFETCH)
+            self._spec = BrokerSpec(url=self._cluster.url, prefetch=PREFETCH)
             for guarantee in GUARANTEES:
                 ledger = self._stack.enter_context(schema(self._postgres.url))
                 self.folders[guarantee] = self._landscape(guarantee, ledger)
@@ -123,7 +124,7 @@ class Place:
         folder.mkdir(parents=True)
         url = self._cluster.url
         texts = {
-            "bus.yaml": f"name: bench\nledger: {ledger!r}\nbroker: {{url: {url!r}, prefetch: {_PREFETCH}}}\n",
+            "bus.yaml": f"name: bench\nledger: {ledger!r}\nbroker: {{url: {url!r}, prefetch: {PREFETCH}}}\n",
             "hop.route.yaml": _ROUTE.format(guarantee=guarantee, batch=self._batch),
             **{f"{out}.route.yaml": f"route: {out}\nfrom: {{channel: to_{out}}}\nto: none\n" for out in OUT},
             **{name: text for name, text in hop.LANDSCAPE.items() if "mapping" in name or "table" in name},

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from bench.peers.place import OUT, Place, enveloped, expected, payment
+from bench.peers.place import OUT, PREFETCH, Place, enveloped, expected, payment
 from bus.message import decode
 
 HERE = Path(__file__).parent
@@ -37,6 +37,7 @@ class Runner:
         body: the n-th message as it takes it.
         check: reads what it put out.
         warm: how many messages it may do before it is measured, for each that is.
+        once: whether it promises that nothing comes out twice.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Runner:
     body: Callable[[int], bytes]
     check: Check
     warm: float = 0.25
+    once: bool = False
 
     def start(self, place: Place, number: int, log: Path) -> subprocess.Popen[bytes]:
         """Start the number-th process."""
@@ -84,7 +86,7 @@ def girobus(name: str, guarantee: str) -> Runner:
         store = str((folder / f"store{number}").resolve())
         return [str(Path(sys.executable).with_name("bus")), "run", "--config", str(folder)], {"GIROBUS_STORE": store}
 
-    return Runner(name, command, enveloped, _journal_message)
+    return Runner(name, command, enveloped, _journal_message, once=guarantee == "effectively-once")
 
 
 def _journal_message(queue: str, raw: bytes) -> int:
@@ -120,7 +122,7 @@ def c_reference() -> Runner | str:
         return f"cc: {built.stderr.strip()[:200]}"
 
     def command(place: Place, _number: int) -> tuple[list[str], dict[str, str]]:
-        return [str(program), str(place.port), "1000", "hop", *OUT], {}
+        return [str(program), str(place.port), str(PREFETCH), "hop", *OUT], {}
 
     def check(_queue: str, raw: bytes) -> int:
         body = decode(raw).body
@@ -201,6 +203,7 @@ output:
     exchange: ""
     key: ${{! meta("queue") }}
     persistent: true
+    mandatory: true
     max_in_flight: 256
 """
 

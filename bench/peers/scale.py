@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import statistics
 import time
 from dataclasses import dataclass
@@ -25,17 +27,22 @@ console = Console(stderr=True)
 
 
 def restart(place: Place, queued: int, log: Path) -> Measurement:
-    """Seconds from the start of a process to its first message out, with a long queue; the ratio is to ten seconds."""
+    """Seconds from a start behind SIGKILL to the first message that comes out anew; the ratio is to ten seconds.
+
+    The one before died with many messages in hand, some of them out already, and left a long queue.
+    """
     runner = girobus("girobus_effectively_once", "effectively-once")
     place.empty()
-    place.fill(runner.body(n) for n in range(queued))
-    begin = time.monotonic()
+    place.fill(runner.body(n) for n in range(_SHORT + queued))
     process = runner.start(place, 0, log)
     try:
-        while not place.waiting(*OUT):
-            if time.monotonic() - begin > _PATIENCE:
-                raise SystemExit("nothing came out after the restart")
-            time.sleep(_LOOK)
+        _until(place, _SHORT)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        place.rest()
+        out, begin = place.waiting(*OUT), time.monotonic()
+        process = runner.start(place, 0, log)
+        _until(place, out + 1)
         took = time.monotonic() - begin
     finally:
         stop([process])
@@ -47,25 +54,25 @@ def restart(place: Place, queued: int, log: Path) -> Measurement:
 
 @dataclass(frozen=True, slots=True)
 class _Long:
-    """A run: processor time a message of the runner and of the broker in millionths of a second, and what else it took.
+    """A run: processor time a message in millionths of a second, and what else it took.
 
     Attributes:
         own: of the runner.
-        broker: of the broker.
+        others: of the broker and of the database.
         seconds: how long it took.
         grown: MB of resident memory more after the first tenth of it.
         tenths: ``own`` of the first and of the last tenth; the same number when all is one piece.
     """
 
     own: float
-    broker: float
+    others: dict[str, float]
     seconds: float
     grown: float
     tenths: tuple[float, float]
 
 
 def long_run(place: Place, count: int, log: Path) -> list[Measurement]:
-    """Processor time a message, the runner's and the broker's, and memory: of short runs and of a long one.
+    """Processor time a message of the runner, the broker and the database, and memory: of short runs and of a long one.
 
     The floor of the long row is the short one, the median of those before and behind it: a ratio of 1.1 is ten per cent
     dearer. What the rows of the C reference grow by, the broker and the machine add; what ours grow by more is our own.
@@ -79,13 +86,14 @@ def long_run(place: Place, count: int, log: Path) -> list[Measurement]:
         long = _run(place, runner, count, log)
         short += [_run(place, runner, _SHORT, log) for _ in range(_SHORT_RUNS)]
         console.print(f"[dim]{name}: first tenth {long.tenths[0]:.1f}, last tenth {long.tenths[1]:.1f} us/msg[/dim]")
-        for who in ("", "broker_"):
-            of = [one.broker if who else one.own for one in (*short, long)]
+        for who in ("", "broker", "database") if name == "effectively_once" else ("", "broker"):
+            of = [one.others.get(who, one.own) for one in (*short, long)]
             floor = statistics.median(of[:-1])
+            row = f"hop_long_{who}_{name}" if who else f"hop_long_{name}"
             for size, value, one in ((_SHORT, floor, short[-1]), (count, of[-1], long)):
                 figures = (round(value, 1), "us/msg", round(one.seconds, 1), 0.0 if who else one.grown, round(floor, 1))
                 ratio = round(value / floor, 3) if floor else 0.0
-                found.append(Measurement(f"hop_long_{who}{name}", str(size), *figures, ratio))
+                found.append(Measurement(row, str(size), *figures, ratio))
     return found
 
 
@@ -96,7 +104,7 @@ def _run(place: Place, runner: Runner, size: int, log: Path) -> _Long:
     process = runner.start(place, 0, log)
     try:
         _until(place, _SHORT)
-        begin, broker = time.monotonic(), place.processor_seconds()["broker"]
+        begin, others = time.monotonic(), place.processor_seconds()
         resident: list[float] = []
         used = [processor_seconds(process.pid)]
         for first in range(0, size, _SHORT):
@@ -106,7 +114,7 @@ def _run(place: Place, runner: Runner, size: int, log: Path) -> _Long:
             used.append(processor_seconds(process.pid))
             if first + _SHORT >= size // 10:
                 resident.append(_resident_mb(process.pid))
-        seconds, broker = time.monotonic() - begin, place.processor_seconds()["broker"] - broker
+        seconds, now = time.monotonic() - begin, place.processor_seconds()
     finally:
         stop([process])
         place.empty()
@@ -114,7 +122,7 @@ def _run(place: Place, runner: Runner, size: int, log: Path) -> _Long:
     spans = ((used[tenth] - used[0]), (used[-1] - used[-1 - tenth]))
     tenths = (spans[0] / (tenth * _SHORT) * 1e6, spans[1] / (tenth * _SHORT) * 1e6)
     own, grown = (used[-1] - used[0]) / size, round(resident[-1] - resident[0], 1)
-    return _Long(own * 1e6, broker / size * 1e6, seconds, grown, tenths)
+    return _Long(own * 1e6, {who: (now[who] - others[who]) / size * 1e6 for who in now}, seconds, grown, tenths)
 
 
 def _until(place: Place, count: int) -> None:
