@@ -9,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from bus.testing import postgres, rabbitmq
+from bus.testing import sshd as openssh
+from bus.testing.sshd import OpenSshServer
 
 # How fast a machine is says nothing about what is right; without a profile that would depend on the variable CI.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -53,3 +55,11 @@ def rabbit() -> Iterator[str]:
     needs(rabbitmq.missing())
     with rabbitmq.broker() as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def sshd() -> Iterator[OpenSshServer]:
+    """An OpenSSH server with an empty mailbox."""
+    needs(openssh.missing())
+    with openssh.server() as running:
+        yield running

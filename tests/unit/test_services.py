@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from bus.testing import postgres, rabbitmq
+from bus.testing import postgres, rabbitmq, sshd
 from tests.conftest import needs
 
 
@@ -26,6 +26,7 @@ def test_a_missing_service_skips_on_a_laptop_and_fails_in_ci(
     [
         (rabbitmq, rabbitmq.RabbitCluster),
         (postgres, postgres.PostgresServer),
+        (sshd, sshd.OpenSshServer),
     ],
 )
 def test_a_service_is_missing_only_where_neither_an_engine_nor_a_program_is(
