@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from bus.testing import postgres
+from bus.testing import postgres, rabbitmq
+from bus.testing import sshd as openssh
+from bus.testing.sshd import OpenSshServer
 
 # How fast a machine is says nothing about what is right; without a profile that would depend on the variable CI.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,14 +28,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason="a long run; choose it with --full"))
 
 
+def needs(missing: str) -> None:
+    """Skip on a laptop that lacks a service, fail where it must not be missing."""
+    if missing:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """URL of a PostgreSQL server, one for all tests of a process."""
-    why = postgres.missing()
-    if why:
-        if os.environ.get("CI"):
-            pytest.fail(why)
-        pytest.skip(why)
+    needs(postgres.missing())
     with postgres.server() as url:
         yield url
 
@@ -48,16 +52,14 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def rabbit() -> Iterator[str]:
     """URL of a RabbitMQ node for the whole run; tests keep apart by the prefixes of their queues."""
-    from bus.testing.rabbitmq import RabbitCluster, broker  # noqa: PLC0415 - only where it is used
-
-    needs(RabbitCluster.missing())
-    with broker() as url:
+    needs(rabbitmq.missing())
+    with rabbitmq.broker() as url:
         yield url
 
 
-def needs(missing: str) -> None:
-    """Skip on a laptop that lacks a service, fail where it must not be missing."""
-    if missing and os.environ.get("CI") == "true":
-        pytest.fail(missing)
-    if missing:
-        pytest.skip(missing)
+@pytest.fixture(scope="module")
+def sshd() -> Iterator[OpenSshServer]:
+    """An OpenSSH server with an empty mailbox."""
+    needs(openssh.missing())
+    with openssh.server() as running:
+        yield running

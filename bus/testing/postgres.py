@@ -20,6 +20,8 @@ from typing import Self
 
 import psycopg
 
+from bus.testing.containers import docker_answers
+
 _IMAGE = "postgres:17-alpine"
 _USER = "girobus"
 # Tests kill processes, never the machine, so the disk need not be waited for.
@@ -163,8 +165,8 @@ def _of_cluster(home: Path) -> list[int]:
 @contextmanager
 def server() -> Iterator[str]:
     """URL of a server: a container where a Docker engine answers, else the distribution's own."""
-    if _docker_answers():
-        from testcontainers.postgres import PostgresContainer  # noqa: PLC0415 - only where there is an engine
+    if docker_answers():
+        from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415 - only where there is an engine
 
         with PostgresContainer(_IMAGE, username=_USER, password=uuid.uuid4().hex, driver=None) as container:
             yield container.get_connection_url()
@@ -175,18 +177,7 @@ def server() -> Iterator[str]:
 
 def missing() -> str:
     """What this machine lacks for :func:`server`; empty when nothing."""
-    return "" if _docker_answers() else PostgresServer.missing()
-
-
-def _docker_answers() -> bool:
-    program = shutil.which("docker")
-    if program is None:
-        return False
-    try:
-        asked = subprocess.run([program, "info"], capture_output=True, timeout=10, check=False)  # noqa: S603 - found above
-    except subprocess.TimeoutExpired:
-        return False
-    return asked.returncode == 0
+    return "" if docker_answers() else PostgresServer.missing()
 
 
 @contextmanager

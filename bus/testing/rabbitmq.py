@@ -20,6 +20,8 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Self
 
+from bus.testing.containers import docker_answers
+
 _PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 _START = 90.0
 _TRIES = 3
@@ -263,29 +265,20 @@ def free_port() -> int:
 
 @contextmanager
 def broker() -> Iterator[str]:
-    """URL of one node: in a container where a Docker engine answers, else of the distribution's own programs.
-
-    Raises:
-        RuntimeError: this machine has neither.
-    """
+    """URL of one node: in a container where a Docker engine answers, else of the distribution's own programs."""
     if docker_answers():
-        from testcontainers.rabbitmq import RabbitMqContainer  # noqa: PLC0415 - only where Docker is
+        from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - only where Docker is
+        from testcontainers.core.wait_strategies import LogMessageWaitStrategy  # noqa: PLC0415 - as above
 
-        with RabbitMqContainer("rabbitmq:4") as container:
+        # Not RabbitMqContainer: its module warns at every import that it is made the old way.
+        ready = LogMessageWaitStrategy("Server startup complete")
+        with DockerContainer("rabbitmq:4", ports=[5672]).waiting_for(ready) as container:
             yield f"amqp://{container.get_container_host_ip()}:{container.get_exposed_port(5672)}"
         return
-    if RabbitCluster.missing():
-        raise RuntimeError(RabbitCluster.missing())
     with RabbitCluster(1) as cluster:
         yield cluster.url
 
 
-def docker_answers() -> bool:
-    """Whether there is a Docker engine to start containers with, not just its command."""
-    docker = shutil.which("docker")
-    if docker is None:
-        return False
-    with suppress(subprocess.TimeoutExpired):
-        asked = subprocess.run([docker, "info"], capture_output=True, timeout=10, check=False)  # noqa: S603 - found by which
-        return asked.returncode == 0
-    return False
+def missing() -> str:
+    """What this machine lacks for :func:`broker`; empty when nothing."""
+    return "" if docker_answers() else RabbitCluster.missing()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,17 +35,6 @@ class Place:
 @pytest.fixture(scope="module")
 def partner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Partner]:
     with Partner({"bank": Account(tmp_path_factory.mktemp("bank"), password=PASSWORD)}) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def sshd() -> Iterator[OpenSshServer]:
-    why = OpenSshServer.missing()
-    if why:
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
-    with OpenSshServer() as running:
         yield running
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
@@ -17,6 +16,7 @@ from bus.message import Headers, Message, decode, encode
 from bus.registry import Registry
 from bus.spec import FormatSpec
 from bus.testing.steps import StepBench
+from tests.conftest import needs
 from tests.corpus import corpora
 from tests.fuzz.entries import entries
 from tests.fuzz.worker import outcome
@@ -40,9 +40,8 @@ def needed(load: Callable[[], T]) -> T:
     try:
         return load()
     except corpora.Missing as why:
-        if os.environ.get("CI"):
-            pytest.fail(str(why))
-        pytest.skip(str(why))
+        needs(str(why))
+        raise
 
 
 def refusal(read: Callable[[], object]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -33,17 +32,6 @@ def partner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Partner
     (home / "inbox").mkdir(parents=True)
     (home / "outbox").mkdir()
     with Partner({"bank": Account(home, password=PASSWORD)}) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def sshd() -> Iterator[OpenSshServer]:
-    why = OpenSshServer.missing()
-    if why:
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
-    with OpenSshServer() as running:
         yield running
 
 

@@ -21,6 +21,7 @@ from bus.message import Headers, Message
 from bus.ports import Settlement
 from bus.testing import postgres
 from bus.testing.postgres import PostgresServer
+from tests.conftest import needs
 
 BUS = """\
 name: shared
@@ -87,9 +88,7 @@ def test_two_processes_share_the_work_and_one_dies(tmp_path: Path, postgres_url:
 
 
 def test_a_killed_database_costs_nothing(tmp_path: Path) -> None:
-    why = PostgresServer.missing()
-    if why:
-        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+    needs(PostgresServer.missing())
     with PostgresServer() as server, postgres.schema(server.url) as url, town(tmp_path / "town", url) as place:
         place.start("a")
         for file in range(6):

@@ -93,9 +93,17 @@ def test_a_family_that_breaks_off_is_told_and_its_results_count(
     ]
 
 
-def test_a_missing_service_ends_with_5_before_anything_begins(only: dict[str, Fault]) -> None:
+@pytest.mark.parametrize(
+    ("result", "code"), [(Result("cut", "gateway", 7), 5), (Result("cut", "gateway", 7, stuck="x"), 1)]
+)
+def test_a_family_that_lacks_a_service_is_left_out_and_a_run_without_it_is_never_clean(
+    only: dict[str, Fault], result: Result, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     only["one"] = family("one", breaks=True, missing="no broker here")
     assert runner.main(["--only", "one"]) == 5
+    only["two"] = family("two", result)
+    assert runner.main([]) == code
+    assert capsys.readouterr().out.endswith("LEFT OUT: one: no broker here\n")
 
 
 def test_a_whole_run_that_broke_too_little_ends_with_1(only: dict[str, Fault], monkeypatch: pytest.MonkeyPatch) -> None:

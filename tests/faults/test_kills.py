@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -22,6 +21,7 @@ from bus.testing.landscape import BANKS, ERP, Town, schemas
 from bus.testing.partner import Account, Partner
 from bus.testing.sshd import OpenSshServer
 from endpoints.sftp import SftpConnection
+from tests.conftest import needs
 from tests.faults.kill_runs import Series, control, run
 from tests.faults.mailboxes import ROUTES
 from tests.faults.planted import BUGS
@@ -31,11 +31,7 @@ HIT = ("source.done", "sink.rename", "commit.segment", "commit.delivered")
 
 @pytest.fixture
 def sshd() -> None:
-    why = OpenSshServer.missing()
-    if why and os.environ.get("CI") == "true":
-        pytest.fail(why)
-    if why:
-        pytest.skip(why)
+    needs(OpenSshServer.missing())
 
 
 @pytest.mark.sshd

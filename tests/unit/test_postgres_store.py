@@ -150,9 +150,7 @@ def test_an_outcome_that_nobody_can_tell_is_not_called_a_failure(far: PostgresSt
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
     """A server of this module's own, which may be killed."""
-    why = PostgresServer.missing()
-    if why:
-        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+    needs(PostgresServer.missing())
     with PostgresServer() as made:
         yield made
 
