@@ -117,3 +117,17 @@ def test_one_that_changed_in_the_middle_of_its_split_leaves_none_of_the_parts_th
         of.drop("local/in/sound.jsonl", SOUND)
         of.settle()
         put_aside_and_retried(of, tmp_path, -1)
+
+
+def test_a_stage_file_that_changed_after_its_owner_died_is_staged_again(tmp_path: Path) -> None:
+    with house(tmp_path, Bomb("sink.rename:before")) as of:
+        of.drop("local/in/broken.bin", BROKEN)
+        with pytest.raises(Crash):
+            of.settle()
+    (staged,) = (of.partners / "local" / "out" / ".stage").iterdir()
+    flip(staged, 7)
+    with house(tmp_path) as of:
+        of.settle()
+        assert out(of) == [BROKEN]
+        assert of.cases() == []
+        assert list(staged.parent.iterdir()) == []
