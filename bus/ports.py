@@ -246,7 +246,7 @@ class BlobStore(Protocol):
         """A new blob; durable (fsynced, renamed into place) when the block ends without an error, else gone."""
 
     def open(self, blob: Blob) -> BinaryIO:
-        """Read. Raises Rejected ``INT102`` when it is missing or of another size."""
+        """Read what was stored: Rejected ``INT102`` when it is missing or of another size, ``INT103`` when changed."""
 
 
 class BlobWriter(Protocol):

@@ -98,14 +98,20 @@ class FolderSink:
         """Rename to the final name, then the marker.
 
         Raises:
-            Retryable: it did not happen (``NET104`` refused, ``NET107`` name taken, ``NET114`` rename got weaker).
+            Retryable: it did not happen (``NET104`` refused, ``NET107`` name taken, ``NET114`` rename got weaker,
+                ``NET115`` the stage file has changed).
             InDoubt: ``NET109`` no answer, ``NET112`` the stage file vanished; ask :meth:`probe`.
         """
         stage, final = receipt["stage"], receipt["final"]
         if receipt["atomic"] and not self.folder.atomic_rename:
             raise Retryable("NET114", "the server no longer renames atomically", hint="it is staged again")
         with answering("look at", final):
-            state = self._final_state(receipt)
+            state = self._state(final, receipt)
+            # What this owner wrote himself was read from him a moment ago; what an earlier one left lay there for long.
+            old = state == "free" and receipt["epoch"] != self._resources.epoch
+            if old and self._state(stage, receipt) == "other":
+                text = f"the stage file {shown(stage)} has changed since it was written"
+                raise Retryable("NET115", text, hint="it is staged again")
         self._resources.effect("sink.rename:before")
         if state == "free":
             try:
@@ -127,7 +133,7 @@ class FolderSink:
         with answering("look at", receipt["final"]):
             staged = self.folder.stat(receipt["stage"]) is not None
             proven = not staged and not self._spec.stage_shared
-            state = "same" if proven else self._final_state(receipt)
+            state = "same" if proven else self._state(receipt["final"], receipt)
             if state == "same":
                 if staged:
                     self._remove(receipt["stage"])
@@ -204,15 +210,16 @@ class FolderSink:
         text = "the server has no fsync extension: its own power loss may empty a delivered file"
         self.findings.append(Finding("NET111", "info", place, text))
 
-    def _final_state(self, receipt: Receipt) -> Literal["free", "same", "other", "unreadable"]:
-        final, size = receipt["final"], receipt["size"]
-        there = self.folder.stat(final)
+    def _state(self, path: str, receipt: Receipt) -> Literal["free", "same", "other", "unreadable"]:
+        """What has that name, compared with what was written."""
+        size = receipt["size"]
+        there = self.folder.stat(path)
         if there is None:
             return "free"
         if there.kind != "file" or there.size not in {size, -1}:
             return "other"
         try:
-            return "same" if digest(self.folder, final, size) == receipt["sha256"] else "other"
+            return "same" if digest(self.folder, path, size) == receipt["sha256"] else "other"
         except FileNotFoundError:
             return "free"
         except OSError:
@@ -223,7 +230,7 @@ class FolderSink:
         final = receipt["final"]
         with answering("look at", final):
             staged = self.folder.stat(receipt["stage"]) is not None
-            state = self._final_state(receipt)
+            state = self._state(final, receipt)
         if state == "same":
             if staged:
                 self._remove(receipt["stage"])

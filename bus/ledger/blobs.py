@@ -7,7 +7,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -98,27 +98,21 @@ class FileBlobs:
         sync_folder(final.parent)
 
     def open(self, blob: Blob) -> BinaryIO:
-        """Read a blob.
+        """Read a blob; it is compared with its checksum before the first byte is handed out.
 
         Raises:
-            Rejected: ``INT102`` when it is missing or of another size.
+            Rejected: ``INT102`` when it is missing or of another size, ``INT103`` when its content has changed.
             Retryable: ``SYS112`` when the disk refuses.
         """
         path = self._path(blob)
         try:
-            file = path.open("rb")
+            return as_stored(path.open("rb"), blob, "restore the blob folder from backup")
         except FileNotFoundError:
             raise Rejected(
                 "INT102", f"blob {blob.sha256[:12]} is missing", hint="restore the blob folder from backup"
             ) from None
         except OSError as error:
             raise _refused(error) from error
-        if os.fstat(file.fileno()).st_size != blob.size:
-            file.close()
-            raise Rejected(
-                "INT102", f"blob {blob.sha256[:12]} has another size", hint="restore the blob folder from backup"
-            )
-        return file
 
     def _path(self, blob: Blob) -> Path:
         return self._folder / blob.sha256[:2] / blob.sha256
@@ -141,6 +135,27 @@ class FileBlobs:
                 path.unlink()
                 return found.st_size
         return 0
+
+
+def as_stored(file: BinaryIO, blob: Blob, hint: str) -> BinaryIO:
+    """The file at its beginning, when it holds what was stored; else it is closed.
+
+    Each time anew, since a disk forgets without telling: hashing is cheap beside everything that is made of a document.
+
+    Raises:
+        Rejected: ``INT102`` when it is of another size, ``INT103`` when its content has changed.
+    """
+    with ExitStack() as closing:
+        closing.enter_context(file)
+        file.seek(0)
+        found = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # the stub wants readinto
+        if file.tell() != blob.size:
+            raise Rejected("INT102", f"blob {blob.sha256[:12]} has another size", hint=hint)
+        if found != blob.sha256:
+            raise Rejected("INT103", f"blob {blob.sha256[:12]} has changed since it was stored", hint=hint)
+        file.seek(0)
+        closing.pop_all()
+    return file
 
 
 def _remove_left_over(path: Path) -> None:

@@ -12,7 +12,7 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import S3Store
 
 from bus.errors import Rejected, Retryable
-from bus.ledger.blobs import Writing
+from bus.ledger.blobs import Writing, as_stored
 from bus.ledger.store import no_effect
 from bus.message import Blob
 from bus.ports import EffectHook
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 _IN_MEMORY = 4 << 20
 """Bytes of a document that are held in memory on their way; more goes through a temporary file."""
+_HINT = "restore the object in the bucket; a versioned bucket has it"
 
 
 class BucketBlobs:
@@ -78,10 +79,10 @@ class BucketBlobs:
             self._effect("blob.create:after")
 
     def open(self, blob: Blob) -> BinaryIO:
-        """Read; the document is here as a whole before the first byte is handed out.
+        """Read; the document is here as a whole, and compared with its checksum, before the first byte is handed out.
 
         Raises:
-            Rejected: ``INT102`` when it is missing or of another size.
+            Rejected: ``INT102`` when it is missing or of another size, ``INT103`` when its content has changed.
             Retryable: ``SYS112`` when the store gives no answer.
         """
         file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - the reader closes it
@@ -90,17 +91,13 @@ class BucketBlobs:
                 found = obstore.get(self._store, _key(blob.sha256))
                 for chunk in found.stream(min_chunk_size=_CHUNK):
                     file.write(bytes(chunk))
+                return as_stored(file, blob, _HINT)  # type: ignore[arg-type]  # a file in all that is used of one
         except NotFoundError:
             file.close()
-            raise _lost(blob, "is missing") from None
+            raise Rejected("INT102", f"blob {blob.sha256[:12]} is missing", hint=_HINT) from None
         except BaseException:
             file.close()
             raise
-        if file.tell() != blob.size:
-            file.close()
-            raise _lost(blob, "has another size")
-        file.seek(0)
-        return file  # type: ignore[return-value]  # a file in all that is used of one
 
     def old(self, before: int) -> list[str]:
         """Sha256 of documents that were last stored before a time, in milliseconds since 1970 UTC.
@@ -147,8 +144,3 @@ def _answered() -> Iterator[None]:
     except (BaseError, OSError) as error:
         name = type(error).__name__
         raise Retryable("SYS112", f"the blob store refused: {name}", hint="see bucket, keys and network") from None
-
-
-def _lost(blob: Blob, what: str) -> Rejected:
-    hint = "restore the object in the bucket; a versioned bucket has it"
-    return Rejected("INT102", f"blob {blob.sha256[:12]} {what}", hint=hint)

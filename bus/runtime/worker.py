@@ -26,6 +26,8 @@ from bus.runtime.stores import Stores
 
 _UNREPORTABLE = "INT121"
 """The batch does not take the report of a message: it is a dead letter of which the batch is told nothing."""
+_OUR_DAMAGE = {"INT102", "INT103"}
+"""The sender is not told: his document was right, and one that he sends again beside a retry would pay twice."""
 
 
 class Ledger(Reader, splitting.Ledger, Protocol):
@@ -266,7 +268,8 @@ class Worker:
         """A refused record of a batch goes into the reject file; everything else is a dead letter with a case."""
         rule = route.gatherings.get("on_reject")
         body = message.body
-        if rule is None or channel == rule.channel or message.headers.id == NULL_ID:
+        ours = message.headers.id == NULL_ID or error.code in _OUR_DAMAGE
+        if rule is None or channel == rule.channel or ours:
             # A reject file that cannot be written is a dead letter: collected again, it would be refused for ever.
             bury(route, channel, message, (error.code, error.message), step, into)
             return

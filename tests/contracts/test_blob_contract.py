@@ -58,6 +58,14 @@ def documents(request: pytest.FixtureRequest, tmp_path: Path) -> Documents:
     return open_blobs(chosen, tmp_path / "blobs", effect=no_effect)
 
 
+def plain(bucket: BucketSpec) -> S3Store:
+    """The bucket itself, without a prefix."""
+    return S3Store(
+        bucket.bucket, endpoint=bucket.endpoint, region="us-east-1", access_key_id="key", secret_access_key="secret",
+        client_options={"allow_http": True},
+    )  # fmt: skip
+
+
 def store(documents: Documents, *parts: bytes) -> Blob:
     with documents.create() as target:
         target.writelines(parts)
@@ -119,6 +127,26 @@ def test_a_missing_document_and_one_of_another_size_are_refused(documents: Docum
         documents.open(Blob("0" * 64, 3))
 
 
+@pytest.mark.parametrize("position", [0, 2_500_000, -1])
+def test_a_document_with_a_flipped_bit_is_refused_before_its_first_byte(
+    documents: Documents, request: pytest.FixtureRequest, tmp_path: Path, position: int
+) -> None:
+    content = os.urandom(5_000_000)
+    blob = store(documents, content)
+    documents.open(blob).close()
+    changed = bytearray(content)
+    changed[position] ^= 1
+    place = f"{blob.sha256[:2]}/{blob.sha256}"
+    if request.node.callspec.params["documents"] == "bucket":
+        obstore.put(plain(request.getfixturevalue("bucket")), f"prod/{place}", bytes(changed))
+    else:
+        (tmp_path / "blobs" / place).write_bytes(changed)
+    with pytest.raises(Rejected, match=r"INT103.*changed"):
+        documents.open(blob)
+    assert store(documents, content) == blob
+    documents.open(blob).close()
+
+
 def test_a_folder_that_refuses_for_a_while_is_no_missing_document(tmp_path: Path) -> None:
     documents = open_blobs(None, tmp_path, effect=no_effect)
     blob = store(documents, b"content")
@@ -148,11 +176,7 @@ def test_a_bucket_that_refuses_or_is_away_is_tried_again(bucket: BucketSpec) -> 
 
 def test_documents_of_a_bucket_stand_under_their_prefix(bucket: BucketSpec) -> None:
     blob = store(open_blobs(bucket, Path(), effect=no_effect), b"content")
-    plain = S3Store(
-        bucket.bucket, endpoint=bucket.endpoint, region="us-east-1", access_key_id="key", secret_access_key="secret",
-        client_options={"allow_http": True},
-    )  # fmt: skip
-    assert [found["path"] for page in obstore.list(plain) for found in page] == [
+    assert [found["path"] for page in obstore.list(plain(bucket)) for found in page] == [
         f"prod/{blob.sha256[:2]}/{blob.sha256}"
     ]
 

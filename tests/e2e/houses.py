@@ -42,8 +42,8 @@ class House:
             "erp/inbox",
             *(f"bank-{b}/{box}" for b in ("north", "south") for box in ("inbox", "outbox")),
         ):
-            (self.partners / partner).mkdir(parents=True)
-        (self.partners / "local" / "in").mkdir(parents=True)
+            (self.partners / partner).mkdir(parents=True, exist_ok=True)
+        (self.partners / "local" / "in").mkdir(parents=True, exist_ok=True)
         chance = random.Random(1)  # noqa: S311 - spreads retries, guards nothing
         made = {"source": source, "sink": sink, "store": Store(None), "chance": chance, **around}
         self.app = App(folder, Surroundings(**{"clock": self.clock, **made}), home=root / "home")

@@ -941,6 +941,22 @@ def test_a_server_that_lost_its_atomic_rename_is_not_trusted_with_an_old_receipt
     assert sink.probe(receipt) == "unknown"
 
 
+@pytest.mark.parametrize("changed", [b"Payload", b"payloae", b"payloa"])
+def test_a_stage_file_of_an_earlier_owner_that_has_changed_never_becomes_visible(
+    folder: MemoryFolder, changed: bytes
+) -> None:
+    receipt = sink_on(folder, epoch=1).prepare(message(), io.BytesIO(b"payload"))
+    folder.remove(receipt["stage"])
+    folder.put(receipt["stage"], changed)
+    heir = sink_on(folder, epoch=2)
+    assert heir.probe(receipt) == "not_done"
+    with pytest.raises(Retryable, match="NET115"):
+        heir.publish(receipt)
+    assert folder.paths() == [receipt["stage"]]
+    heir.publish(heir.prepare(message(), io.BytesIO(b"payload")))
+    assert folder.get(receipt["final"]) == b"payload"
+
+
 @pytest.mark.parametrize("space", [0, 3])
 def test_a_full_disk_is_named_and_leaves_nothing_visible(folder: MemoryFolder, space: int) -> None:
     folder.space = space
