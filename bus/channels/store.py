@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from bus.errors import Rejected
-from bus.message import NULL_ID, Message, Sequence, decode, encode, salvage
+from bus.message import NULL_ID, Message, Sequence, decode, salvage, sealed
 from bus.ports import Chunk, Cursor, Delivery, Settlement, Store, Transaction
 
 SHIFT = 35  # 34 billion positions a lane, 268 million lanes
@@ -72,7 +72,7 @@ class StoreBroker:
         self._store = store
         self._book = book
         self.ready = ready
-        self.encode: Callable[[Message], bytes] = encode
+        self.encode: Callable[[Message], bytes] = sealed
         """Makes the stored form of what is put on a channel; another one where this is the outbox of another broker."""
         self._channels: dict[str, Channel] = {}
         self._alias: dict[str, str] = {}

@@ -8,7 +8,7 @@ from decimal import Decimal, localcontext
 from typing import Any
 
 from bus.errors import Rejected
-from bus.message import Group, Headers, Join, Message, decode, edge_id, encode
+from bus.message import Group, Headers, Join, Message, decode, edge_id, sealed
 from bus.money import exact_sum
 from bus.ports import Gathering
 
@@ -105,7 +105,7 @@ def _add(tx: Any, group: int, taken: list[tuple[Join, Gathering]], now: int) -> 
             correlation = headers.correlation_id
         elif correlation != headers.correlation_id:
             correlation = "many"
-        rows.append((base + n, _sort_key(wish.order), headers.number, encode(wish.message)))
+        rows.append((base + n, _sort_key(wish.order), headers.number, sealed(wish.message)))
     tx.executemany("INSERT INTO member VALUES (?, ?, ?, ?)", rows)
     rule = taken[-1][1]
     after = rule.after or (_LATE_AFTER if batch < 0 else 0)

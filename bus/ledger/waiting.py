@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bus.ledger import cases
-from bus.message import Hold, Message, Resequence, encode, salvage
+from bus.message import Hold, Message, Resequence, salvage, sealed
 from bus.ports import CaseNote
 
 Row = tuple[Any, ...]
@@ -15,7 +15,7 @@ def defer(tx: Any, rows: list[tuple[int, str, Message, str, str]]) -> None:
     """Keep units for their next attempt: (due, channel, message, code, reason)."""
     tx.executemany(
         "INSERT INTO deferred (due, channel, number, code, reason, payload) VALUES (?, ?, ?, ?, ?, ?)",
-        ((due, ch, m.headers.number, code, reason, encode(m.told())) for due, ch, m, code, reason in rows),
+        ((due, ch, m.headers.number, code, reason, sealed(m.told())) for due, ch, m, code, reason in rows),
     )
 
 
@@ -28,14 +28,14 @@ def line_up(tx: Any, place: str, head: int, rows: list[tuple[str, int, Message, 
     if head and waits:
         _, due, message, code, reason = waits.pop(0)
         sql = "UPDATE deferred SET due = ?, code = ?, reason = ?, payload = ? WHERE id = ? RETURNING 1"
-        found = tx.execute(sql, (due, code, reason, encode(message.told()), head)).fetchall()
+        found = tx.execute(sql, (due, code, reason, sealed(message.told()), head)).fetchall()
     elif head:
         found = tx.execute("DELETE FROM deferred WHERE id = ? RETURNING 1", (head,)).fetchall()
     else:
         found = [(1,)]
     tx.executemany(
         "INSERT INTO deferred (due, channel, number, code, reason, payload, line) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        ((due, place, m.headers.number, code, reason, encode(m.told() if m.headers.attempt else m), line)
+        ((due, place, m.headers.number, code, reason, sealed(m.told() if m.headers.attempt else m), line)
          for line, due, m, code, reason in waits),
     )  # fmt: skip
     return bool(found)
@@ -87,7 +87,7 @@ def hold(tx: Any, wish: Hold, channel: str, case_id: int | None, now: int) -> No
             wish.reason,
             now,
             case_id,
-            encode(wish.message.told()),
+            sealed(wish.message.told()),
         ),
     )
 
@@ -127,7 +127,7 @@ def bury(tx: Any, channel: str, message: Message, note: CaseNote, case_id: int, 
     """Store a dead letter (EIP Dead Letter Channel)."""
     tx.execute(
         "INSERT INTO dead (channel, number, code, reason, at, case_id, payload) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (channel, message.headers.number, note.code, note.summary, now, case_id, encode(message.told())),
+        (channel, message.headers.number, note.code, note.summary, now, case_id, sealed(message.told())),
     )
 
 
@@ -148,7 +148,7 @@ def resequence(tx: Any, wish: Resequence, channel: str, now: int) -> list[tuple[
         return [(channel, wish.message)]
     tx.execute(
         "INSERT INTO parked VALUES (?, ?, ?, ?)",
-        (stream, wish.number, wish.message.headers.number, encode(wish.message)),
+        (stream, wish.number, wish.message.headers.number, sealed(wish.message)),
     )
     return _release_run(tx, stream, channel, expected, now)
 

@@ -267,10 +267,26 @@ def test_a_copy_that_was_sent_counts_as_sent_in_its_own_route(tmp_path: Path) ->
 # ---------------------------------------------------------------- damage
 
 
-def _damage(desk: Desk, table: str) -> None:
-    """An unlucky disk: the first row of a table is no message any more."""
-    sql = f"UPDATE {table} SET payload = CAST(x'7b' || payload AS BLOB) WHERE rowid = (SELECT min(rowid) FROM {table})"  # noqa: S608 - names of the test
-    desk.app.store.commit("damage", lambda tx: tx.execute(sql).fetchall())
+def _damage(desk: Desk, table: str, change: Callable[[bytes], bytes] = lambda stored: b"{" + stored) -> None:
+    """An unlucky disk: the first row of a table is not what was stored, as a rule no message any more."""
+
+    def work(tx: Any) -> None:
+        row, stored = tx.execute(f"SELECT rowid, payload FROM {table} ORDER BY rowid LIMIT 1").fetchone()  # noqa: S608 - names of the test
+        changed = change(stored)
+        assert changed != stored
+        tx.execute(f"UPDATE {table} SET payload = ? WHERE rowid = ?", (changed, row))  # noqa: S608 - as above
+
+    desk.app.store.commit("damage", work)
+
+
+def test_an_amount_that_changed_on_the_disk_is_not_sent(tmp_path: Path) -> None:
+    """One bit of it; all of it is still a message, and only its checksum tells."""
+    with Desk(tmp_path, {"a": WAIT}) as desk:
+        desk.send('{"amount": "1234.50"}')
+        desk.settle()
+        _damage(desk, "held", lambda stored: stored.replace(b"1234.50", b"9234.50"))
+        desk.later(120_000)
+        assert (desk.got(), desk.cases(), desk.left()) == ([], ["INT101"], {"dead": 1})
 
 
 def test_a_damaged_message_is_not_sent_to_a_partner(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from faulty import Partners, Troubles, catalogue
 from houses import House, landscape
 from hypothesis import HealthCheck, example, given, settings
@@ -18,7 +19,7 @@ from bus.channels.store import StoreBroker
 from bus.errors import Held, Rejected, Retryable
 from bus.ledger.ledger import Ledger
 from bus.ledger.store import Store
-from bus.message import Group, Headers, Join, Message, Resequence, Sequence, child_id, decode, edge_id, encode
+from bus.message import Group, Headers, Join, Message, Resequence, Sequence, child_id, decode, edge_id, encode, sealed
 from bus.ports import Gathering, Settlement
 from bus.testing.clock import ManualClock
 
@@ -430,10 +431,19 @@ def _same(one: Any, other: Any) -> bool:
 @given(headers, plain | st.binary(max_size=40), st.dictionaries(st.text(max_size=5), plain, max_size=3))
 def test_a_stored_message_comes_back_as_it_was(head: Headers, body: Any, properties: dict[str, Any]) -> None:
     message = Message(head, body, properties)
-    back = decode(encode(message))
-    assert back.headers == head
-    assert _same(body, back.body)
-    assert _same(properties, back.properties)
+    for stored in (encode(message), sealed(message)):
+        back = decode(stored)
+        assert back.headers == head
+        assert _same(body, back.body)
+        assert _same(properties, back.properties)
+
+
+def test_no_bit_of_a_sealed_message_changes_unnoticed() -> None:
+    stored = sealed(Message(Headers(ROOT, ROOT), {"amount": Decimal("1234.50")}))
+    for bit in range(len(stored) * 8):
+        changed = (int.from_bytes(stored) ^ 1 << bit).to_bytes(len(stored))
+        with pytest.raises(Rejected, match="INT101"):
+            decode(changed)
 
 
 @FAST

@@ -39,7 +39,7 @@ from bus.channels.amqp.undeliverable import Undeliverable
 from bus.channels.amqp.wire import Wire
 from bus.channels.store import StoreBroker
 from bus.errors import BusError, Retryable, Stalled
-from bus.message import Message, encode
+from bus.message import Message, encode, sealed
 from bus.ports import (
     RELAY,
     Chunk,
@@ -484,8 +484,8 @@ class AmqpBroker:
     def _stamped(self, message: Message) -> bytes:
         """The stored form of a message with a leg that no other sending has."""
         if message.headers.leg in self._given:
-            return encode(message)
-        return encode(message.with_headers(leg=f"{self._owner}{next(self._counter):016x}"))
+            return sealed(message)
+        return sealed(message.with_headers(leg=f"{self._owner}{next(self._counter):016x}"))
 
     def _in_outbox(self, names: set[str]) -> None:
         kept = names & self._kept.names
