@@ -241,7 +241,7 @@ class App:
         from bus.channels.amqp.broker import AmqpBroker  # noqa: PLC0415
 
         if wire is None:
-            wire = wire_of(spec, self.folder, around.chance)  # type: ignore[arg-type]  # one of the two is there
+            wire = wire_of(spec, self.folder, around.chance, versions.identity(self.ledger.read))  # type: ignore[arg-type]  # one of the two is there
         owner = f"{self.ledger.epoch & 0xFFFFFFFF:08x}{around.chance.getrandbits(32):08x}"
         broker = AmqpBroker(wire, self.store, inside, around.clock, owner, self._effect)
         broker.confirmed = self.meter.confirmed

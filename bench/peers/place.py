@@ -104,8 +104,8 @@ class Place:
             self._stack.enter_context(self._postgres)
             self.port = self._cluster.nodes[0].port
             self._spec = BrokerSpec(url=self._cluster.url, prefetch=PREFETCH)
+            ledger = self._stack.enter_context(schema(self._postgres.url))  # one, for the queues are the same
             for guarantee in GUARANTEES:
-                ledger = self._stack.enter_context(schema(self._postgres.url))
                 self.folders[guarantee] = self._landscape(guarantee, ledger)
             parameters = pika.ConnectionParameters("127.0.0.1", self.port, heartbeat=0)
             self.address = address_of(self._spec, self._root)

@@ -21,19 +21,21 @@ def command(*, config: Path, only_look: bool, as_json: bool) -> None:
     """Declare the queues that the routes need at the broker of `bus.yaml`; `bus run` does the same at its start.
 
     A queue that is there with other properties is named and left alone, and none is ever deleted. What keeps the order
-    of a key behind a `partition` has no queue: it is in the ledger's database.
+    of a key behind a `partition` has no queue: it is in the ledger's database. Queues of another ledger are refused.
 
     Exit code: 0 all are there, 1 some differ, 3 some are missing (with --check), 5 the broker is away.
     """
     from bus.channels.amqp import address_of, topology  # noqa: PLC0415 - the client library, where it is used
-    from bus.config import load_landscape  # noqa: PLC0415 - all plug-ins
+    from bus.cli.site import Site  # noqa: PLC0415 - all plug-ins
+    from bus.ledger.place import identity_at  # noqa: PLC0415 - as above
 
     with paths_from(config):
-        landscape = load_landscape(config).require()
+        site = Site.of(config)
+        landscape = site.landscape.require()
     if landscape.spec.broker is None:
         note("the channels of this landscape are in its ledger's database: nothing to declare")
         return
-    address = address_of(landscape.spec.broker, config)
+    address = address_of(landscape.spec.broker, config, ledger=identity_at(site.place))
     channels = channels_of(landscape)
     seen = topology.look(address, channels)
     missing = [one.channel for one in seen if one.state == "missing"]

@@ -37,7 +37,7 @@ def command(*, config: Path, offline: bool, writing: bool, timeout: float, stric
     checks = machine.checks(site.landscape, site.home, site.place, default_folder())
     if not offline:
         checks += partners.ledger_checks(site.place)
-        checks += partners.broker_checks(site.landscape)
+        checks += partners.broker_checks(site.landscape, site.place)
         checks += partners.partner_checks(site.landscape, writing=writing)
     if not offline or isinstance(site.place, Path):
         checks += partners.state_checks(site.place)

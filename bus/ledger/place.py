@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from bus.errors import Unavailable
 from bus.ledger.blobs import FileBlobs
 from bus.ledger.reading import Reading, file_schema
+from bus.ledger.versions import identity
 from bus.ports import BlobStore
 
 if TYPE_CHECKING:
@@ -58,6 +59,15 @@ def open_reading(place: Place, *, patience: float = 10.0) -> Reading:
     from bus.ledger.postgres_reading import PostgresReading  # noqa: PLC0415 - an extra
 
     return PostgresReading(place, patience=patience)
+
+
+def identity_at(place: Place, *, patience: float = 10.0) -> str:
+    """Which ledger is at a place; empty where there is none yet, or none that can be read."""
+    try:
+        with open_reading(place, patience=patience) as reading:
+            return identity(reading.rows)
+    except Unavailable:
+        return ""
 
 
 def open_blobs(bucket: BucketSpec | None, folder: Path, *, effect: EffectHook) -> Documents:

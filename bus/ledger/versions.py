@@ -47,6 +47,12 @@ def next_epoch(tx: Any) -> int:
     return int(tx.execute("UPDATE meta SET value = value + 1 WHERE key = 'epoch' RETURNING value").fetchone()[0])
 
 
+def identity(read: Any) -> str:
+    """Which ledger this is: given by chance when it was made, and kept by its backups."""
+    ((number,),) = read("SELECT value FROM meta WHERE key = 'identity'", ())
+    return f"{number:016x}"
+
+
 def any_with(read: Any, word: str) -> bool:
     """Whether a word stands anywhere in the texts of a version that was ever used."""
     return bool(read("SELECT 1 FROM route_version WHERE sources LIKE ? LIMIT 1", (f"%{word}%",)))

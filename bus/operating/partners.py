@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bus.errors import BusError, Unavailable
 from bus.landscape import ChannelSource
-from bus.ledger.place import open_reading
+from bus.ledger.place import identity_at, open_reading
 from bus.ledger.reading_status import read_figures
 from bus.operating.doctor import Check, Found, State, failed
 from bus.spec import EndpointSpec
@@ -39,12 +39,12 @@ def ledger_checks(place: Path | str) -> list[Check]:
     return [] if isinstance(place, Path) else [Check("ledger", "PostgreSQL", partial(database, place))]
 
 
-def broker_checks(landscape: Landscape) -> list[Check]:
+def broker_checks(landscape: Landscape, place: Path | str) -> list[Check]:
     """The broker, where there is one."""
     spec = landscape.spec.broker
     if spec is None:
         return []
-    return [Check("broker", "RabbitMQ", partial(broker, spec, landscape))]
+    return [Check("broker", "RabbitMQ", partial(broker, spec, landscape, place))]
 
 
 def partner_checks(landscape: Landscape, *, writing: bool) -> list[Check]:
@@ -98,13 +98,13 @@ def database(url: str) -> Iterator[Found]:
 # ---------------------------------------------------------------- broker
 
 
-def broker(spec: BrokerSpec, landscape: Landscape) -> Iterator[Found]:
-    """Login, version, alarms, and whether every queue is there as it has to be."""
+def broker(spec: BrokerSpec, landscape: Landscape, place: Path | str) -> Iterator[Found]:
+    """Login, version, alarms, and whether every queue is there as it has to be, for the ledger at that place."""
     from bus.channels.amqp import address_of, topology  # noqa: PLC0415 - the client library, where it is used
     from bus.channels.amqp.kept import has_queue  # noqa: PLC0415
     from bus.runtime.pipeline import channels  # noqa: PLC0415
 
-    address = address_of(spec, landscape.folder)
+    address = address_of(spec, landscape.folder, ledger=identity_at(place, patience=_PATIENCE))
     names = [name for loaded in landscape.routes.values() for name in filter(has_queue, channels(loaded.spec))]
     seen = topology.look(address, [*names, *landscape.spec.outlets])
     version, alarm = topology.greeting(address, _BLOCK)

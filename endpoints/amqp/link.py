@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ class Link:
         self._connection: Any = None
         self._channel: Any = None
         self._warned = spec.confirms
+        self._beaten = 0.0
 
     @property
     def open(self) -> bool:
@@ -69,6 +71,27 @@ class Link:
         """Send a heartbeat when one is due, and notice a broker that sent none."""
         if self._kombu is not None and self.spec.confirms:
             self._kombu.transport.heartbeat_check(self._connection)
+            self._beaten = time.monotonic()
+
+    def leave_if_slept(self) -> None:
+        """Say goodbye over a connection without a beat for so long that its broker may be hanging up just now."""
+        if self._channel is None or not self.spec.confirms:
+            return
+        if 0 < self._connection.heartbeat < time.monotonic() - self._beaten:
+            self.hang_up(polite=True)
+
+    def leave_if_ended(self) -> None:
+        """Throw away a connection that ended while nobody used it: :meth:`channel` makes a new one."""
+        try:
+            if self._channel is None:
+                return
+            if self.spec.confirms:
+                self.drain(0)
+                self.beat()
+            elif self.spec.scheme.startswith("redis"):
+                self._channel.client.ping()
+        except Exception:  # noqa: BLE001 - whatever it died of
+            self.hang_up()
 
     @contextmanager
     def guarded(self, seconds: float = 0.0) -> Iterator[None]:
@@ -106,7 +129,7 @@ class Link:
         kombu, self._channel = self._kombu, None
         if kombu is None:
             return
-        held = getattr(self._connection, "sock", None)
+        held = self._socket
         if polite and kombu.connected:
             watch = threading.Timer(_GOODBYE, self._cut)
             watch.daemon = True
@@ -127,10 +150,15 @@ class Link:
     def _shown(self) -> str:
         return self.spec.url
 
+    @property
+    def _socket(self) -> Any:
+        """The open one; ``sock`` of a connection that its broker closed would connect again, unseen."""
+        return getattr(getattr(self._connection, "_transport", None), "sock", None)
+
     def _cut(self) -> None:
         """End all waiting on the socket, from whatever thread."""
         with suppress(Exception):
-            self._connection.sock.shutdown(socket.SHUT_RDWR)
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def _connect(self) -> None:
         self.hang_up()
@@ -156,6 +184,7 @@ class Link:
             self._kombu.ensure_connection(max_retries=0, reraise_as_library_errors=False)
             # Taken once: kombu's own property connects again, unseen, when it is asked after a loss.
             self._connection = self._kombu.connection
+            self._beaten = time.monotonic()
         except ImportError as error:
             library = _LIBRARIES.get(self.spec.scheme, "redis")
             text = f"`{self.spec.scheme}` needs the library {library}"

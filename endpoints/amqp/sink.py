@@ -125,7 +125,12 @@ class AmqpSink:
     # ---------------------------------------------------------------- sending
 
     def _send_all(self) -> None:
-        """Publish what is prepared and wait until the broker has answered each."""
+        """Publish what is prepared and wait until the broker has answered each.
+
+        The outlet may have been idle for hours: no letter is given to a connection that is not known to stand.
+        """
+        self._link.leave_if_slept()
+        self._link.leave_if_ended()
         fresh = not self._link.open
         channel = self._link.channel()
         if self._confirms and fresh:
@@ -150,14 +155,17 @@ class AmqpSink:
             headers=letter.headers,
             properties={k: v for k, v in letter.properties.items() if k not in ("priority", *_CONTENT)},
         )
-        if not self._confirms:
+        window, tag = self._window, self._window.published + 1
+        if not self._confirms:  # the broker's answer to the command is all there is
+            window.flying[tag] = letter
             channel.basic_publish(made, letter.exchange, letter.routing_key)
+            del window.flying[tag]
             letter.confirmed = True
             return
-        self._window.published += 1
-        letter.tag = self._window.published
-        self._window.flying[letter.tag] = letter
         channel.basic_publish(made, letter.exchange, letter.routing_key, mandatory=self._spec.mandatory)
+        # Flying from here on: where the client library raised, the end of the message was not given to the system.
+        letter.tag = window.published = tag
+        window.flying[tag] = letter
 
     def _acknowledged(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - called by the library
         for letter in self._answered(tag, multiple=multiple):

@@ -47,6 +47,7 @@ class AmqpSource:
     def poll(self, most: int) -> Iterator[Inbound]:
         """What is here and not acknowledged, oldest first; waits a moment for the first message."""
         with self._link.guarded():
+            self._link.leave_if_slept()  # there are long pauses between two looks, or were
             self._consume()
             self._link.beat()
             wait = 0.0 if self._here else _FIRST

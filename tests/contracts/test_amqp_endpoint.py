@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -50,9 +50,10 @@ def sink(key: str, more: str = "") -> str:
     return f"{{amqp: {{connection: there, routing_key: '{key}'{', ' + more if more else ''}}}}}"
 
 
-def one_sink(url: str, **options: Any) -> Any:
+def one_sink(url: str, heartbeat: str = "60s", **options: Any) -> Any:
     """A sink alone, driven by hand."""
-    limits = {"url": url, "user": "guest", "password": "${env:TOWN_PASSWORD}", "deadline": "3s"}
+    login = {"user": "guest", "password": "${env:TOWN_PASSWORD}"}
+    limits = {"url": url, **login, "deadline": "3s", "heartbeat": heartbeat}
     connection = AmqpConnection.model_validate(limits)
     spec = AmqpSpec.model_validate({"connection": "there", **options})
     return spec.sink(ScriptedResources(ManualClock(), connections={"there": connection}))
@@ -462,6 +463,56 @@ def test_a_wrong_password_is_named_and_not_shown(
     with Town(tmp_path, rabbit, {"a": source(foreign.queue("in")) + PARSED}, {"out": sink("x")}) as town:
         town.until(lambda: town.cases() == ["NET247"])
         assert "s3cret" not in json.dumps(town.rows("SELECT * FROM cases"), default=str)
+
+
+@pytest.mark.parametrize("unknown", ["resend", "case"])
+def test_an_outlet_that_was_idle_sends_on(rabbit: str, foreign: Foreign, unknown: str) -> None:
+    """The broker hangs up after some heartbeats that did not come."""
+    back = foreign.queue("out")
+    with closing(one_sink(rabbit, "1s", routing_key=back, unknown=unknown)) as sender:
+        for n, pause in enumerate([0, 5, 1.2]):
+            sleep(pause)
+            sender.publish(prepared(sender, message(n)))
+    assert foreign.depth(back) == 3
+
+
+def test_a_source_that_was_paused_takes_in_at_its_next_look(tmp_path: Path, rabbit: str, foreign: Foreign) -> None:
+    there = foreign.queue("in")
+    with Town(tmp_path, rabbit, {"a": source(there) + "to: none\n"}, connection="heartbeat: 1s") as town:
+        town.turn(1)
+        foreign.send(there, {"n": 1}, message_id="m-1")
+        sleep(5)
+        town.turn(1)
+        assert town.arrivals() == 1
+
+
+@pytest.mark.parametrize("unknown", ["resend", "case"])
+def test_a_connection_that_their_operators_closed_costs_nothing(cluster: RabbitCluster, unknown: str) -> None:
+    node = cluster.nodes[0]
+    with Foreign(cluster.url) as foreign:
+        back = foreign.queue("out")
+    with closing(one_sink(cluster.url, routing_key=back, unknown=unknown)) as sender:
+        sender.publish(prepared(sender, message(1)))
+        node.control("close_all_connections", "maintenance")
+        sender.publish(prepared(sender, message(2)))
+    with Foreign(cluster.url) as foreign:
+        assert foreign.depth(back) == 2
+
+
+def test_a_message_that_did_not_leave_whole_is_in_no_doubt(cluster: RabbitCluster) -> None:
+    node = cluster.nodes[0]
+    with Foreign(cluster.url) as foreign:
+        back = foreign.queue("out")
+        with closing(one_sink(cluster.url, routing_key=back, unknown="case")) as sender:
+            sender.publish(prepared(sender, message(1)))
+            receipt = sender.prepare(message(2), BytesIO(b"x" * 15_000_000))
+            node.freeze()
+            try:
+                with pytest.raises(Retryable, match="NET24"):
+                    sender.publish(receipt)
+            finally:
+                node.thaw()
+        assert foreign.depth(back) == 1
 
 
 # ---------------------------------------------------------------- configuration

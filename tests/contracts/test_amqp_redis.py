@@ -6,7 +6,8 @@ import json
 import logging
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from io import BytesIO
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -16,8 +17,12 @@ import pytest
 import redis
 from broker_town import Crash, Town
 
+from bus.errors import InDoubt, Retryable
+from bus.message import Headers, Message
+from bus.testing.clock import ManualClock
+from bus.testing.folder import ScriptedResources
 from bus.testing.rabbitmq import free_port
-from endpoints.amqp import AmqpConnection
+from endpoints.amqp import AmqpConnection, AmqpSpec
 from tests.conftest import needs
 
 _SERVER = Path("/usr/bin/redis-server")
@@ -89,6 +94,30 @@ def test_what_a_killed_reader_held_comes_again(tmp_path: Path, url: str, peer: P
         found = town.until(lambda: peer.got("results"), 60)
         assert json.loads(found.body) == {"n": 1}
         assert town.arrivals() == 1
+
+
+@pytest.mark.parametrize(("unknown", "refused"), [("resend", Retryable), ("case", InDoubt)])
+def test_only_what_got_no_answer_is_unknown(url: str, unknown: str, refused: type[Exception]) -> None:
+    """A server that hung up, or is away, before anything was sent, makes no doubt; one that falls silent does."""
+    connection = AmqpConnection.model_validate({"url": url, "deadline": "1s"})
+    spec = AmqpSpec.model_validate({"connection": "there", "routing_key": "results", "unknown": unknown})
+    sink = spec.sink(ScriptedResources(ManualClock(), connections={"there": connection}))
+
+    def publish(n: int) -> None:
+        identity = f"{n:032x}"
+        sink.publish(sink.prepare(Message(Headers(identity, identity), {}), BytesIO(b"{}")))
+
+    with closing(sink), redis.Redis(port=int(url.rpartition(":")[2].partition("/")[0])) as server:
+        publish(1)
+        server.client_kill_filter(_type="normal", skipme=True)
+        publish(2)
+        server.execute_command("CLIENT PAUSE", 2_000, "WRITE")  # reads, and the question whether it is there, go on
+        with pytest.raises(refused):
+            publish(3)
+        sleep(2)
+        server.shutdown(nosave=True)
+        with pytest.raises(Retryable):
+            publish(4)
 
 
 def test_doctors_are_told_that_it_is_weaker(url: str) -> None:

@@ -27,7 +27,7 @@ def _meta(tx: Any, key: str, value: int = 1) -> None:
 
 
 def _keys(store: PostgresStore) -> set[str]:
-    return {row[0] for row in store.read("SELECT key FROM meta")} - {"next_number", "epoch"}
+    return {row[0] for row in store.read("SELECT key FROM meta")} - {"next_number", "epoch", "identity"}
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_two_processes_that_start_together_make_one_schema(postgres_url: str) ->
     for thread in threads:
         thread.join(30)
     assert len(stores) == 4
-    assert stores[0].read("SELECT key FROM meta ORDER BY key") == [("epoch",), ("next_number",)]
+    assert stores[0].read("SELECT key FROM meta ORDER BY key") == [("epoch",), ("identity",), ("next_number",)]
     for store in stores:
         store.close()
 

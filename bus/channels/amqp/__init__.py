@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 _PORTS = {"amqp": 5672, "amqps": 5671}
 
 
-def address_of(spec: BrokerSpec, root: Path, url: str = "") -> Address:
+def address_of(spec: BrokerSpec, root: Path, url: str = "", ledger: str = "") -> Address:
     """The address that ``broker:`` of ``bus.yaml`` means; paths are relative to ``root``.
 
     Args:
         spec: what the file says.
         root: folder of the file.
         url: an address to take instead of the one in the file.
+        ledger: see :class:`Address`.
     """
     scheme, _, rest = (url or spec.url).partition("://")
     nodes, _, vhost = rest.partition("/")
@@ -43,14 +44,15 @@ def address_of(spec: BrokerSpec, root: Path, url: str = "") -> Address:
         prefetch=spec.prefetch,
         delivery_limit=spec.delivery_limit,
         replicas=spec.replicas,
+        ledger=ledger,
     )
 
 
-def wire_of(spec: BrokerSpec, root: Path, chance: random.Random) -> AmqpWire:
-    """What leads to the broker that ``broker:`` of ``bus.yaml`` means."""
+def wire_of(spec: BrokerSpec, root: Path, chance: random.Random, ledger: str = "") -> AmqpWire:
+    """What leads to the broker that ``broker:`` of ``bus.yaml`` means, for that ledger."""
     from bus.channels.amqp.wire import AmqpWire  # noqa: PLC0415 - loads the client library
 
-    return AmqpWire(address_of(spec, root), chance)
+    return AmqpWire(address_of(spec, root, ledger=ledger), chance)
 
 
 def _host(node: str, usual: int) -> tuple[str, int]:

@@ -25,6 +25,7 @@ class Address:
         delivery_limit: a message that was handed out so often without being settled goes to the undeliverable ones.
         quiet: a queue from which nothing came for so long is subscribed to anew.
         replicas: nodes that keep a copy of each queue; 0 = the broker's own default.
+        ledger: which ledger the queues belong to; empty = that is not asked.
     """
 
     hosts: tuple[tuple[str, int], ...]
@@ -40,6 +41,7 @@ class Address:
     delivery_limit: int = 100
     quiet: float = 30.0
     replicas: int = 0
+    ledger: str = ""
 
     def queue(self, channel: str) -> str:
         """Name of the queue that is a channel."""
@@ -49,6 +51,11 @@ class Address:
     def undeliverable(self) -> str:
         """Name of the queue for messages that were handed out too often."""
         return f"{self.prefix}~undeliverable"
+
+    @property
+    def owner(self) -> str:
+        """Name of the queue, always empty, that says which ledger the others belong to."""
+        return f"{self.prefix}~ledger"
 
     @property
     def shown(self) -> str:

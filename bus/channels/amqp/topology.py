@@ -46,12 +46,15 @@ def declare(address: Address, channels: Iterable[str]) -> None:
     behind new queues comes an empty one, which the broker takes away by itself.
 
     Raises:
-        ConfigError: ``NET231`` a queue is there with other properties; nothing is changed about it.
+        ConfigError: ``NET231`` a queue is there with other properties, ``NET233`` they are another ledger's; nothing is
+            changed about them.
         Stalled: ``NET221`` the broker is away.
     """
     wanted = {address.undeliverable: _arguments(address, last=True)}
     wanted |= {address.queue(name): _arguments(address) for name in channels}
     with _connected(address) as connection:
+        if address.ledger:
+            _claim(connection, address)
         new = not all(_there(connection, queue) for queue in wanted)
         channel = connection.channel()
         for queue, arguments in wanted.items():
@@ -62,6 +65,20 @@ def declare(address: Address, channels: Iterable[str]) -> None:
         if new:
             short = {"x-queue-type": "quorum", "x-expires": _EXPIRES}
             channel.queue_declare(f"{address.prefix}~newest.{token_hex(4)}", durable=True, arguments=short)
+
+
+def _claim(connection: BlockingConnection, address: Address) -> None:
+    """Have the broker keep whose queues these are, or compare it: in an argument of a queue that is always empty."""
+    mine = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": address.ledger}
+    try:
+        arguments = _arguments(address, last=True) | mine
+        connection.channel().queue_declare(address.owner, durable=True, arguments=arguments)
+    except ChannelClosedByBroker as error:
+        if "'x-dead-letter-routing-key'" not in error.reply_text:
+            raise _different(address.owner, error) from None
+        text = f"the queues behind `{address.owner}` are of a bus with another ledger"
+        hint = "give this one another prefix or vhost, or the same ledger: bus explain NET233"
+        raise ConfigError("NET233", text, hint=hint) from None
 
 
 def _there(connection: BlockingConnection, queue: str) -> bool:
@@ -78,10 +95,13 @@ def look(address: Address, channels: Iterable[str]) -> list[Seen]:
     """Compare the broker's queues with what the channels need, changing nothing.
 
     Raises:
+        ConfigError: ``NET233`` they are another ledger's.
         Stalled: ``NET221`` the broker is away.
     """
     found = []
     with _connected(address) as connection:
+        if address.ledger and _there(connection, address.owner):
+            _claim(connection, address)
         for name in channels:
             queue = address.queue(name)
             channel = connection.channel()
