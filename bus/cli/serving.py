@@ -145,7 +145,7 @@ class Service:
         for. What waits longer, for a person or for a partner that is away stays for the next run.
         """
         bus = self.app.bus
-        with self._listening():
+        with self._listening(), bus.ledger.holdings.renewing():
             if not self.app.sort_out(self._goes_on):
                 return False
             self._announce()

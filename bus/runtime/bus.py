@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -143,6 +144,7 @@ class Bus:
         self._edges = Dispatcher("edge", 8, _log_failure)
         self._stopping = threading.Event()
         self._scheduler: threading.Thread | None = None
+        self._leases = ExitStack()
         self._meter = stores.meter
         self._ticked = 0.0
         self._next_housekeeping = 0
@@ -330,8 +332,7 @@ class Bus:
         self._ticked = time.monotonic()
         self._scheduler = threading.Thread(target=self._schedule, name="scheduler", daemon=True)
         self._scheduler.start()
-        if self.ledger.store.shared:
-            threading.Thread(target=self._stay, name="leases", daemon=True).start()
+        self._leases.enter_context(self.ledger.holdings.renewing(_log_failure))
         self._wake({RELAY, *self._broker.channels()})
 
     def stop(self, timeout: float = 30.0) -> bool:
@@ -341,6 +342,7 @@ class Bus:
         clean = self._segments.stop(timeout) and clean
         if self._scheduler is not None:
             self._scheduler.join(timeout)
+        self._leases.close()  # not before: what is being sent would be another's, who asks what became of it
         for intake, _ in self.assembly.intakes.values():
             intake.close()
         for sender in self.assembly.senders.values():
@@ -382,14 +384,6 @@ class Bus:
                 sender.resting_until = 0
             if rested or (again and sender.owes_sweep):
                 self._edges.wake(name)
-
-    def _stay(self) -> None:
-        """Renew this process's leases, in a thread that does nothing else, so that nothing keeps it from that."""
-        while not self._stopping.wait(self.ledger.holdings.term / 3000):
-            try:
-                self.ledger.holdings.renew()
-            except Exception as error:  # noqa: BLE001 - the database may be back at the next turn
-                _log_failure("leases", error)
 
     def _look_around(self) -> None:
         """What other processes have sent and decided, some times a second; nothing where there is one process."""

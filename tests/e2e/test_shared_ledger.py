@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from towns import Town
+from towns import PATIENCE, Town
 
 from bus.app import App, Surroundings
 from bus.errors import Retryable
@@ -155,4 +156,39 @@ def test_what_another_process_defers_goes_on_when_it_is_due(tmp_path: Path, post
     finally:
         one.bus.stop()
         one.close()
+        other.close()
+
+
+def test_a_stop_keeps_its_leases_until_the_work_in_hand_is_done(tmp_path: Path, postgres_url: str) -> None:
+    """A partner takes longer than a lease lasts: at a restart nobody else takes over what is being sent to him."""
+    sending, goes_on = threading.Event(), threading.Event()
+
+    def slowly(label: str) -> None:
+        if label == "commit.delivered:before":
+            sending.set()
+            assert goes_on.wait(PATIENCE)
+
+    (tmp_path / "bus.yaml").write_text(BUS.replace("${env:TEST_LEDGER}", postgres_url))
+    (tmp_path / "flow.route.yaml").write_text("route: flow\nfrom: {channel: in}\nto: out\n")
+    stopping, other = App(tmp_path, Surroundings(effect=slowly), home=tmp_path / "a"), App(tmp_path)
+    stopping.ledger.holdings.term = 2_000
+    try:
+        stopping.broker.transact("put", lambda _tx: [("out", Message(Headers("ab" * 16, "ab" * 16), {"id": "1"}))])
+        stopping.bus.start()
+        assert sending.wait(PATIENCE)
+        ended: list[bool] = []
+        stop = threading.Thread(target=lambda: ended.append(stopping.bus.stop()))
+        stop.start()
+        end = time.monotonic() + 3.5
+        while time.monotonic() < end:
+            assert not other.ledger.holdings.mine("outlet out")
+            time.sleep(0.05)
+        goes_on.set()
+        stop.join(PATIENCE)
+        stopping.close()
+        assert ended == [True]
+        assert other.ledger.holdings.mine("outlet out")
+        assert other.ledger.read("SELECT state FROM outbound") == [("delivered",)]
+    finally:
+        goes_on.set()
         other.close()
