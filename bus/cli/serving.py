@@ -285,13 +285,17 @@ def _count(number: int, noun: str) -> str:
 
 @contextmanager
 def service(
-    folder: Path, *, hold_outputs: bool = False, roles: frozenset[str] | None = None, member: Member | None = None
+    folder: Path,
+    *,
+    hold_outputs: bool | None = False,
+    roles: frozenset[str] | None = None,
+    member: Member | None = None,
 ) -> Iterator[Service]:
     """A service of a landscape; its store is closed at the end.
 
     Args:
         folder: where ``bus.yaml`` stands.
-        hold_outputs: start everything but the outlets.
+        hold_outputs: start everything but the outlets; None = for as long as the ledger holds them.
         roles: what this process does; None = everything.
         member: of a fleet that this process belongs to.
 

@@ -42,6 +42,11 @@ def route_states(read: Any) -> dict[str, str]:
     return dict(read("SELECT route, state FROM route_state"))
 
 
+def outputs_held(read: Any) -> bool:
+    """Whether the ledger was restored from a backup and nobody has let its outputs go yet."""
+    return bool(read("SELECT 1 FROM meta WHERE key = 'hold_outputs' AND value = 1"))
+
+
 def next_epoch(tx: Any) -> int:
     """A number for this owner of the store; grows with every start, so that its stage files can be told apart."""
     return int(tx.execute("UPDATE meta SET value = value + 1 WHERE key = 'epoch' RETURNING value").fetchone()[0])

@@ -112,7 +112,8 @@ class Bus:
         decisions: the ledger's side of what people decide.
         worker: runs segments.
         book: compiled versions.
-        hold_outputs: start everything but the senders (after a restore from backup).
+        hold_outputs: start everything but the senders (after a restore from backup); None = for as long as the ledger
+            holds them.
         share: what this process does of it all.
     """
 
@@ -123,15 +124,15 @@ class Bus:
         worker: Worker,
         book: RouteBook,
         *,
-        hold_outputs: bool = False,
+        hold_outputs: bool | None = False,
         share: Share = Share(),
     ) -> None:
         self.broker: Broker = stores.broker
         self.ledger = stores.ledger
         self.book = book
         self.clock = stores.clock
-        self.hold_outputs = hold_outputs
         self._held_by_ledger = bool(stores.ledger.outputs_held())
+        self.hold_outputs = self._held_by_ledger if hold_outputs is None else hold_outputs
         self.roles = share.roles
         broker, ledger = stores.broker, stores.ledger
         self.control = Control(broker, decisions)
