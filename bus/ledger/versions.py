@@ -29,10 +29,10 @@ def first_used(read: Any, route: str) -> int:
 
 
 def set_route_state(tx: Any, route: str, state: str, now: int) -> None:
-    """Remember running, paused or draining over restarts."""
+    """Remember running, paused or draining over restarts, and since when."""
     tx.execute(
         "INSERT INTO route_state VALUES (?, ?, ?) ON CONFLICT (route) DO UPDATE SET state = excluded.state, "
-        "at = excluded.at",
+        "at = excluded.at WHERE route_state.state <> excluded.state",
         (route, state, now),
     )
 
