@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 from towns import PATIENCE, Town
 
@@ -102,6 +103,31 @@ def test_a_killed_database_costs_nothing(tmp_path: Path) -> None:
                 server.kill_backends()
             server.start()
         place.everything_arrived_once()
+
+
+def test_a_database_that_moves_to_another_host_costs_nothing(tmp_path: Path) -> None:
+    """The primary is killed and its standby promoted; the URL of the ledger names both."""
+    why = PostgresServer.missing()
+    if why:
+        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+    with PostgresServer() as primary, PostgresServer(standby_of=primary) as standby:
+        with psycopg.connect(primary.url, autocommit=True) as connection:  # what was committed is in both
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
+        hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+        both = f"postgresql://girobus@{hosts}/postgres?target_session_attrs=read-write"
+        with postgres.schema(both) as url, town(tmp_path / "town", url) as place:
+            place.start("a")
+            place.start("b")
+            for file in range(4):
+                place.send(file, 60)
+            place.wait(lambda: len(place.arrived()) > 60)
+            primary.kill()
+            time.sleep(1)  # nobody is there who takes a commit
+            standby.promote()
+            for file in range(4, 6):
+                place.send(file, 60)
+            place.everything_arrived_once()
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
