@@ -106,7 +106,7 @@ class App:
         folder: where ``bus.yaml`` stands.
         surroundings: clock, chance, hooks.
         home: folder of ledger and blobs instead of the one in ``bus.yaml``.
-        hold_outputs: start everything but the senders.
+        hold_outputs: start everything but the senders; None = for as long as the ledger holds them.
         landscape: an already loaded and checked landscape of that folder.
 
     Raises:
@@ -120,7 +120,7 @@ class App:
         surroundings: Surroundings | None = None,
         *,
         home: Path | None = None,
-        hold_outputs: bool = False,
+        hold_outputs: bool | None = False,
         landscape: Landscape | None = None,
     ) -> None:
         _own_packages()
@@ -139,10 +139,10 @@ class App:
             self._open(opened, effect, hold_outputs=hold_outputs)
             opened.pop_all()
 
-    def _open(self, opened: ExitStack, effect: EffectHook, *, hold_outputs: bool) -> None:
+    def _open(self, opened: ExitStack, effect: EffectHook, *, hold_outputs: bool | None) -> None:
         self.blobs: Documents = open_blobs(self.landscape.spec.blobs, self.home / "blobs", effect=effect)
         self.ledger = Ledger(self.store, self.around.clock)
-        if self.ledger.outputs_held() and not hold_outputs:
+        if hold_outputs is False and self.ledger.outputs_held():
             hint = "bus run --hold-outputs; compare with your partners; then bus db release-outputs --reason"
             raise Unavailable("SYS142", "the ledger was restored from a backup and its outputs are held", hint=hint)
         self.broker: Broker = self._broker(self.landscape)

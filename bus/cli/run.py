@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bus.cli.output import Exit, config_option, leave
+
+if TYPE_CHECKING:
+    from bus.ledger.place import Place
 
 ROLES = ("worker", "intake", "scheduler", "api")
 
@@ -28,6 +33,7 @@ def roles_of(_ctx: click.Context, _option: click.Parameter, value: str) -> tuple
 @click.option(
     "--hold-outputs", is_flag=True, help="Send nothing out; for instance after a restore, until it is reconciled."
 )
+@click.option("--held-by-ledger", is_flag=True, hidden=True)
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes.")
 @click.option(
     "--role", "roles", callback=roles_of, default="", metavar="LIST",
@@ -35,7 +41,9 @@ def roles_of(_ctx: click.Context, _option: click.Parameter, value: str) -> tuple
 )  # fmt: skip
 @click.option("--until-idle", is_flag=True, help="Stop by itself when nothing is left to do.")
 @config_option
-def command(*, config: Path, hold_outputs: bool, workers: int, roles: tuple[str, ...], until_idle: bool) -> None:
+def command(
+    *, config: Path, hold_outputs: bool, held_by_ledger: bool, workers: int, roles: tuple[str, ...], until_idle: bool
+) -> None:
     """Run the routes of a folder until stopped.
 
     Ctrl-C or SIGTERM finishes the batches in hand and ends with 0, a second Ctrl-C ends at once with 130; nothing is
@@ -53,14 +61,32 @@ def command(*, config: Path, hold_outputs: bool, workers: int, roles: tuple[str,
         from bus.cli.fleet import Fleet  # noqa: PLC0415 - only here
         from bus.cli.site import Site  # noqa: PLC0415 - as above
 
-        options = ["-C", str(config), "--role", ",".join(roles), *(["--hold-outputs"] if hold_outputs else [])]
-        click.get_current_context().exit(Fleet(Site.of(config).home, workers, options).run())
+        site = Site.of(config)
+        options = ["-C", str(config), "--role", ",".join(roles), *(holding(site.place) if hold_outputs else [])]
+        click.get_current_context().exit(Fleet(site.home, workers, options).run())
     from bus.cli.serving import Member, service  # noqa: PLC0415 - the engine is loaded on use
 
-    with service(config, hold_outputs=hold_outputs, roles=frozenset(roles), member=Member.of_environment()) as bus:
+    held = None if held_by_ledger else hold_outputs
+    with service(config, hold_outputs=held, roles=frozenset(roles), member=Member.of_environment()) as bus:
         done = bus.run_until_idle() if until_idle else bus.run()
     if not done:
         leave(Exit.PARTLY)
+
+
+def holding(place: Place) -> list[str]:
+    """How the processes of a fleet hold their outputs; after a restore only until somebody lets them go.
+
+    What started them would hold those again that come in the place of others later.
+
+    Raises:
+        Unavailable: the ledger cannot be had.
+    """
+    from bus.ledger.place import open_store  # noqa: PLC0415 - loads a database client
+    from bus.ledger.store import no_effect  # noqa: PLC0415 - as above
+    from bus.ledger.versions import outputs_held  # noqa: PLC0415 - as above
+
+    with closing(open_store(place, effect=no_effect)) as store:
+        return ["--held-by-ledger" if outputs_held(store.read) else "--hold-outputs"]
 
 
 def must_be_shared(config: Path, workers: int) -> None:

@@ -145,7 +145,7 @@ class Service:
         for. What waits longer, for a person or for a partner that is away stays for the next run.
         """
         bus = self.app.bus
-        with self._listening():
+        with self._listening(), bus.ledger.holdings.renewing():
             if not self.app.sort_out(self._goes_on):
                 return False
             self._announce()
@@ -285,13 +285,17 @@ def _count(number: int, noun: str) -> str:
 
 @contextmanager
 def service(
-    folder: Path, *, hold_outputs: bool = False, roles: frozenset[str] | None = None, member: Member | None = None
+    folder: Path,
+    *,
+    hold_outputs: bool | None = False,
+    roles: frozenset[str] | None = None,
+    member: Member | None = None,
 ) -> Iterator[Service]:
     """A service of a landscape; its store is closed at the end.
 
     Args:
         folder: where ``bus.yaml`` stands.
-        hold_outputs: start everything but the outlets.
+        hold_outputs: start everything but the outlets; None = for as long as the ledger holds them.
         roles: what this process does; None = everything.
         member: of a fleet that this process belongs to.
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from bus.errors import BusError, Retryable
+from bus.errors import Retryable
 from bus.ledger.versions import next_epoch
 from bus.ports import Store
 
@@ -154,14 +154,20 @@ class Holdings:
         self._sure_until = asked + self.term / 1000
 
     @contextmanager
-    def renewing(self) -> Iterator[None]:
-        """Hold everything for as long as the block takes, whatever it waits for."""
+    def renewing(self, failed: Callable[[str, Exception], None] = lambda _task, _error: None) -> Iterator[None]:
+        """Hold everything for as long as the block takes, in a thread that nothing keeps from that.
+
+        Args:
+            failed: told of an error.
+        """
         ending = threading.Event()
 
         def stay() -> None:
             while not ending.wait(self.term / 3000):
-                with suppress(BusError):  # the database may be back at the next turn
+                try:
                     self.renew()
+                except Exception as error:  # noqa: BLE001 - the database may be back at the next turn
+                    failed("leases", error)
 
         thread = threading.Thread(target=stay, name="leases", daemon=True)
         if self._store.shared:
@@ -170,8 +176,8 @@ class Holdings:
             yield
         finally:
             ending.set()
-            if thread.is_alive():
-                thread.join()
+            if thread.is_alive():  # where the database is away it waits longer, and renews nothing any more
+                thread.join(self.term / 1000)
 
     def release(self) -> None:
         """Give everything back, at the end."""

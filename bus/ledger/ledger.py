@@ -424,7 +424,7 @@ class Ledger:
 
     def outputs_held(self) -> bool:
         """Whether the ledger was restored from a backup and nobody has let its outputs go yet."""
-        return bool(self.read("SELECT 1 FROM meta WHERE key = 'hold_outputs' AND value = 1"))
+        return versions.outputs_held(self.read)
 
     def release_outputs(self, tx: Any) -> bool:
         """Let outputs go; false when they are not held."""

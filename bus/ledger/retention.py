@@ -36,6 +36,8 @@ _GIVEN_UP = (
     "AND NOT EXISTS (SELECT 1 FROM dead WHERE dead.number = outbound.number AND dead.channel = outbound.sink) "
     "AND NOT EXISTS (SELECT 1 FROM deferred WHERE deferred.number = outbound.number)"
 )
+_SIFTED, _LOOKED = "inbox_sifted", "inbox_looked"
+"""In the table ``meta``, milliseconds since 1970 UTC: see :func:`sifted`, and when it was asked last."""
 _BATCH_GONE = "(batch <> 0 AND NOT EXISTS (SELECT 1 FROM batch AS b WHERE b.id = abs(gathering.batch)))"
 
 
@@ -69,6 +71,29 @@ RULES = (
     ),
     Rule("inbox", "inbox", "leg", "at < ? AND NOT EXISTS (SELECT 1 FROM under_way WHERE under_way.leg = inbox.leg)"),
 )
+
+
+def sifted(read: Read, now: int, kept: int) -> int:
+    """The time before which the inbox is needed no more: no copy of what was entered then can come.
+
+    A copy is told from the first when it is taken from its queue. Nothing is taken from the queues of a paused route,
+    of outlets that are held, or of a bus that does not run, and what has gathered there is taken after that: for such
+    times the inbox forgets nothing, and later it catches up at twice the pace of time.
+    """
+    ((paused,),) = read("SELECT min(at) FROM route_state WHERE state = 'paused'")
+    words = "SELECT key, value FROM meta WHERE key IN (?, ?, 'hold_outputs')"
+    meta: dict[str, int] = dict(read(words, (_SIFTED, _LOOKED)))
+    if _SIFTED not in meta:
+        return min(now, now if paused is None else paused) - kept
+    idle = paused is not None or meta.get("hold_outputs") == 1
+    passed = 0 if idle else min(max(now - meta[_LOOKED], 0), kept // 4)
+    return min(now - kept, meta[_SIFTED] + 2 * passed)
+
+
+def look(tx: Any, now: int, before: int) -> None:
+    """Write down how far the inbox is needed no more, and when that was."""
+    sql = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+    tx.executemany(sql, [(_SIFTED, before), (_LOOKED, now)])
 
 
 def counted(read: Read, times: dict[str, int], spare: Iterable[str]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from bus.ledger.reading import Reading
 from bus.ledger.references import all_blobs, all_known
 from bus.ports import Clock, Store
 
+_A_MINUTE = 60_000
 _AN_HOUR = 3_600_000
 _A_DAY = 24 * _AN_HOUR
 _PATIENCE = 600.0
@@ -37,6 +38,7 @@ class Upkeep:
         self.spare: tuple[str, ...] = ()
         """Endpoints whose arrivals are kept for ever."""
         self._next_rows = 0
+        self._next_look = 0
         self._next_documents = 0
 
     def turn(self) -> int:
@@ -66,12 +68,15 @@ class Upkeep:
 
     def times(self) -> dict[str, int]:
         """Setting -> the time before which its rows are old."""
-        now = self._clock.now()
-        return {kind: now - time for kind, time in self.kept.items()}
+        return _times(self._store.read, self.kept, self._clock.now())
 
     def purge(self) -> dict[str, int]:
         """One small commit for each table that has something old; rows that went of each."""
-        return retention.purge(self._store, self.times(), self.spare)
+        now, times = self._clock.now(), self.times()
+        if not now < self._next_look <= now + _A_MINUTE:
+            self._next_look = now + _A_MINUTE
+            self._store.commit("purge", lambda tx: retention.look(tx, now, times["inbox"]))
+        return retention.purge(self._store, times, self.spare)
 
     def collect(self) -> tuple[int, int]:
         """Forget documents that are old and that neither a row nor a message in a queue refers to; (how many, bytes).
@@ -92,6 +97,11 @@ class Upkeep:
         return sum(size > 0 for size in sizes), sum(sizes)
 
 
+def _times(read: retention.Read, kept: dict[str, int], now: int) -> dict[str, int]:
+    times = {kind: now - time for kind, time in kept.items()}
+    return times | {"inbox": retention.sifted(read, now, kept["inbox"])}
+
+
 def _unused(reading: Reading, digests: list[str]) -> list[str]:
     with reading.snapshot():
         used = all_blobs(reading.rows)
@@ -100,7 +110,7 @@ def _unused(reading: Reading, digests: list[str]) -> list[str]:
 
 def would_go(reading: Reading, blobs: Documents, kept: dict[str, int], now: int) -> dict[str, Any]:
     """What a purge would do now; sources that leave files where they are are counted too."""
-    times = {kind: now - time for kind, time in kept.items()}
+    times = _times(reading.rows, kept, now)
     rows = retention.counted(reading.rows, times, ())
     free = _unused(reading, blobs.old(times["blobs"])) if all_known(reading.rows, times["inbox"]) else []
     return {"rows": rows, "documents": len(free), "bytes": 0, "more": False}

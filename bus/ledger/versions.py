@@ -29,10 +29,10 @@ def first_used(read: Any, route: str) -> int:
 
 
 def set_route_state(tx: Any, route: str, state: str, now: int) -> None:
-    """Remember running, paused or draining over restarts."""
+    """Remember running, paused or draining over restarts, and since when."""
     tx.execute(
         "INSERT INTO route_state VALUES (?, ?, ?) ON CONFLICT (route) DO UPDATE SET state = excluded.state, "
-        "at = excluded.at",
+        "at = excluded.at WHERE route_state.state <> excluded.state",
         (route, state, now),
     )
 
@@ -40,6 +40,11 @@ def set_route_state(tx: Any, route: str, state: str, now: int) -> None:
 def route_states(read: Any) -> dict[str, str]:
     """State of every route that was ever paused."""
     return dict(read("SELECT route, state FROM route_state"))
+
+
+def outputs_held(read: Any) -> bool:
+    """Whether the ledger was restored from a backup and nobody has let its outputs go yet."""
+    return bool(read("SELECT 1 FROM meta WHERE key = 'hold_outputs' AND value = 1"))
 
 
 def next_epoch(tx: Any) -> int:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -111,7 +112,8 @@ class Bus:
         decisions: the ledger's side of what people decide.
         worker: runs segments.
         book: compiled versions.
-        hold_outputs: start everything but the senders (after a restore from backup).
+        hold_outputs: start everything but the senders (after a restore from backup); None = for as long as the ledger
+            holds them.
         share: what this process does of it all.
     """
 
@@ -122,15 +124,15 @@ class Bus:
         worker: Worker,
         book: RouteBook,
         *,
-        hold_outputs: bool = False,
+        hold_outputs: bool | None = False,
         share: Share = Share(),
     ) -> None:
         self.broker: Broker = stores.broker
         self.ledger = stores.ledger
         self.book = book
         self.clock = stores.clock
-        self.hold_outputs = hold_outputs
         self._held_by_ledger = bool(stores.ledger.outputs_held())
+        self.hold_outputs = self._held_by_ledger if hold_outputs is None else hold_outputs
         self.roles = share.roles
         broker, ledger = stores.broker, stores.ledger
         self.control = Control(broker, decisions)
@@ -143,6 +145,7 @@ class Bus:
         self._edges = Dispatcher("edge", 8, _log_failure)
         self._stopping = threading.Event()
         self._scheduler: threading.Thread | None = None
+        self._leases = ExitStack()
         self._meter = stores.meter
         self._ticked = 0.0
         self._next_housekeeping = 0
@@ -330,8 +333,7 @@ class Bus:
         self._ticked = time.monotonic()
         self._scheduler = threading.Thread(target=self._schedule, name="scheduler", daemon=True)
         self._scheduler.start()
-        if self.ledger.store.shared:
-            threading.Thread(target=self._stay, name="leases", daemon=True).start()
+        self._leases.enter_context(self.ledger.holdings.renewing(_log_failure))
         self._wake({RELAY, *self._broker.channels()})
 
     def stop(self, timeout: float = 30.0) -> bool:
@@ -341,6 +343,7 @@ class Bus:
         clean = self._segments.stop(timeout) and clean
         if self._scheduler is not None:
             self._scheduler.join(timeout)
+        self._leases.close()  # not before: what is being sent would be another's, who asks what became of it
         for intake, _ in self.assembly.intakes.values():
             intake.close()
         for sender in self.assembly.senders.values():
@@ -382,14 +385,6 @@ class Bus:
                 sender.resting_until = 0
             if rested or (again and sender.owes_sweep):
                 self._edges.wake(name)
-
-    def _stay(self) -> None:
-        """Renew this process's leases, in a thread that does nothing else, so that nothing keeps it from that."""
-        while not self._stopping.wait(self.ledger.holdings.term / 3000):
-            try:
-                self.ledger.holdings.renew()
-            except Exception as error:  # noqa: BLE001 - the database may be back at the next turn
-                _log_failure("leases", error)
 
     def _look_around(self) -> None:
         """What other processes have sent and decided, some times a second; nothing where there is one process."""

@@ -16,19 +16,25 @@ Raises ConfigError when this program no longer can.
 
 
 class RouteBook:
-    """Finds the version a message is pinned to. Thread-safe."""
+    """Finds the version a message is pinned to. Thread-safe.
+
+    An old version that nobody asked for between two reloads is dropped; whoever asks again gets it compiled again.
+    """
 
     def __init__(self, recompile: Recompile) -> None:
         self._recompile = recompile
         self._lock = threading.Lock()
         self._current: dict[str, CompiledRoute] = {}
         self._versions: dict[int, CompiledRoute] = {}
+        self._asked: set[int] = set()
 
     def install(self, routes: list[CompiledRoute]) -> None:
         """Make these the current versions; those already running go on with theirs."""
         with self._lock:
-            for route in routes:
-                self._versions[route.version] = route
+            kept = self._asked | {route.version for route in self._current.values()}
+            self._versions = {version: route for version, route in self._versions.items() if version in kept}
+            self._versions |= {route.version: route for route in routes}
+            self._asked = set()
             self._current = {route.name: route for route in routes}
 
     def current(self, name: str) -> CompiledRoute:
@@ -45,6 +51,7 @@ class RouteBook:
     def pinned(self, route: str, version: int) -> CompiledRoute:
         """The version with that ledger number, or the current one for 0 or another route's number."""
         found = self._versions.get(version)
+        self._asked.add(version)
         if found is None and version:
             found = self._recompile(version, route)
             if found is not None:

@@ -44,10 +44,16 @@ def binaries() -> Path | None:
 
 
 class PostgresServer:
-    """``with PostgresServer() as server:`` serves ``server.url``; of a super-user that needs no password."""
+    """``with PostgresServer() as server:`` serves ``server.url``; of a super-user that needs no password.
 
-    def __init__(self, *options: str) -> None:
+    Args:
+        options: settings of the server, ``name=value``.
+        standby_of: a server that it copies and follows, until it is promoted.
+    """
+
+    def __init__(self, *options: str, standby_of: PostgresServer | None = None) -> None:
         self._options = (*_OPTIONS, *options)
+        self._primary = standby_of
         self.home = Path()
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -70,7 +76,10 @@ class PostgresServer:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         try:
-            made = self._run("initdb", "-U", _USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+            if self._primary is None:
+                made = self._run("initdb", "-U", _USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+            else:
+                made = self._run("pg_basebackup", "-d", self._primary.url, "-R", "-c", "fast", "--no-sync")
             made.wait(60)
             self.start()
         except BaseException:
@@ -101,6 +110,10 @@ class PostgresServer:
             else:
                 return
         raise RuntimeError("PostgreSQL did not start:\n" + (self.home / "log").read_text(errors="replace")[-2000:])
+
+    def promote(self) -> None:
+        """A standby takes writes from now on."""
+        self._run("pg_ctl", "promote").wait(30)
 
     def stop(self) -> None:
         """Stop it in good order; at once when it takes longer than ten seconds."""

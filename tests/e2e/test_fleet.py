@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from towns import ROUTE, Town
 
+from bus.ledger.place import open_store
+from bus.ledger.store import no_effect
 from bus.runtime.socket import Request, ask
 
 BUS = """\
@@ -178,6 +180,31 @@ def test_a_process_above_its_memory_is_replaced(tmp_path: Path, postgres_url: st
         place.wait(lambda: place.supervisors[0].poll() is not None)
         assert place.supervisors[0].returncode == 5, "too little for anybody: it gives up and says so"
         assert "SYS160" in place.log()
+
+
+def test_outputs_that_were_let_go_after_a_restore_stay_so_whoever_dies(tmp_path: Path, postgres_url: str) -> None:
+    def killed() -> None:
+        before = {p["pid"] for p in place.up()}
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        place.wait(lambda: len({p["pid"] for p in place.processes()} - before) == 2)
+
+    with fleet(tmp_path / "fleet", postgres_url) as place:
+        with closing(open_store(postgres_url, effect=no_effect)) as store:
+            store.commit("restored", lambda tx: tx.execute("INSERT INTO meta VALUES ('hold_outputs', 1)"))
+        supervisor = place.start("--workers", "2", "--hold-outputs")
+        killed()
+        place.send(1, 9)
+        place.wait(lambda: place.rows("SELECT count(*) FROM queued") == [(3,)])
+        assert all(p["hold_outputs"] for p in place.processes()), "who comes later holds them as well"
+        assert place.arrived() == []
+        assert place.verb("db", "release-outputs", "--reason", "compared").returncode == 0
+        killed()
+        place.everything_arrived_once()
+        supervisor.send_signal(signal.SIGTERM)
+        assert supervisor.wait(40) == 0
+        place.start("--workers", "2", "--hold-outputs")
+        assert all(p["hold_outputs"] for p in place.up()), "somebody wants it again"
 
 
 def test_roles_are_shared_out(tmp_path: Path, postgres_url: str) -> None:

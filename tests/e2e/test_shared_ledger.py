@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psycopg
 import pytest
-from towns import Town
+from towns import PATIENCE, Town
 
 from bus.app import App, Surroundings
 from bus.errors import Retryable
@@ -102,6 +104,31 @@ def test_a_killed_database_costs_nothing(tmp_path: Path) -> None:
         place.everything_arrived_once()
 
 
+def test_a_database_that_moves_to_another_host_costs_nothing(tmp_path: Path) -> None:
+    """The primary is killed and its standby promoted; the URL of the ledger names both."""
+    why = PostgresServer.missing()
+    if why:
+        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+    with PostgresServer() as primary, PostgresServer(standby_of=primary) as standby:
+        with psycopg.connect(primary.url, autocommit=True) as connection:  # what was committed is in both
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
+        hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+        both = f"postgresql://girobus@{hosts}/postgres?target_session_attrs=read-write"
+        with postgres.schema(both) as url, town(tmp_path / "town", url) as place:
+            place.start("a")
+            place.start("b")
+            for file in range(4):
+                place.send(file, 60)
+            place.wait(lambda: len(place.arrived()) > 60)
+            primary.kill()
+            time.sleep(1)  # nobody is there who takes a commit
+            standby.promote()
+            for file in range(4, 6):
+                place.send(file, 60)
+            place.everything_arrived_once()
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_file_whose_commit_the_store_refused_is_taken_again_by_the_same_process(
     tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
@@ -154,4 +181,39 @@ def test_what_another_process_defers_goes_on_when_it_is_due(tmp_path: Path, post
     finally:
         one.bus.stop()
         one.close()
+        other.close()
+
+
+def test_a_stop_keeps_its_leases_until_the_work_in_hand_is_done(tmp_path: Path, postgres_url: str) -> None:
+    """A partner takes longer than a lease lasts: at a restart nobody else takes over what is being sent to him."""
+    sending, goes_on = threading.Event(), threading.Event()
+
+    def slowly(label: str) -> None:
+        if label == "commit.delivered:before":
+            sending.set()
+            assert goes_on.wait(PATIENCE)
+
+    (tmp_path / "bus.yaml").write_text(BUS.replace("${env:TEST_LEDGER}", postgres_url))
+    (tmp_path / "flow.route.yaml").write_text("route: flow\nfrom: {channel: in}\nto: out\n")
+    stopping, other = App(tmp_path, Surroundings(effect=slowly), home=tmp_path / "a"), App(tmp_path)
+    stopping.ledger.holdings.term = 2_000
+    try:
+        stopping.broker.transact("put", lambda _tx: [("out", Message(Headers("ab" * 16, "ab" * 16), {"id": "1"}))])
+        stopping.bus.start()
+        assert sending.wait(PATIENCE)
+        ended: list[bool] = []
+        stop = threading.Thread(target=lambda: ended.append(stopping.bus.stop()))
+        stop.start()
+        end = time.monotonic() + 3.5
+        while time.monotonic() < end:
+            assert not other.ledger.holdings.mine("outlet out")
+            time.sleep(0.05)
+        goes_on.set()
+        stop.join(PATIENCE)
+        stopping.close()
+        assert ended == [True]
+        assert other.ledger.holdings.mine("outlet out")
+        assert other.ledger.read("SELECT state FROM outbound") == [("delivered",)]
+    finally:
+        goes_on.set()
         other.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import threading
@@ -17,6 +18,7 @@ from houses import SAMPLES, House, landscape
 from bus.app import App, Surroundings, SystemClock
 from bus.errors import ConfigError, Held, InDoubt, NotAllowed, Rejected, Retryable
 from bus.ledger.store import Store
+from bus.runtime.pipeline import CompiledRoute
 from bus.testing.endpoints import ScriptedArrival
 
 FLOW = {
@@ -427,6 +429,36 @@ def test_a_reload_serves_new_input_while_what_waits_keeps_its_version(flow: Flow
     flow.settle()
     to = {name: [json.loads(c)["n"] for c in partner.order] for name, partner in flow.all.sinks.items()}
     assert to == {"out": [], "other": [1], "back": [2, 3]}
+
+
+def test_an_old_version_is_kept_in_memory_while_somebody_asks_for_it(flow: Flow) -> None:
+    """However often the files are read again; what waits without being asked for is compiled when its turn comes."""
+
+    def reload(owner: str) -> None:
+        text = FLOW["wait.route.yaml"].replace("to: other", "to: back")
+        path.write_text(text.replace("owner: desk", f"owner: {owner}"), "utf-8")
+        flow.app.reload()
+
+    def in_memory() -> set[str]:
+        gc.collect()
+        return {r.spec.owner for r in gc.get_objects() if type(r) is CompiledRoute} & {"ann", "ben", "cleo", "dora"}
+
+    path = flow.app.folder / "wait.route.yaml"
+    flow.all.send("wait", "old", b'{"ask": true, "due": "2026-11-23", "n": 1}')
+    flow.settle()
+    reload("ann")
+    flow.all.send("wait", "new", b'{"ask": false, "due": "2026-11-23", "n": 2}')
+    flow.settle()
+    reload("ben")
+    assert in_memory() == {"ann", "ben"}, "messages on their way have the one before"
+    reload("cleo")
+    reload("dora")
+    assert in_memory() == {"cleo", "dora"}
+    flow.app.bus.control.release(flow.case("POL100"), "ann", "fine")
+    flow.settle()
+    assert [json.loads(content)["n"] for content in flow.all.sinks["other"].order] == [1], (
+        "in the version it began with"
+    )
 
 
 def test_a_restart_goes_on_where_the_last_one_stopped(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from bus.ledger import restored
 from bus.ledger.backup import after_restore
 from bus.ledger.leases import Holdings
 from bus.ledger.ledger import Ledger
+from bus.ledger.place import open_store
 from bus.ledger.references import all_blobs, all_known
 from bus.ledger.restored import Survey
-from bus.ledger.store import Store
+from bus.ledger.store import Store, no_effect
 from bus.message import Group, Headers, Message, Sequence, encode
 from bus.testing.clock import ManualClock
 from tests.unit.old_stores import store_before
@@ -194,10 +195,13 @@ def test_a_ledger_beside_a_broker_does_not_know_what_queues_refer_to_since_the_b
         assert all_known(store.read, 0)
 
 
-def test_a_ledger_that_is_brought_forward_does_not_know_what_stands_in_queues(tmp_path: Path) -> None:
-    for beside in ("backbone", "something else"):
-        path = tmp_path / f"{beside}.db"
-        with closing(store_before(path, "CREATE TABLE under_way")) as old:
-            old.execute("INSERT INTO audit (at, who, what, target, reason) VALUES (1, 'a', ?, 'b', 'c')", (beside,))
-        with closing(Store(path)) as store:
-            assert all_known(store.read, 1) == (beside != "backbone")
+@pytest.mark.parametrize("kind", ["file", "postgres"])
+@pytest.mark.parametrize("beside", ["backbone", "something else"])
+def test_a_ledger_that_is_brought_forward_does_not_know_what_stands_in_queues(
+    tmp_path: Path, request: pytest.FixtureRequest, kind: str, beside: str
+) -> None:
+    place = tmp_path / "bus.db" if kind == "file" else str(request.getfixturevalue("postgres_url"))
+    with closing(store_before(place, "CREATE TABLE under_way")) as old:
+        old.execute(f"INSERT INTO audit (at, who, what, target, reason) VALUES (1, 'a', '{beside}', 'b', 'c')")  # noqa: S608
+    with closing(open_store(place, effect=no_effect)) as store:
+        assert all_known(store.read, 1) == (beside != "backbone")

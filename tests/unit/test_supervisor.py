@@ -26,6 +26,16 @@ def beat(**told):
 """
 LIVES = BEATS + "beat(progress=1, stalled=0, memory=10)\ntime.sleep(60)"
 
+HEARS = """
+import signal, sys
+from bus.runtime.supervisor import Limits, Supervisor
+supervisor = Supervisor(0, None, Limits())
+for number in (signal.SIGHUP, signal.SIGTERM):
+    signal.signal(number, lambda number, _frame: supervisor.wish(number))
+print("listens", flush=True)
+sys.exit(supervisor.run())
+"""
+
 
 class Town:
     """A supervisor whose processes run a script that the test chooses, on a clock that stands still."""
@@ -218,6 +228,22 @@ def test_other_signals_are_handed_on(made: list[Town]) -> None:
     place.supervisor.wish(signal.SIGHUP)
     place.until(lambda: all(p.get("progress") == 2 for p in place.supervisor.processes()))
     assert place.started == [1, 2]
+
+
+def test_a_signal_at_whatever_moment_is_heard() -> None:
+    """The handler runs in the thread that waits for it, between any two of its instructions."""
+    with subprocess.Popen([sys.executable, "-c", HEARS], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            end = time.monotonic() + 3
+            while time.monotonic() < end:
+                process.send_signal(signal.SIGHUP)
+                time.sleep(0.0002)  # one handler ends before the next begins
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
 
 
 def test_a_second_interrupt_ends_at_once(made: list[Town]) -> None:
