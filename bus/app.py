@@ -7,7 +7,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.metadata import distributions
@@ -18,13 +18,13 @@ from bus.channels.shared import SharedBroker
 from bus.channels.store import StoreBroker
 from bus.config import Landscape, LoadedRoute, landscape_from_sources, load_landscape, route_hash, sources
 from bus.config.flow import RouteFlow, owner_of
-from bus.errors import ConfigError, Unavailable
+from bus.errors import ConfigError, Retryable, Unavailable
 from bus.expressions import NamedFunction, compile_expression
 from bus.landscape import BrokerSpec, ChannelSource
 from bus.ledger import backbone, restored, versions
 from bus.ledger.decisions import Decisions
 from bus.ledger.ledger import Ledger
-from bus.ledger.place import Documents, open_blobs, open_store
+from bus.ledger.place import Documents, documents, open_blobs, open_store
 from bus.ledger.store import no_effect
 from bus.ledger.upkeep import Upkeep
 from bus.ports import (
@@ -140,8 +140,12 @@ class App:
             opened.pop_all()
 
     def _open(self, opened: ExitStack, effect: EffectHook, *, hold_outputs: bool | None) -> None:
-        self.blobs: Documents = open_blobs(self.landscape.spec.blobs, self.home / "blobs", effect=effect)
+        self.blobs: Documents = open_blobs(*documents(self.landscape.spec, self.folder, self.home), effect=effect)
         self.ledger = Ledger(self.store, self.around.clock)
+        with suppress(
+            Retryable
+        ):  # a bucket that is away keeps nobody from starting, nor from collecting: that asks again
+            self.blobs.claim(versions.identity(self.ledger.read))
         if hold_outputs is False and self.ledger.outputs_held():
             hint = "bus run --hold-outputs; compare with your partners; then bus db release-outputs --reason"
             raise Unavailable("SYS142", "the ledger was restored from a backup and its outputs are held", hint=hint)

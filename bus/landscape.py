@@ -280,10 +280,12 @@ class HttpSpec(Spec):
         return self
 
 
-class BucketSpec(Spec):
-    """A bucket of an S3-compatible store for documents; needs `pip install 'girobus[s3]'`."""
+class BlobsSpec(Spec):
+    """Where documents are: a folder, or a bucket of an S3-compatible store (`pip install 'girobus[s3]'`)."""
 
-    bucket: str
+    folder: str = ""
+    """Folder, relative to ``bus.yaml``; one that several machines share must be the same for all."""
+    bucket: str = ""
     """Name of the bucket. Its objects must be kept until girobus removes them; switch its versions on."""
     prefix: str = ""
     """What all names begin with, for instance ``prod/``."""
@@ -295,6 +297,14 @@ class BucketSpec(Spec):
     """Access key; without one, what the machine has (``AWS_…`` variables, its role)."""
     secret_key: SecretRef | None = None
     """Secret of the access key."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> BlobsSpec:
+        if bool(self.folder) == bool(self.bucket):
+            raise PydanticCustomError("CFG151", "write either `folder` or `bucket`")
+        if self.folder and len(self.model_fields_set) > 1:
+            raise PydanticCustomError("CFG151", "`folder` stands alone; the others are for `bucket`")
+        return self
 
 
 class LandscapeSpec(Spec):
@@ -315,8 +325,8 @@ class LandscapeSpec(Spec):
     """Named ways out that routes send ``to``."""
     templates: TemplateLimits = TemplateLimits()
     """What rendering a template may take."""
-    blobs: BucketSpec | None = None
-    """Bucket for documents; without it they are in the store's folder."""
+    blobs: BlobsSpec | None = None
+    """Where documents are; without it in the folder ``blobs`` of the store."""
     retention: RetentionSpec = RetentionSpec()
     """How long the ledger keeps what is finished."""
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bus.cli.output import note
 from bus.config import Landscape, load_landscape
 from bus.errors import NotAllowed, Unavailable
-from bus.ledger.place import Documents, open_blobs, open_reading
+from bus.ledger.place import Documents, documents, open_blobs, open_reading
 from bus.ledger.reading import Reading
 from bus.runtime.socket import Desk, Request, ask, user_name
+
+if TYPE_CHECKING:
+    from bus.landscape import BlobsSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,16 @@ class Site:
         """
         from bus.ledger.store import no_effect  # noqa: PLC0415 - few verbs need it
 
-        return open_blobs(self.landscape.spec.blobs, self.home / "blobs", effect=no_effect)
+        return open_blobs(*self._documents(), effect=no_effect)
 
     @property
     def blob_folder(self) -> Path | None:
         """Folder of documents; None when they are in a bucket."""
-        return None if self.landscape.spec.blobs else self.home / "blobs"
+        bucket, folder = self._documents()
+        return None if bucket else folder
+
+    def _documents(self) -> tuple[BlobsSpec | None, Path]:
+        return documents(self.landscape.spec, self.folder, self.home)
 
     def running(self) -> dict[str, Any] | None:
         """What the running bus says of itself (pid, since, versions, hold_outputs); None when none runs."""

@@ -11,11 +11,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from bus.errors import Rejected, Retryable
+from bus.errors import ConfigError, Rejected, Retryable
 from bus.ledger.folders import make_folder, sync_folder
 from bus.ledger.store import no_effect
 from bus.message import Blob
 from bus.ports import EffectHook
+
+OWNER = "ledger"
+"""Name of what says which ledger the documents beside it belong to."""
 
 
 class Writing:
@@ -67,12 +70,8 @@ class FileBlobs:
         Raises:
             Retryable: ``SYS112`` when the disk refuses.
         """
-        path = self._temporary / uuid.uuid4().hex
         try:
-            with path.open("xb", buffering=1 << 18) as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                if not os.fstat(file.fileno()).st_nlink:  # another process took it for a leftover a moment ago
-                    raise Retryable("SYS112", "a new document was swept away", hint="nothing: it is written again")
+            with self._new() as (file, path):
                 writer = Writing(file)
                 yield writer
                 self._effect("blob.create:before")
@@ -83,6 +82,17 @@ class FileBlobs:
             self._effect("blob.create:after")
         except OSError as error:
             raise _refused(error) from error
+
+    @contextmanager
+    def _new(self) -> Iterator[tuple[BinaryIO, Path]]:
+        """A locked file, and where it is until the block ends."""
+        path = self._temporary / uuid.uuid4().hex
+        try:
+            with path.open("xb", buffering=1 << 18) as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if not os.fstat(file.fileno()).st_nlink:  # another process took it for a leftover a moment ago
+                    raise Retryable("SYS112", "a new document was swept away", hint="nothing: it is written again")
+                yield file, path
         finally:
             with suppress(OSError):  # what refuses this as well is told already, and removed at the next start
                 path.unlink()
@@ -117,6 +127,25 @@ class FileBlobs:
     def _path(self, blob: Blob) -> Path:
         return self._folder / blob.sha256[:2] / blob.sha256
 
+    def claim(self, ledger: str) -> None:
+        """Keep whose documents these are, or compare it.
+
+        Raises:
+            ConfigError: ``SYS152`` another ledger's, which would collect ours as we would its.
+            Retryable: ``SYS112`` when the disk refuses.
+        """
+        try:
+            with self._new() as (file, path):
+                file.write(f"{ledger}\n".encode())
+                file.flush()
+                os.fsync(file.fileno())
+                with suppress(FileExistsError):
+                    os.link(path, self._folder / OWNER)
+            sync_folder(self._folder)
+            compare(ledger, (self._folder / OWNER).read_bytes(), f"folder {self._folder}")
+        except OSError as error:
+            raise _refused(error) from error
+
     def old(self, before: int) -> list[str]:
         """Sha256 of documents that were last stored before a time, in milliseconds since 1970 UTC."""
         found = []
@@ -135,6 +164,13 @@ class FileBlobs:
                 path.unlink()
                 return found.st_size
         return 0
+
+
+def compare(ledger: str, found: bytes, where: str) -> None:
+    """Raises ConfigError ``SYS152`` unless documents are of this ledger."""
+    if found.decode("ascii", "replace").strip() != ledger:
+        hint = "give this one a folder, bucket or prefix of its own, or the same ledger: bus explain SYS152"
+        raise ConfigError("SYS152", f"the documents in {where} are of a bus with another ledger", hint=hint)
 
 
 def as_stored(file: BinaryIO, blob: Blob, hint: str) -> BinaryIO:
@@ -160,8 +196,8 @@ def as_stored(file: BinaryIO, blob: Blob, hint: str) -> BinaryIO:
 
 def _remove_left_over(path: Path) -> None:
     """Remove what a dead process was writing; what a living one writes is locked. Who may only read leaves it."""
-    with suppress(FileNotFoundError, BlockingIOError, PermissionError), path.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with suppress(FileNotFoundError, BlockingIOError, PermissionError), path.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # on NFS only who may write locks so
         path.unlink()
 
 
@@ -179,6 +215,6 @@ def hold_collection(folder: Path) -> Iterator[None]:
 @contextmanager
 def _locked(folder: Path, how: int) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a") as handle:
+    with (folder / "lock").open("a+") as handle:  # on NFS only who may read shares a lock
         fcntl.flock(handle, how)
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import obstore
@@ -12,13 +12,13 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import S3Store
 
 from bus.errors import Rejected, Retryable
-from bus.ledger.blobs import Writing, as_stored
+from bus.ledger.blobs import OWNER, Writing, as_stored, compare
 from bus.ledger.store import no_effect
 from bus.message import Blob
 from bus.ports import EffectHook
 
 if TYPE_CHECKING:
-    from bus.landscape import BucketSpec
+    from bus.landscape import BlobsSpec
 
 _CHUNK = 1 << 20
 _IN_MEMORY = 4 << 20
@@ -37,7 +37,7 @@ class BucketBlobs:
         ConfigError: ``CFG142`` a key of the bucket cannot be read.
     """
 
-    def __init__(self, spec: BucketSpec, *, effect: EffectHook = no_effect) -> None:
+    def __init__(self, spec: BlobsSpec, *, effect: EffectHook = no_effect) -> None:
         keys: dict[str, Any] = {}
         if spec.access_key is not None:
             keys["access_key_id"] = spec.access_key.reveal().decode()
@@ -46,6 +46,7 @@ class BucketBlobs:
         if spec.endpoint:
             keys["endpoint"] = spec.endpoint
         self._effect = effect
+        self._place = f"{spec.bucket}/{spec.prefix}"
         self._store = S3Store(
             spec.bucket,
             prefix=spec.prefix or None,
@@ -99,6 +100,22 @@ class BucketBlobs:
             file.close()
             raise
 
+    def claim(self, ledger: str) -> None:
+        """Keep whose documents these are, or compare it.
+
+        Raises:
+            ConfigError: ``SYS152`` another ledger's, which would collect ours as we would its.
+            Retryable: ``SYS112`` when the store gives no answer.
+        """
+        try:
+            with _answered():
+                found = bytes(obstore.get(self._store, OWNER).bytes())
+        except NotFoundError:  # not all stores of this kind can write only where nothing is
+            found = f"{ledger}\n".encode()
+            with _answered(), suppress(NotFoundError):  # there is no bucket: who writes a document is told so
+                obstore.put(self._store, OWNER, found)
+        compare(ledger, found, f"bucket {self._place}")
+
     def old(self, before: int) -> list[str]:
         """Sha256 of documents that were last stored before a time, in milliseconds since 1970 UTC.
 
@@ -110,7 +127,7 @@ class BucketBlobs:
                 str(found["path"]).rpartition("/")[2]
                 for page in obstore.list(self._store)
                 for found in page
-                if found["last_modified"].timestamp() * 1000 < before
+                if found["path"] != OWNER and found["last_modified"].timestamp() * 1000 < before
             ]
 
     def forget(self, digest: str, before: int) -> int:

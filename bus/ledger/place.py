@@ -15,7 +15,7 @@ from bus.ledger.versions import identity
 from bus.ports import BlobStore
 
 if TYPE_CHECKING:
-    from bus.landscape import BucketSpec
+    from bus.landscape import BlobsSpec, LandscapeSpec
     from bus.ports import EffectHook, Store
 
 Place = Path | str
@@ -23,6 +23,9 @@ Place = Path | str
 
 class Documents(BlobStore, Protocol):
     """A store of documents that can forget some."""
+
+    def claim(self, ledger: str) -> None:
+        """Keep whose documents these are, or compare it. Raises ConfigError ``SYS152``: another ledger's."""
 
     def old(self, before: int) -> list[str]:
         """Sha256 of documents that were last stored before a time, in milliseconds since 1970 UTC."""
@@ -70,7 +73,21 @@ def identity_at(place: Place, *, patience: float = 10.0) -> str:
         return ""
 
 
-def open_blobs(bucket: BucketSpec | None, folder: Path, *, effect: EffectHook) -> Documents:
+def documents(spec: LandscapeSpec, root: Path, home: Path) -> tuple[BlobsSpec | None, Path]:
+    """(bucket, folder) of a landscape's documents; the folder counts where there is no bucket.
+
+    Args:
+        spec: of the landscape.
+        root: where ``bus.yaml`` stands.
+        home: folder of the store.
+    """
+    chosen = spec.blobs
+    if chosen is None or chosen.bucket:
+        return chosen, home / "blobs"
+    return None, root / chosen.folder
+
+
+def open_blobs(bucket: BlobsSpec | None, folder: Path, *, effect: EffectHook) -> Documents:
     """Where documents are: the bucket, else the folder.
 
     Raises:

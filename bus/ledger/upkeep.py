@@ -9,6 +9,7 @@ from bus.ledger import retention
 from bus.ledger.place import Documents, Place, open_reading
 from bus.ledger.reading import Reading
 from bus.ledger.references import all_blobs, all_known
+from bus.ledger.versions import identity
 from bus.ports import Clock, Store
 
 _A_MINUTE = 60_000
@@ -83,6 +84,9 @@ class Upkeep:
 
         What refers is read from one moment of the ledger, after the list of old documents was made: a message that
         moves from one table to another is in one of them. A document that comes again is stored anew, so it is not old.
+
+        Raises:
+            ConfigError: ``SYS152`` the documents are another ledger's.
         """
         times = self.times()
         before = times["blobs"]
@@ -92,6 +96,7 @@ class Upkeep:
         if not old:
             return 0, 0
         with open_reading(self._place, patience=_PATIENCE) as reading:
+            self._blobs.claim(identity(reading.rows))
             free = _unused(reading, old)
         sizes = [self._blobs.forget(digest, before) for digest in free]
         return sum(size > 0 for size in sizes), sum(sizes)

@@ -17,8 +17,8 @@ from moto.server import ThreadedMotoServer
 from obstore.store import S3Store
 
 from bus.cli import main
-from bus.errors import Rejected, Retryable
-from bus.landscape import BucketSpec
+from bus.errors import ConfigError, Rejected, Retryable
+from bus.landscape import BlobsSpec
 from bus.ledger.place import Documents, open_blobs
 from bus.ledger.store import no_effect
 from bus.message import Blob
@@ -35,7 +35,7 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> BucketSpec:
+def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> BlobsSpec:
     import boto3  # noqa: PLC0415 - comes with the server; makes the bucket, as an operator does
 
     monkeypatch.setenv("TEST_KEY", "key")
@@ -46,7 +46,7 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
     )
     client.create_bucket(Bucket=name)
     client.close()
-    return BucketSpec.model_validate({
+    return BlobsSpec.model_validate({
         "bucket": name, "prefix": "prod", "endpoint": endpoint, "access_key": "${env:TEST_KEY}",
         "secret_key": "${env:TEST_SECRET}",
     })  # fmt: skip
@@ -58,7 +58,7 @@ def documents(request: pytest.FixtureRequest, tmp_path: Path) -> Documents:
     return open_blobs(chosen, tmp_path / "blobs", effect=no_effect)
 
 
-def plain(bucket: BucketSpec) -> S3Store:
+def plain(bucket: BlobsSpec) -> S3Store:
     """The bucket itself, without a prefix."""
     return S3Store(
         bucket.bucket, endpoint=bucket.endpoint, region="us-east-1", access_key_id="key", secret_access_key="secret",
@@ -99,6 +99,16 @@ def test_a_document_that_failed_in_the_making_is_not_there(documents: Documents)
     with pytest.raises(Rejected):
         fails()
     assert documents.old(now(60)) == []
+
+
+def test_documents_belong_to_one_ledger(documents: Documents) -> None:
+    """Another one would remove what nothing of its own refers to."""
+    blob = store(documents, b"kept")
+    for _ in range(2):
+        documents.claim("1" * 16)
+    with pytest.raises(ConfigError, match="SYS152"):
+        documents.claim("2" * 16)
+    assert documents.old(now(60)) == [blob.sha256], "what says whose they are is no document"
 
 
 def test_what_a_dead_process_was_writing_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
@@ -168,20 +178,20 @@ def test_old_documents_are_forgotten_and_young_ones_are_not(documents: Documents
         documents.open(blob)
 
 
-def test_a_bucket_that_refuses_or_is_away_is_tried_again(bucket: BucketSpec) -> None:
+def test_a_bucket_that_refuses_or_is_away_is_tried_again(bucket: BlobsSpec) -> None:
     nowhere = open_blobs(bucket.model_copy(update={"bucket": "no-such-bucket"}), Path(), effect=no_effect)
     with pytest.raises(Retryable, match="SYS112"):
         store(nowhere, b"content")
 
 
-def test_documents_of_a_bucket_stand_under_their_prefix(bucket: BucketSpec) -> None:
+def test_documents_of_a_bucket_stand_under_their_prefix(bucket: BlobsSpec) -> None:
     blob = store(open_blobs(bucket, Path(), effect=no_effect), b"content")
     assert [found["path"] for page in obstore.list(plain(bucket)) for found in page] == [
         f"prod/{blob.sha256[:2]}/{blob.sha256}"
     ]
 
 
-def test_a_landscape_keeps_its_documents_in_the_bucket(bucket: BucketSpec, tmp_path: Path) -> None:
+def test_a_landscape_keeps_its_documents_in_the_bucket(bucket: BlobsSpec, tmp_path: Path) -> None:
     text = bucket.model_dump_json()
     (tmp_path / "bus.yaml").write_text(
         f"name: far\noutlets:\n  out: {{endpoint: {{file: {{path: out}}}}}}\nblobs: {text}\n", "utf-8"

@@ -118,3 +118,30 @@ def test_whose_they_are_outlives_a_kill_of_the_broker(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="NET233"):
             App(tmp_path / "other", around)
         App(tmp_path / "one", around).close()
+
+
+def test_a_folder_of_documents_is_named_and_belongs_to_one_ledger(tmp_path: Path) -> None:
+    def house(name: str) -> Path:
+        folder = tmp_path / name
+        (folder / "in").mkdir(parents=True)
+        (folder / "bus.yaml").write_text(
+            "blobs: {folder: ../documents}\noutlets: {out: {endpoint: {file: {path: out}}}}\n"
+        )
+        (folder / "flow.route.yaml").write_text(
+            "route: flow\nfrom: {file: {path: in, match: '*.txt', ready: {suffix: .tmp}}}\nto: out\n"
+        )
+        return folder
+
+    one = house("one")
+    (one / "in" / "a.txt").write_bytes(b"paid")
+    done = bus(one, "run", "--until-idle")
+    assert done.exit_code == 0, done.output
+    assert [path.read_bytes() for path in (one / "out").iterdir() if path.is_file()] == [b"paid"]
+    assert [path.read_bytes() for path in (tmp_path / "documents").glob("??/*")] == [b"paid"]
+    assert not (one / ".bus" / "blobs").exists()
+    done = bus(one, "db", "backup", str(tmp_path / "backup"))
+    assert done.exit_code == 0, done.output
+    assert [path.read_bytes() for path in (tmp_path / "backup" / "blobs").glob("??/*")] == [b"paid"]
+    with pytest.raises(ConfigError, match="SYS152"):
+        started(house("other"))
+    started(one)
