@@ -86,6 +86,7 @@ class MemoryPublisher:
     def __init__(self, rabbit: MemoryRabbit) -> None:
         self._rabbit = rabbit
         self.confirmed = 0
+        self.most = 1 << 24
         self.slow: dict[str, float] = {}
 
     def trouble(self) -> str:

@@ -20,7 +20,7 @@ from bus.channels.amqp.broker import AmqpBroker
 from bus.channels.amqp.publisher import Job
 from bus.channels.store import StoreBroker
 from bus.cli import main
-from bus.errors import ConfigError, Retryable, Stalled, Unavailable
+from bus.errors import ConfigError, Rejected, Retryable, Stalled, Unavailable
 from bus.landscape import BrokerSpec, RetentionSpec
 from bus.ledger import history, retention
 from bus.ledger.ledger import Ledger
@@ -403,6 +403,68 @@ def test_a_message_that_no_queue_takes_is_a_failure_and_stays(books: Books) -> N
     assert books.inbox() == 0
     books.pass_on(taken, "out")  # the queue is declared again meanwhile
     assert bodies(books.take("out", 300)) == list(range(300))
+
+
+def _large(n: int, size: int = 70_000) -> Message:
+    return Message(message(n).headers, {"n": n, "text": "x" * size})
+
+
+@pytest.mark.parametrize("settle", ["publish", "outbox", "kept"])
+def test_a_unit_that_sends_what_is_too_large_is_refused_before_its_commit(rabbit: str, settle: str) -> None:
+    books = Books(rabbit, max_message_size=64_000)
+    try:
+        books.put("in", message(1), message(2))
+        taken = books.take("in", 2)
+        settlement = Settlement("in")
+        settlement.puts += [("out", taken[0].message), ("out", _large(2))]
+        if settle == "outbox":
+            settlement.holds.append((Hold(message(3), "NET227", "kept"), "in", None))
+        if settle == "kept":
+            books.broker.keep_order(["out"])
+            books.broker.settle(taken, settlement)
+            assert bodies(books.broker.take("out", 2)) == [1, 2], "it never goes to the broker"
+            return
+        with pytest.raises(Rejected, match=r"NET227.*`out` has 70[0-9]{3} bytes, the broker takes 64000") as raised:
+            books.broker.settle(taken, settlement)
+        assert "claim_check" in raised.value.hint
+        assert books.inbox() == 0
+        assert books.broker.depth("out") == 0
+        books.pass_on(books.take("in", 2), "out")
+        assert bodies(books.take("out", 2)) == [1, 2]
+    finally:
+        books.broker.close()
+
+
+def test_what_is_too_large_in_the_outbox_is_a_dead_letter_and_its_neighbours_go(rabbit: str) -> None:
+    """Sent before the limit was lowered, or by what cannot be refused: a person, a time that has come."""
+    books = Books(rabbit, max_message_size=64_000)
+    try:
+        puts = [message(0), _large(1), message(2), _large(3), message(4)]
+        books.broker.transact("put", lambda _tx: [*(("in", m) for m in puts), ("out", message(5))])
+        assert books.broker.relay() == 4
+        assert bodies(books.take("in", 3)) == [0, 2, 4]
+        assert bodies(books.take("out", 1)) == [5]
+        assert _dead(books) == [("in", "NET227", 2), ("in", "NET227", 4)]
+        assert books.store.read("SELECT count(*) FROM cases WHERE code = 'NET227'") == [(2,)]
+    finally:
+        books.broker.close()
+
+
+def test_a_channel_that_costs_the_connection_keeps_no_other_waiting_for_ever(books: Books) -> None:
+    names = {"in", "in#next", "out", "a", "b"}
+    for bad in names:
+        brought: set[str] = set()
+
+        def bring(channel: str, bad: str = bad, brought: set[str] = brought) -> int:
+            if channel == bad:
+                raise Stalled("NET222", "the connection is lost", hint="")
+            brought.add(channel)
+            return 1
+
+        for _turn in range(2):
+            with pytest.raises(Stalled):
+                books.broker._relay.turn(names, bring, lambda: "no connection")
+        assert brought == names - {bad}
 
 
 def test_a_queue_deleted_under_its_consumer_is_noticed_and_declared_again(books: Books) -> None:
@@ -809,6 +871,25 @@ class TestFaults:
             cluster.nodes[0].control("set_vm_memory_high_watermark", "0.4")
         eventually(lambda: _passed(alone))
         assert bodies(alone.take("out", 1)) == [1]
+
+    def test_a_broker_that_takes_less_than_we_were_told_is_believed(self, cluster: RabbitCluster, alone: Books) -> None:
+        cluster.ask("eval", "application:set_env(rabbit, max_message_size, 100000).")
+        try:
+            alone.reopened()
+            alone.broker.transact(
+                "put", lambda _tx: [("in", message(0)), ("in", _large(1, 200_000)), ("out", message(2))]
+            )
+            eventually(lambda: _relayed(alone), 30)
+            assert bodies(alone.take("in", 1)) == [0]
+            assert bodies(alone.take("out", 1)) == [2]
+            assert _dead(alone) == [("in", "NET227", 2)]
+            settlement = Settlement("in")
+            settlement.puts.append(("out", _large(0, 200_000)))
+            with pytest.raises(Rejected, match="NET227"):
+                alone.broker.settle(alone.take("in", 1), settlement)
+        finally:
+            cluster.ask("eval", "application:set_env(rabbit, max_message_size, 134217728).")
+            alone.reopened()
 
     def test_a_killed_broker_keeps_what_it_confirmed(self, cluster: RabbitCluster, alone: Books) -> None:
         _put(alone, "in", *(message(n) for n in range(500)))

@@ -43,6 +43,7 @@ def address_of(spec: BrokerSpec, root: Path, url: str = "") -> Address:
         prefetch=spec.prefetch,
         delivery_limit=spec.delivery_limit,
         replicas=spec.replicas,
+        max_message_size=spec.max_message_size,
     )
 
 

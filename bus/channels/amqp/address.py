@@ -25,6 +25,7 @@ class Address:
         delivery_limit: a message that was handed out so often without being settled goes to the undeliverable ones.
         quiet: a queue from which nothing came for so long is subscribed to anew.
         replicas: nodes that keep a copy of each queue; 0 = the broker's own default.
+        max_message_size: most bytes of a message.
     """
 
     hosts: tuple[tuple[str, int], ...]
@@ -40,6 +41,7 @@ class Address:
     delivery_limit: int = 100
     quiet: float = 30.0
     replicas: int = 0
+    max_message_size: int = 16_000_000
 
     def queue(self, channel: str) -> str:
         """Name of the queue that is a channel."""

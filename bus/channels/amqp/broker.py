@@ -25,6 +25,7 @@ from operator import attrgetter
 from typing import Any
 
 from bus.channels.amqp import documents, legs
+from bus.channels.amqp.burial import too_large
 from bus.channels.amqp.deleted import Deleted
 from bus.channels.amqp.documents import Named
 from bus.channels.amqp.frames import Outgoing, Received, properties
@@ -95,7 +96,7 @@ class AmqpBroker:
         self._clock = clock
         self._effect = effect
         self._outbox = outbox
-        outbox.encode, outbox.ready = self._stamped, self._in_outbox
+        outbox.encode, outbox.ready, outbox.fits = self._stamped, self._in_outbox, self._fits
         self._owner = owner
         self._counter = itertools.count()
         self._declared: set[str] = set()
@@ -119,7 +120,8 @@ class AmqpBroker:
         self._kept = Kept(self.address, store, outbox, lambda: self._consumer, clock, self.sieve)
         self._undeliverable = Undeliverable(self.address, store, outbox, clock)
         self._publisher = wire.publishing()
-        self._relay = Relay(outbox, self._outgoing, self._publish, self._published, lambda: self.ready({RELAY}))
+        most, ready = lambda: self._publisher.most, lambda: self.ready({RELAY})
+        self._relay = Relay(outbox, self._outgoing, self._publish, self._published, most, ready)
         self._consumer = wire.consuming(self._arrived, self._cancelled)
 
     def start(self) -> None:
@@ -281,9 +283,10 @@ class AmqpBroker:
         Raises:
             Stalled: broker or disk refuse; nothing was committed.
             Retryable: ``SYS121`` another unit was first; nothing was committed.
+            Rejected: ``NET227`` what comes out is too large for the broker; nothing was committed.
         """
         if not deliveries:
-            self._outbox.settle_with(settlement, label, lambda _tx: None)
+            self._outbox.settle_with(settlement, label, lambda _tx: None, len(settlement.puts))
             return
         given, all_given = legs.passed_on(deliveries, settlement.puts, self._outbox.real)
         if is_kept(deliveries[0]):
@@ -348,7 +351,7 @@ class AmqpBroker:
     def _commit(self, deliveries: list[Delivery], settlement: Settlement, label: str, named: Named) -> None:
         try:
             enter = documents.noted(lambda tx: self._enter(tx, deliveries), named)
-            self._outbox.settle_with(settlement, label, enter)
+            self._outbox.settle_with(settlement, label, enter, len(settlement.puts))
         except _Seen:
             if len(deliveries) > 1:
                 why = "a message of the batch was settled elsewhere"
@@ -409,6 +412,10 @@ class AmqpBroker:
         """What is published before the commit, and the documents that are written down in it."""
         names = {name: self._outbox.real(name) for name in {name for name, _ in settlement.puts}}
         out = [self._outgoing(names[name], message) for name, message in settlement.puts]
+        most = self._publisher.most
+        for (name, _), one in zip(settlement.puts, out, strict=True):
+            if len(one.body) > most:
+                raise too_large(names[name], len(one.body), most)
         named = documents.named([message for _, message in settlement.puts], out, claims=self.sieve.claims)
         settlement.puts.clear()
         out.sort(key=_queue)  # what goes to one queue together costs the broker less; each queue keeps its order
@@ -486,6 +493,11 @@ class AmqpBroker:
         if message.headers.leg in self._given:
             return encode(message)
         return encode(message.with_headers(leg=f"{self._owner}{next(self._counter):016x}"))
+
+    def _fits(self, channel: str, size: int) -> None:
+        """What keeps its order never goes to the broker."""
+        if size > self._publisher.most and channel not in self._kept.names:
+            raise too_large(channel, size, self._publisher.most)
 
     def _in_outbox(self, names: set[str]) -> None:
         kept = names & self._kept.names

@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+from bus.errors import Rejected
 from bus.message import Message
 from bus.ports import CaseNote, Event, Settlement
+
+_UNREPORTABLE = "INT121"
+
+
+def too_large(channel: str, size: int, most: int) -> Rejected:
+    """Why a message with so many bytes is not published."""
+    return Rejected(
+        "NET227",
+        f"the message to `{channel}` has {size} bytes, the broker takes {most}",
+        hint="put the big part away with `claim_check`, split it, or raise `broker.max_message_size`, there and here",
+    )
+
+
+def unreported(error: Rejected) -> bool:
+    """Whether a batch does not wait for the report of a dead letter, which then is one without a report."""
+    return error.code == _UNREPORTABLE
 
 
 def bury(into: Settlement, channel: str, message: Message, why: tuple[str, str], about: str) -> None:

@@ -19,6 +19,8 @@ class Publishing(Protocol):
 
     confirmed: int
     """Messages confirmed since the start."""
+    most: int
+    """Most bytes of a message."""
     slow: dict[str, float]
     """Queues that did not confirm in time."""
 
