@@ -74,9 +74,9 @@ class MemoryWire:
         del arrived, cancelled
         return MemoryConsumer(self._rabbit)
 
-    def declare(self, channels: Iterable[str]) -> None:
+    def declare(self, channels: Iterable[str], others: Iterable[str] = ()) -> None:
         """Make queues exist."""
-        for queue in (self.address.undeliverable, *map(self.address.queue, channels)):
+        for queue in (self.address.undeliverable, *map(self.address.queue, (*channels, *others))):
             self._rabbit.queues.setdefault(queue, deque())
 
 

@@ -485,9 +485,45 @@ def test_a_queue_with_other_properties_is_named_and_left_alone(books: Books, rab
     with pytest.raises(ConfigError, match=r"NET231.*other` is there, but its `x-") as raised:
         books.broker.declare(["other"])
     assert "deletes no queue" in raised.value.hint
-    (seen,) = topology.look(books.broker.address, ["other"])
+    seen, last = topology.look(books.broker.address, ["other"])
     assert seen.state == "different"
     assert "x-" in seen.detail
+    assert last.state == "present"
+
+
+def test_what_waits_for_a_step_that_is_gone_has_a_queue_at_a_broker_that_is_new(rabbit: str) -> None:
+    books = Books(rabbit)
+    try:
+        inside = StoreBroker(books.store, books.ledger)
+        inside.declare(["old#step", "older#step"])
+        inside.transact("put", lambda _tx: [("old#step", message(1))])
+        with _plain(rabbit) as connection:  # of removed ones nothing is asked but that they are there
+            older = f"{books.spec.prefix}older#step"
+            connection.channel().queue_declare(older, durable=True, arguments={"x-queue-type": "classic"})
+        books.reopened()
+        assert books.broker.relay() == 1
+        assert bodies(books.take("old#step", 1)) == [1]
+        books.put("older#step", message(2))
+        assert bodies(books.take("older#step", 1)) == [2]
+        _delete(books, "old#step")
+        books.broker.transact("put", lambda _tx: [("old#step", message(3))])
+        with pytest.raises(Stalled, match="NET223"):
+            books.broker.relay()
+        assert books.broker.relay() == 1
+    finally:
+        books.broker.close()
+
+
+def test_the_queue_of_undeliverable_ones_is_declared_again(books: Books, rabbit: str) -> None:
+    books.broker.sweep()
+    undeliverable = books.broker.address.undeliverable
+    eventually(lambda: books.broker._consumer.counts([undeliverable], 1))
+    _delete(books, "~undeliverable")
+    eventually(lambda: books.broker._deleted._gone or None)
+    books.broker.sweep()
+    assert books.store.read("SELECT code, route FROM cases WHERE state = 'open'") == [("NET225", "")]
+    _given_up(books, rabbit, message(5))
+    assert _buried(books, 1) == [("in", "NET226", 6)]
 
 
 def test_bytes_that_are_no_message_are_handed_out_to_be_buried(books: Books, rabbit: str) -> None:
@@ -967,14 +1003,22 @@ def test_apply_declares_what_is_missing_and_names_what_differs(rabbit: str, tmp_
         done = CliRunner().invoke(main, ["-C", str(tmp_path), "apply", "--json", *options])
         return done.exit_code, {row["channel"]: row["state"] for row in json.loads(done.stdout)}
 
-    assert apply("--check") == (3, {"a": "missing", "a#later": "missing"})
-    assert apply() == (0, {"a": "declared", "a#later": "declared"})
-    assert apply("--check") == (0, {"a": "present", "a#later": "present"})
+    last = "~undeliverable"
+    assert apply("--check") == (3, {"a": "missing", "a#later": "missing", last: "missing"})
+    assert apply() == (0, {"a": "declared", "a#later": "declared", last: "declared"})
+    assert apply("--check") == (0, {"a": "present", "a#later": "present", last: "present"})
     with _plain(rabbit) as connection:
         channel = connection.channel()
         channel.queue_delete(f"{prefix}a")
         channel.queue_declare(f"{prefix}a", durable=True)
-    assert apply() == (1, {"a": "different", "a#later": "present"})
+        channel.queue_delete(f"{prefix}{last}")
+    assert apply("--check") == (1, {"a": "different", "a#later": "present", last: "missing"})
+    assert apply() == (1, {"a": "different", "a#later": "present", last: "declared"})
+    with _plain(rabbit) as connection:
+        channel = connection.channel()
+        channel.queue_delete(f"{prefix}{last}")
+        channel.queue_declare(f"{prefix}{last}", durable=True)
+    assert apply() == (1, {"a": "different", "a#later": "present", last: "different"})
 
 
 def test_what_waited_before_there_was_a_broker_comes_whole(rabbit: str) -> None:

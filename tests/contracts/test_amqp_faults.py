@@ -281,3 +281,43 @@ def test_a_line_that_is_too_large_is_a_dead_letter_and_its_file_goes_on(growing:
     (made,) = eventually(lambda: (growing.bus.turn(), [f for f in out.iterdir() if f.is_file()] or None)[1])
     assert [row["id"] for row in json.loads(made.read_text())] == ["0", "1", "2", "4", "5"]
     assert growing.store.read("SELECT channel, code FROM dead") == [("lines#rows", "NET227")]
+
+
+# ---------------------------------------------------------------- what is gone from the landscape
+
+HOLDING = """
+route: pay
+from: {channel: paid}
+steps:
+  - hold: {name: STEP, until: release}
+to: away
+"""
+
+
+def test_what_waited_for_a_step_or_a_route_that_is_gone_goes_on_or_has_a_case_beside_a_new_broker(
+    rabbit: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bus.yaml").write_text("name: gone\noutlets: {away: {endpoint: {file: {path: out}}, format: json}}\n")
+    (tmp_path / "pay.route.yaml").write_text(HOLDING.replace("STEP", "old"))
+    (tmp_path / "left.route.yaml").write_text("route: left\nfrom: {channel: leaving}\nto: none\n")
+    (tmp_path / "out").mkdir()
+    before = App(tmp_path, Surroundings())
+    before.broker.transact("put", lambda _tx: [("pay", payment(0, "EUR"))])
+    assert before.bus.run_batch("pay") == 1
+    before.broker.transact("put", lambda _tx: [("left", payment(1, "EUR"))])
+    before.close()
+    (tmp_path / "pay.route.yaml").write_text(HOLDING.replace("STEP", "new"))
+    (tmp_path / "left.route.yaml").unlink()
+    made = App(tmp_path, Surroundings(broker=BrokerSpec(url=rabbit, prefix=f"t{uuid4().hex[:8]}.")))
+    try:
+        made.bus.start()
+        cases = "SELECT id, code, route FROM cases WHERE state = 'open' AND code <> 'CFG169'"
+        ((case, _, _),) = made.store.read(cases)
+        made.bus.control.release(case, "me", "seen")
+        eventually(lambda: [f for f in (tmp_path / "out").iterdir() if f.is_file()] or None)
+        gone = "SELECT code, route FROM cases WHERE code = 'CFG169'"
+        assert eventually(lambda: made.store.read(gone) or None) == [("CFG169", "left")]
+        assert made.broker.depth("left") == 1
+    finally:
+        made.bus.stop()
+        made.close()

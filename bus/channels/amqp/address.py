@@ -6,6 +6,9 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
+UNDELIVERABLE = "~undeliverable"
+"""What stands for a channel where a queue is meant that belongs to all: of messages that were handed out too often."""
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -50,7 +53,7 @@ class Address:
     @property
     def undeliverable(self) -> str:
         """Name of the queue for messages that were handed out too often."""
-        return f"{self.prefix}~undeliverable"
+        return self.queue(UNDELIVERABLE)
 
     @property
     def shown(self) -> str:

@@ -134,8 +134,8 @@ class AmqpBroker:
         Raises:
             Unavailable: ``SYS151`` another process still consumes them, or the broker does not answer.
         """
-        names = set(filter(has_queue, self.declared()))
-        self._wire.declare(names)
+        names = self._with_queues()
+        self._wire.declare((), names)
         judge.begin(self._owner)
         return Sorting(self.address, self._store, self._outbox, self._consumer, self._clock, judge).run(names)
 
@@ -172,16 +172,22 @@ class AmqpBroker:
     def declare(self, channels: Iterable[str]) -> None:
         """Make queues and outbox exist. Idempotent; blocks.
 
+        So do those of all that was ever declared in this store: something may go on there that waits in the ledger, and
+        the broker, or the vhost, may be another one since. What is there of those is taken as it is.
+
         Raises:
             ConfigError: ``NET231`` a queue of that name has other properties.
             Stalled: ``NET221`` the broker is away.
         """
         names = list(channels)
         self._outbox.declare(names)
-        missing = [name for name in names if name not in self._declared and has_queue(name)]
-        if missing:
-            self._wire.declare(missing)
-            self._declared.update(missing)
+        known = self._with_queues() - self._declared
+        if known:
+            self._wire.declare(known.intersection(names), known.difference(names))
+            self._declared |= known
+
+    def _with_queues(self) -> set[str]:
+        return set(filter(has_queue, self.declared()))
 
     def declared(self) -> Iterator[str]:
         """All names that were ever declared in this store."""
@@ -441,7 +447,7 @@ class AmqpBroker:
             if error.code == "NET223":  # somebody deleted it
                 fields = {"code": error.code, "why": error.message}
                 log.error("a queue is missing and is declared again", extra=fields)  # noqa: TRY400 - the place says nothing
-                self._wire.declare(self._declared)
+                self._wire.declare((), self._with_queues())
             raise
 
     def _enter(self, tx: Any, deliveries: list[Delivery]) -> None:
@@ -507,7 +513,7 @@ class AmqpBroker:
 
     def sweep(self) -> int:
         """Housekeeping: the outbox, queues that somebody deleted, and what the broker gave up to hand out."""
-        self._deleted.declare_again(self._declared)
+        self._deleted.declare_again(self._with_queues())
         self._tallies.write(lambda counted: self._outbox.settle([], counted, "tally"))
         buried = self._undeliverable.bury(self._consumer) if self._declared else 0
         return self._outbox.sweep() + buried

@@ -88,8 +88,8 @@ class Wire(Protocol):
     def consuming(self, arrived: Callable[[str], None], cancelled: Callable[[str], None]) -> Consuming:
         """A connection that consumes, begun; it tells of queues with newcomers and of queues that are gone."""
 
-    def declare(self, channels: Iterable[str]) -> None:
-        """Make the queues of channels exist."""
+    def declare(self, channels: Iterable[str], others: Iterable[str] = ()) -> None:
+        """Make the queues of channels exist; those of others are not compared with what they should be."""
 
 
 class AmqpWire:
@@ -116,6 +116,6 @@ class AmqpWire:
         consumer.start()
         return consumer
 
-    def declare(self, channels: Iterable[str]) -> None:
+    def declare(self, channels: Iterable[str], others: Iterable[str] = ()) -> None:
         """See :func:`bus.channels.amqp.topology.declare`."""
-        topology.declare(self.address, channels)
+        topology.declare(self.address, channels, others)
