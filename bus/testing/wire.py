@@ -192,6 +192,10 @@ class MemoryConsumer:
         del seconds
         return {q: len(self._rabbit.queues.get(q, ())) - len(self._here.get(q, ())) for q in queues}
 
+    def depths(self, queues: Iterable[str], seconds: float) -> dict[str, int]:
+        """As :meth:`counts`."""
+        return self.counts(list(queues), seconds) or {}
+
     def consumers(self, queues: list[str], seconds: float) -> dict[str, int] | None:
         """Nobody else is there."""
         del seconds

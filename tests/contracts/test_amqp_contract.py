@@ -881,6 +881,26 @@ def test_of_what_passes_at_least_once_nothing_is_remembered_but_its_count(books:
     assert books.nothing("in")
 
 
+def test_what_passed_at_least_once_is_counted_when_the_process_stops(books: Books) -> None:
+    books.broker.forget(["in"])
+    books.put("in", *(message(n) for n in range(5)))
+    books.broker.start()
+    books.pass_on(books.take("in", 5), "out", remember=False)
+    books.broker.close()
+    assert books.store.read("SELECT outcome, count FROM tally WHERE place = 'in'") == [("sent", 5)]
+
+
+def test_what_waits_is_known_of_every_queue_and_none_that_is_missing_hides_another(books: Books) -> None:
+    books.put("in", *(message(n) for n in range(3)))
+    books.put("out", message(3))
+    expected = {"in": 3, "in#next": 0, "out": 1}
+    eventually(lambda: books.broker.waiting(5) == expected or None)
+    books.broker.take("in#next", 1)
+    assert books.broker.waiting(5) == expected, "some are consumed, some are not"
+    _delete(books, "in")
+    assert books.broker.waiting(5) == {"in#next": 0, "out": 1}
+
+
 class TestFaults:
     def test_a_frozen_broker_is_left_after_the_deadline(self, cluster: RabbitCluster, alone: Books) -> None:
         _put(alone, "in", message(1))

@@ -194,6 +194,18 @@ def test_nothing_in_the_field_that_routes_never_takes_a_wrong_branch(app: App) -
     assert [line for line in lines if line.startswith("girobus_confirmed_messages_total ")] != []
 
 
+def test_what_waits_for_a_route_that_is_paused_has_a_depth_though_nobody_takes_it(app: App) -> None:
+    app.bus.set_state("hop", "paused", "test", "before the restart")
+    app.broker.transact("put", lambda _tx: [("hop", payment(n, "EUR")) for n in range(7)])
+    app.bus.start()
+    app.broker.relay()
+    watch = Watch(app, 0, Path("nowhere"))
+    watch.metrics._clock = iter(range(0, 1000, 2)).__next__  # each look is a new one
+    line = 'girobus_broker_queue_messages{channel="hop"} 7.0'
+    eventually(lambda: line in watch.metrics.text().decode().splitlines() or None)
+    assert "hop" not in {name.rpartition(".")[2] for name in app.broker._consumer.consuming()}
+
+
 def test_a_bus_that_leaves_its_rabbitmq_opens_a_case(app: App, tmp_path: Path) -> None:
     """What waits in its queues is no longer anybody's work, and nobody would see it."""
     run(app, [payment(0, "EUR")])

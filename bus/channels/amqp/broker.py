@@ -144,10 +144,9 @@ class AmqpBroker:
         return self._publisher.trouble() or self._consumer.trouble()
 
     def waiting(self, seconds: float) -> dict[str, int]:
-        """How many messages of each consumed channel are at the broker, handed to nobody; empty when it is silent."""
-        counts = self._consumer.counts(self._consumer.consuming(), seconds) or {}
-        names = {self.address.queue(name): name for name in self.declared()}
-        return {names[queue]: count for queue, count in counts.items() if queue in names}
+        """How many messages of each channel are at the broker, handed to nobody, as far as it answers in time."""
+        names = {self.address.queue(name): name for name in self._with_queues()}
+        return {names[queue]: count for queue, count in self._consumer.depths(names, seconds).items()}
 
     def oldest(self) -> dict[str, int]:
         """When the message that comes next was made, by channel of which one is here; milliseconds since 1970 UTC."""
@@ -166,6 +165,10 @@ class AmqpBroker:
             self._overlap = None
         self._consumer.close()
         self._publisher.close()
+        try:
+            self._write_tallies()  # nothing more is counted now
+        except Retryable as error:
+            log.error("counts could not be written at the end", extra={"code": error.code, "why": error.message})  # noqa: TRY400 - the place says nothing
 
     # ------------------------------------------------------------ channels
 
@@ -514,9 +517,12 @@ class AmqpBroker:
     def sweep(self) -> int:
         """Housekeeping: the outbox, queues that somebody deleted, and what the broker gave up to hand out."""
         self._deleted.declare_again(self._with_queues())
-        self._tallies.write(lambda counted: self._outbox.settle([], counted, "tally"))
+        self._write_tallies()
         buried = self._undeliverable.bury(self._consumer) if self._declared else 0
         return self._outbox.sweep() + buried
+
+    def _write_tallies(self) -> None:
+        self._tallies.write(lambda counted: self._outbox.settle([], counted, "tally"))
 
     # ------------------------------------------------------------ the I/O thread
 

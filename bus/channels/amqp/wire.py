@@ -70,6 +70,9 @@ class Consuming(Protocol):
     def counts(self, queues: list[str], seconds: float) -> dict[str, int] | None:
         """How many messages wait at the broker; None without an answer in time."""
 
+    def depths(self, queues: Iterable[str], seconds: float) -> dict[str, int]:
+        """How many messages wait at the broker, also where nobody consumes, as far as it answers in time."""
+
     def consumers(self, queues: list[str], seconds: float) -> dict[str, int] | None:
         """How many consume each queue, with ourselves; None without an answer in time."""
 
