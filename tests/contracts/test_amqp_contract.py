@@ -45,7 +45,7 @@ class Books:
     """Broker and ledger of one process; :meth:`reopened` is the next process on the same store and queues."""
 
     def __init__(self, url: str, **spec: Any) -> None:
-        self.spec = BrokerSpec(url=url, prefix=f"t{uuid4().hex[:8]}.", **spec)
+        self.spec = BrokerSpec(url=url, **{"prefix": f"t{uuid4().hex[:8]}.", **spec})
         self.clock = ManualClock()
         self.store = Store(None)
         self.woken: set[str] = set()
@@ -899,6 +899,8 @@ def test_what_waits_is_known_of_every_queue_and_none_that_is_missing_hides_anoth
     assert books.broker.waiting(5) == expected, "some are consumed, some are not"
     _delete(books, "in")
     assert books.broker.waiting(5) == {"in#next": 0, "out": 1}
+    missing, there = map(books.broker.address.queue, ("in", "out"))
+    assert books.broker._consumer.depths([missing, there], 5) == {there: 1}
 
 
 class TestFaults:
