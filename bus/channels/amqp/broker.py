@@ -25,7 +25,7 @@ from operator import attrgetter
 from typing import Any
 
 from bus.channels.amqp import documents, legs
-from bus.channels.amqp.burial import too_large
+from bus.channels.amqp.burial import must_fit, too_large
 from bus.channels.amqp.deleted import Deleted
 from bus.channels.amqp.documents import Named
 from bus.channels.amqp.frames import Outgoing, Received, properties
@@ -165,10 +165,7 @@ class AmqpBroker:
             self._overlap = None
         self._consumer.close()
         self._publisher.close()
-        try:
-            self._write_tallies()  # nothing more is counted now
-        except Retryable as error:
-            log.error("counts could not be written at the end", extra={"code": error.code, "why": error.message})  # noqa: TRY400 - the place says nothing
+        self._tallies.close(self._count)
 
     # ------------------------------------------------------------ channels
 
@@ -421,10 +418,7 @@ class AmqpBroker:
         """What is published before the commit, and the documents that are written down in it."""
         names = {name: self._outbox.real(name) for name in {name for name, _ in settlement.puts}}
         out = [self._outgoing(names[name], message) for name, message in settlement.puts]
-        most = self._publisher.most
-        for (name, _), one in zip(settlement.puts, out, strict=True):
-            if len(one.body) > most:
-                raise too_large(names[name], len(one.body), most)
+        must_fit(zip((names[name] for name, _ in settlement.puts), out, strict=True), self._publisher.most)
         named = documents.named([message for _, message in settlement.puts], out, claims=self.sieve.claims)
         settlement.puts.clear()
         out.sort(key=_queue)  # what goes to one queue together costs the broker less; each queue keeps its order
@@ -517,12 +511,12 @@ class AmqpBroker:
     def sweep(self) -> int:
         """Housekeeping: the outbox, queues that somebody deleted, and what the broker gave up to hand out."""
         self._deleted.declare_again(self._with_queues())
-        self._write_tallies()
+        self._tallies.write(self._count)
         buried = self._undeliverable.bury(self._consumer) if self._declared else 0
         return self._outbox.sweep() + buried
 
-    def _write_tallies(self) -> None:
-        self._tallies.write(lambda counted: self._outbox.settle([], counted, "tally"))
+    def _count(self, counted: Settlement) -> None:
+        self._outbox.settle([], counted, "tally")
 
     # ------------------------------------------------------------ the I/O thread
 

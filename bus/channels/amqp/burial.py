@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from bus.channels.amqp.frames import Outgoing
 from bus.errors import Rejected
 from bus.message import Message
 from bus.ports import CaseNote, Event, Settlement
@@ -16,6 +19,13 @@ def too_large(channel: str, size: int, most: int) -> Rejected:
         f"the message to `{channel}` has {size} bytes, the broker takes {most}",
         hint="put the big part away with `claim_check`, split it, or raise `broker.max_message_size`, there and here",
     )
+
+
+def must_fit(sent: Iterable[tuple[str, Outgoing]], most: int) -> None:
+    """Refuse what a unit sends, each with its channel, when one of it is too large."""
+    for channel, one in sent:
+        if len(one.body) > most:
+            raise too_large(channel, len(one.body), most)
 
 
 def unreported(error: Rejected) -> bool:
