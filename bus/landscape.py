@@ -229,6 +229,9 @@ class BrokerSpec(Spec):
     """A message handed out so often without being settled becomes a dead letter: it may be what stops the process."""
     replicas: int = Field(0, ge=0, le=9)
     """Nodes of the cluster that keep each queue; 0 = the broker's own default."""
+    max_message_size: Size = Field(16_000_000, ge=64_000, le=512_000_000)
+    """A message that is larger is refused before the broker sees it; no more than RabbitMQ's own ``max_message_size``,
+    which is 16 MiB where nobody raised it."""
 
     @model_validator(mode="after")
     def _certificate_and_key(self) -> BrokerSpec:

@@ -74,6 +74,8 @@ class StoreBroker:
         self.ready = ready
         self.encode: Callable[[Message], bytes] = sealed
         """Makes the stored form of what is put on a channel; another one where this is the outbox of another broker."""
+        self.fits: Callable[[str, int], None] = lambda _channel, _size: None
+        """Refuses what a unit sends when it has too many bytes for where the channel is."""
         self._channels: dict[str, Channel] = {}
         self._alias: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -207,8 +209,10 @@ class StoreBroker:
         """What takes deliveries away inside a commit."""
         return lambda tx: self._remove(tx, deliveries) if deliveries else None
 
-    def settle_with(self, settlement: Settlement, label: str, take: Callable[[Transaction], None]) -> None:
-        """As :meth:`settle`, for input that is taken away in another way."""
+    def settle_with(
+        self, settlement: Settlement, label: str, take: Callable[[Transaction], None], own: int = 0
+    ) -> None:
+        """As :meth:`settle`, for input that is taken away in another way; the first ``own`` that it sends must fit."""
 
         def work(tx: Transaction) -> set[str]:
             self._begin(tx, settlement)
@@ -220,7 +224,7 @@ class StoreBroker:
             for cursor in settlement.discards:
                 tx.execute("UPDATE lane SET state = 'dead' WHERE id = ?", (cursor.lane,))
             self._book.apply(tx, settlement)
-            return opened | self._put(tx, settlement.puts)
+            return opened | self._put(tx, settlement.puts, own)
 
         self._announce(self._store.commit(label, work), lanes=bool(settlement.open_batches))
 
@@ -251,16 +255,19 @@ class StoreBroker:
         if names:
             self.ready(names)
 
-    def _put(self, tx: Transaction, puts: list[tuple[str, Message]]) -> set[str]:
+    def _put(self, tx: Transaction, puts: list[tuple[str, Message]], own: int = 0) -> set[str]:
         """Insert messages at the end of their channels; returns the names of the channels."""
         if not puts:
             return set()
         payloads: dict[str, list[bytes]] = {}
-        for name, message in puts:
+        for n, (name, message) in enumerate(puts):
             real = self._alias.get(name, name)
             if real not in payloads:
                 payloads[real] = []
-            payloads[real].append(self.encode(message))
+            stored = self.encode(message)
+            if n < own:
+                self.fits(real, len(stored))
+            payloads[real].append(stored)
         for name, rows in payloads.items():
             state = self._channels.get(name)
             if state is None:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 def command(*, config: Path, only_look: bool, as_json: bool) -> None:
     """Declare the queues that the routes need at the broker of `bus.yaml`; `bus run` does the same at its start.
 
-    A queue that is there with other properties is named and left alone, and none is ever deleted. What keeps the order
-    of a key behind a `partition` has no queue: it is in the ledger's database. Queues of another ledger are refused.
+    The one for what was handed out too often, `~undeliverable`, is among them. A queue that is there with other
+    properties is named and left alone, and none is ever deleted. What keeps the order of a key behind a `partition` has
+    no queue: it is in the ledger's database. Queues of another ledger are refused.
 
     Exit code: 0 all are there, 1 some differ, 3 some are missing (with --check), 5 the broker is away.
     """
@@ -40,7 +41,7 @@ def command(*, config: Path, only_look: bool, as_json: bool) -> None:
     seen = topology.look(address, channels)
     missing = [one.channel for one in seen if one.state == "missing"]
     if missing and not only_look:
-        topology.declare(address, missing)
+        topology.declare(address, (), missing)
     shown = [one._replace(state="declared") if one.channel in missing and not only_look else one for one in seen]
     if as_json:
         print_json([one._asdict() for one in shown])

@@ -60,13 +60,13 @@ METRICS = {
             "girobus_broker_queue_messages",
             "gauge",
             ("channel",),
-            "Messages that wait in RabbitMQ and are handed to nobody.",
+            "Messages that wait in RabbitMQ and are handed to nobody, whether or not this process takes from there.",
         ),
         Metric(
             "girobus_oldest_message_age_seconds",
             "gauge",
             ("channel",),
-            "Age of the message that comes next; of RabbitMQ's as far as one was handed to this process.",
+            "Age of the message that comes next; of RabbitMQ's only while one is handed to this process.",
         ),
         Metric(
             "girobus_messages_total",

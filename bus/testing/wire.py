@@ -74,9 +74,9 @@ class MemoryWire:
         del arrived, cancelled
         return MemoryConsumer(self._rabbit)
 
-    def declare(self, channels: Iterable[str]) -> None:
+    def declare(self, channels: Iterable[str], others: Iterable[str] = ()) -> None:
         """Make queues exist."""
-        for queue in (self.address.undeliverable, *map(self.address.queue, channels)):
+        for queue in (self.address.undeliverable, *map(self.address.queue, (*channels, *others))):
             self._rabbit.queues.setdefault(queue, deque())
 
 
@@ -86,6 +86,7 @@ class MemoryPublisher:
     def __init__(self, rabbit: MemoryRabbit) -> None:
         self._rabbit = rabbit
         self.confirmed = 0
+        self.most = 1 << 24
         self.slow: dict[str, float] = {}
 
     def trouble(self) -> str:
@@ -190,6 +191,10 @@ class MemoryConsumer:
         """What waits and is not here."""
         del seconds
         return {q: len(self._rabbit.queues.get(q, ())) - len(self._here.get(q, ())) for q in queues}
+
+    def depths(self, queues: Iterable[str], seconds: float) -> dict[str, int]:
+        """As :meth:`counts`."""
+        return self.counts(list(queues), seconds) or {}
 
     def consumers(self, queues: list[str], seconds: float) -> dict[str, int] | None:
         """Nobody else is there."""

@@ -20,7 +20,7 @@ from bus.channels.amqp.broker import AmqpBroker
 from bus.channels.amqp.publisher import Job
 from bus.channels.store import StoreBroker
 from bus.cli import main
-from bus.errors import ConfigError, Retryable, Stalled, Unavailable
+from bus.errors import ConfigError, Rejected, Retryable, Stalled, Unavailable
 from bus.landscape import BrokerSpec, RetentionSpec
 from bus.ledger import history, retention
 from bus.ledger.ledger import Ledger
@@ -45,7 +45,7 @@ class Books:
     """Broker and ledger of one process; :meth:`reopened` is the next process on the same store and queues."""
 
     def __init__(self, url: str, **spec: Any) -> None:
-        self.spec = BrokerSpec(url=url, prefix=f"t{uuid4().hex[:8]}.", **spec)
+        self.spec = BrokerSpec(url=url, **{"prefix": f"t{uuid4().hex[:8]}.", **spec})
         self.clock = ManualClock()
         self.store = Store(None)
         self.woken: set[str] = set()
@@ -405,6 +405,68 @@ def test_a_message_that_no_queue_takes_is_a_failure_and_stays(books: Books) -> N
     assert bodies(books.take("out", 300)) == list(range(300))
 
 
+def _large(n: int, size: int = 70_000) -> Message:
+    return Message(message(n).headers, {"n": n, "text": "x" * size})
+
+
+@pytest.mark.parametrize("settle", ["publish", "outbox", "kept"])
+def test_a_unit_that_sends_what_is_too_large_is_refused_before_its_commit(rabbit: str, settle: str) -> None:
+    books = Books(rabbit, max_message_size=64_000)
+    try:
+        books.put("in", message(1), message(2))
+        taken = books.take("in", 2)
+        settlement = Settlement("in")
+        settlement.puts += [("out", taken[0].message), ("out", _large(2))]
+        if settle == "outbox":
+            settlement.holds.append((Hold(message(3), "NET227", "kept"), "in", None))
+        if settle == "kept":
+            books.broker.keep_order(["out"])
+            books.broker.settle(taken, settlement)
+            assert bodies(books.broker.take("out", 2)) == [1, 2], "it never goes to the broker"
+            return
+        with pytest.raises(Rejected, match=r"NET227.*`out` has 70[0-9]{3} bytes, the broker takes 64000") as raised:
+            books.broker.settle(taken, settlement)
+        assert "claim_check" in raised.value.hint
+        assert books.inbox() == 0
+        assert books.broker.depth("out") == 0
+        books.pass_on(books.take("in", 2), "out")
+        assert bodies(books.take("out", 2)) == [1, 2]
+    finally:
+        books.broker.close()
+
+
+def test_what_is_too_large_in_the_outbox_is_a_dead_letter_and_its_neighbours_go(rabbit: str) -> None:
+    """Sent before the limit was lowered, or by what cannot be refused: a person, a time that has come."""
+    books = Books(rabbit, max_message_size=64_000)
+    try:
+        puts = [message(0), _large(1), message(2), _large(3), message(4)]
+        books.broker.transact("put", lambda _tx: [*(("in", m) for m in puts), ("out", message(5))])
+        assert books.broker.relay() == 4
+        assert bodies(books.take("in", 3)) == [0, 2, 4]
+        assert bodies(books.take("out", 1)) == [5]
+        assert _dead(books) == [("in", "NET227", 2), ("in", "NET227", 4)]
+        assert books.store.read("SELECT count(*) FROM cases WHERE code = 'NET227'") == [(2,)]
+    finally:
+        books.broker.close()
+
+
+def test_a_channel_that_costs_the_connection_keeps_no_other_waiting_for_ever(books: Books) -> None:
+    names = {"in", "in#next", "out", "a", "b"}
+    for bad in names:
+        brought: set[str] = set()
+
+        def bring(channel: str, bad: str = bad, brought: set[str] = brought) -> int:
+            if channel == bad:
+                raise Stalled("NET222", "the connection is lost", hint="")
+            brought.add(channel)
+            return 1
+
+        for _turn in range(2):
+            with pytest.raises(Stalled):
+                books.broker._relay.turn(names, bring, lambda: "no connection")
+        assert brought == names - {bad}
+
+
 def test_a_queue_deleted_under_its_consumer_is_noticed_and_declared_again(books: Books) -> None:
     books.broker.take("in", 1)
     eventually(lambda: books.broker._consumer.counts([f"{books.spec.prefix}in"], 1))
@@ -423,9 +485,45 @@ def test_a_queue_with_other_properties_is_named_and_left_alone(books: Books, rab
     with pytest.raises(ConfigError, match=r"NET231.*other` is there, but its `x-") as raised:
         books.broker.declare(["other"])
     assert "deletes no queue" in raised.value.hint
-    (seen,) = topology.look(books.broker.address, ["other"])
+    seen, last = topology.look(books.broker.address, ["other"])
     assert seen.state == "different"
     assert "x-" in seen.detail
+    assert last.state == "present"
+
+
+def test_what_waits_for_a_step_that_is_gone_has_a_queue_at_a_broker_that_is_new(rabbit: str) -> None:
+    books = Books(rabbit)
+    try:
+        inside = StoreBroker(books.store, books.ledger)
+        inside.declare(["old#step", "older#step"])
+        inside.transact("put", lambda _tx: [("old#step", message(1))])
+        with _plain(rabbit) as connection:  # of removed ones nothing is asked but that they are there
+            older = f"{books.spec.prefix}older#step"
+            connection.channel().queue_declare(older, durable=True, arguments={"x-queue-type": "classic"})
+        books.reopened()
+        assert books.broker.relay() == 1
+        assert bodies(books.take("old#step", 1)) == [1]
+        books.put("older#step", message(2))
+        assert bodies(books.take("older#step", 1)) == [2]
+        _delete(books, "old#step")
+        books.broker.transact("put", lambda _tx: [("old#step", message(3))])
+        with pytest.raises(Stalled, match="NET223"):
+            books.broker.relay()
+        assert books.broker.relay() == 1
+    finally:
+        books.broker.close()
+
+
+def test_the_queue_of_undeliverable_ones_is_declared_again(books: Books, rabbit: str) -> None:
+    books.broker.sweep()
+    undeliverable = books.broker.address.undeliverable
+    eventually(lambda: books.broker._consumer.counts([undeliverable], 1))
+    _delete(books, "~undeliverable")
+    eventually(lambda: books.broker._deleted._gone or None)
+    books.broker.sweep()
+    assert books.store.read("SELECT code, route FROM cases WHERE state = 'open'") == [("NET225", "")]
+    _given_up(books, rabbit, message(5))
+    assert _buried(books, 1) == [("in", "NET226", 6)]
 
 
 def test_bytes_that_are_no_message_are_handed_out_to_be_buried(books: Books, rabbit: str) -> None:
@@ -783,6 +881,28 @@ def test_of_what_passes_at_least_once_nothing_is_remembered_but_its_count(books:
     assert books.nothing("in")
 
 
+def test_what_passed_at_least_once_is_counted_when_the_process_stops(books: Books) -> None:
+    books.broker.forget(["in"])
+    books.put("in", *(message(n) for n in range(5)))
+    books.broker.start()
+    books.pass_on(books.take("in", 5), "out", remember=False)
+    books.broker.close()
+    assert books.store.read("SELECT outcome, count FROM tally WHERE place = 'in'") == [("sent", 5)]
+
+
+def test_what_waits_is_known_of_every_queue_and_none_that_is_missing_hides_another(books: Books) -> None:
+    books.put("in", *(message(n) for n in range(3)))
+    books.put("out", message(3))
+    expected = {"in": 3, "in#next": 0, "out": 1}
+    eventually(lambda: books.broker.waiting(5) == expected or None)
+    books.broker.take("in#next", 1)
+    assert books.broker.waiting(5) == expected, "some are consumed, some are not"
+    _delete(books, "in")
+    assert books.broker.waiting(5) == {"in#next": 0, "out": 1}
+    missing, there = map(books.broker.address.queue, ("in", "out"))
+    assert books.broker._consumer.depths([missing, there], 5) == {there: 1}
+
+
 class TestFaults:
     def test_a_frozen_broker_is_left_after_the_deadline(self, cluster: RabbitCluster, alone: Books) -> None:
         _put(alone, "in", message(1))
@@ -809,6 +929,25 @@ class TestFaults:
             cluster.nodes[0].control("set_vm_memory_high_watermark", "0.4")
         eventually(lambda: _passed(alone))
         assert bodies(alone.take("out", 1)) == [1]
+
+    def test_a_broker_that_takes_less_than_we_were_told_is_believed(self, cluster: RabbitCluster, alone: Books) -> None:
+        cluster.ask("eval", "application:set_env(rabbit, max_message_size, 100000).")
+        try:
+            alone.reopened()
+            alone.broker.transact(
+                "put", lambda _tx: [("in", message(0)), ("in", _large(1, 200_000)), ("out", message(2))]
+            )
+            eventually(lambda: _relayed(alone), 30)
+            assert bodies(alone.take("in", 1)) == [0]
+            assert bodies(alone.take("out", 1)) == [2]
+            assert _dead(alone) == [("in", "NET227", 2)]
+            settlement = Settlement("in")
+            settlement.puts.append(("out", _large(0, 200_000)))
+            with pytest.raises(Rejected, match="NET227"):
+                alone.broker.settle(alone.take("in", 1), settlement)
+        finally:
+            cluster.ask("eval", "application:set_env(rabbit, max_message_size, 134217728).")
+            alone.reopened()
 
     def test_a_killed_broker_keeps_what_it_confirmed(self, cluster: RabbitCluster, alone: Books) -> None:
         _put(alone, "in", *(message(n) for n in range(500)))
@@ -886,14 +1025,22 @@ def test_apply_declares_what_is_missing_and_names_what_differs(rabbit: str, tmp_
         done = CliRunner().invoke(main, ["-C", str(tmp_path), "apply", "--json", *options])
         return done.exit_code, {row["channel"]: row["state"] for row in json.loads(done.stdout)}
 
-    assert apply("--check") == (3, {"a": "missing", "a#later": "missing"})
-    assert apply() == (0, {"a": "declared", "a#later": "declared"})
-    assert apply("--check") == (0, {"a": "present", "a#later": "present"})
+    last = "~undeliverable"
+    assert apply("--check") == (3, {"a": "missing", "a#later": "missing", last: "missing"})
+    assert apply() == (0, {"a": "declared", "a#later": "declared", last: "declared"})
+    assert apply("--check") == (0, {"a": "present", "a#later": "present", last: "present"})
     with _plain(rabbit) as connection:
         channel = connection.channel()
         channel.queue_delete(f"{prefix}a")
         channel.queue_declare(f"{prefix}a", durable=True)
-    assert apply() == (1, {"a": "different", "a#later": "present"})
+        channel.queue_delete(f"{prefix}{last}")
+    assert apply("--check") == (1, {"a": "different", "a#later": "present", last: "missing"})
+    assert apply() == (1, {"a": "different", "a#later": "present", last: "declared"})
+    with _plain(rabbit) as connection:
+        channel = connection.channel()
+        channel.queue_delete(f"{prefix}{last}")
+        channel.queue_declare(f"{prefix}{last}", durable=True)
+    assert apply() == (1, {"a": "different", "a#later": "present", last: "different"})
 
 
 def test_what_waited_before_there_was_a_broker_comes_whole(rabbit: str) -> None:

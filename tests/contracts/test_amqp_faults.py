@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from collections.abc import Iterator
@@ -193,6 +194,18 @@ def test_nothing_in_the_field_that_routes_never_takes_a_wrong_branch(app: App) -
     assert [line for line in lines if line.startswith("girobus_confirmed_messages_total ")] != []
 
 
+def test_what_waits_for_a_route_that_is_paused_has_a_depth_though_nobody_takes_it(app: App) -> None:
+    app.bus.set_state("hop", "paused", "test", "before the restart")
+    app.broker.transact("put", lambda _tx: [("hop", payment(n, "EUR")) for n in range(7)])
+    app.bus.start()
+    app.broker.relay()
+    watch = Watch(app, 0, Path("nowhere"))
+    watch.metrics._clock = iter(range(0, 1000, 2)).__next__  # each look is a new one
+    line = 'girobus_broker_queue_messages{channel="hop"} 7.0'
+    eventually(lambda: line in watch.metrics.text().decode().splitlines() or None)
+    assert "hop" not in {name.rpartition(".")[2] for name in app.broker._consumer.consuming()}
+
+
 def test_a_bus_that_leaves_its_rabbitmq_opens_a_case(app: App, tmp_path: Path) -> None:
     """What waits in its queues is no longer anybody's work, and nobody would see it."""
     run(app, [payment(0, "EUR")])
@@ -204,3 +217,119 @@ def test_a_bus_that_leaves_its_rabbitmq_opens_a_case(app: App, tmp_path: Path) -
         embedded.close()
     assert [code for code, _ in found] == ["SYS169"]
     assert "channels are in the store now; what waits in the queues of RabbitMQ" in found[0][1]
+
+
+# ---------------------------------------------------------------- messages that are too large
+
+GROWING = {
+    "bus.yaml": "name: large\noutlets: {away: {endpoint: {file: {path: out}}}}\n",
+    "grow.route.yaml": """
+route: grow
+from: {channel: small}
+steps:
+  - translate: {mapping: twice}
+to: to_rest
+""",
+    "twice.mapping.yaml": """
+mapping: twice
+from: payment
+to: journal
+fields:
+  document: end_to_end_id
+  first: memo
+  second: memo
+""",
+    "rest.route.yaml": "route: rest\nfrom: {channel: to_rest}\nto: none\n",
+    "lines.route.yaml": """
+route: lines
+from: {file: {path: in, match: "*.jsonl"}}
+batch: 2
+steps:
+  - parse: jsonl
+  - split: {name: rows, each: rows}
+  - filter: {name: wanted, when: id != 'none'}
+  - aggregate: {name: file, complete: {batch: true}}
+  - translate: {name: out, to: {json: {document: list}}}
+to: away
+""",
+}
+
+
+@pytest.fixture
+def growing(rabbit: str, tmp_path: Path) -> Iterator[App]:
+    for name, text in GROWING.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    broker = BrokerSpec(url=rabbit, prefix=f"t{uuid4().hex[:8]}.", max_message_size=64_000)
+    made = App(tmp_path, Surroundings(broker=broker))
+    yield made
+    made.bus.stop()
+    made.close()
+
+
+def test_a_unit_whose_output_is_too_large_is_a_dead_letter_with_a_case_and_nothing_else(growing: App) -> None:
+    growing.bus.set_state("rest", "paused", "test", "the output is looked at")
+    large = {3, 7}
+    made = [payment(n, "EUR") for n in range(10)]
+    made = [one.with_body({**one.body, "memo": "x" * (40_000 if n in large else 10)}) for n, one in enumerate(made)]
+    growing.broker.transact("put", lambda _tx: [("grow", one) for one in made])
+    growing.bus.start()
+    growing.broker.relay()
+    found = eventually(lambda: got if len(got := growing.broker.take("rest", 100)) == 8 else None)
+    assert [d.message.body["document"] for d in found] == [f"E{n}" for n in range(10) if n not in large]
+    dead = "SELECT channel, code, number FROM dead ORDER BY number"
+    assert eventually(lambda: found if len(found := growing.store.read(dead)) == 2 else None) == [
+        ("grow", "NET227", 4),
+        ("grow", "NET227", 8),
+    ]
+    assert growing.store.read("SELECT count(*) FROM cases WHERE code = 'NET227' AND state = 'open'")[0][0] == 2
+
+
+def test_a_line_that_is_too_large_is_a_dead_letter_and_its_file_goes_on(growing: App, tmp_path: Path) -> None:
+    rows = [{"id": f"{n}", "memo": "x" * (70_000 if n == 3 else 10)} for n in range(6)]
+    (tmp_path / "in" / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out = tmp_path / "out"
+    (made,) = eventually(lambda: (growing.bus.turn(), [f for f in out.iterdir() if f.is_file()] or None)[1])
+    assert [row["id"] for row in json.loads(made.read_text())] == ["0", "1", "2", "4", "5"]
+    assert growing.store.read("SELECT channel, code FROM dead") == [("lines#rows", "NET227")]
+
+
+# ---------------------------------------------------------------- what is gone from the landscape
+
+HOLDING = """
+route: pay
+from: {channel: paid}
+steps:
+  - hold: {name: STEP, until: release}
+to: away
+"""
+
+
+def test_what_waited_for_a_step_or_a_route_that_is_gone_goes_on_or_has_a_case_beside_a_new_broker(
+    rabbit: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bus.yaml").write_text("name: gone\noutlets: {away: {endpoint: {file: {path: out}}, format: json}}\n")
+    (tmp_path / "pay.route.yaml").write_text(HOLDING.replace("STEP", "old"))
+    (tmp_path / "left.route.yaml").write_text("route: left\nfrom: {channel: leaving}\nto: none\n")
+    (tmp_path / "out").mkdir()
+    before = App(tmp_path, Surroundings())
+    before.broker.transact("put", lambda _tx: [("pay", payment(0, "EUR"))])
+    assert before.bus.run_batch("pay") == 1
+    before.broker.transact("put", lambda _tx: [("left", payment(1, "EUR"))])
+    before.close()
+    (tmp_path / "pay.route.yaml").write_text(HOLDING.replace("STEP", "new"))
+    (tmp_path / "left.route.yaml").unlink()
+    made = App(tmp_path, Surroundings(broker=BrokerSpec(url=rabbit, prefix=f"t{uuid4().hex[:8]}.")))
+    try:
+        made.bus.start()
+        cases = "SELECT id, code, route FROM cases WHERE state = 'open' AND code <> 'CFG169'"
+        ((case, _, _),) = made.store.read(cases)
+        made.bus.control.release(case, "me", "seen")
+        eventually(lambda: [f for f in (tmp_path / "out").iterdir() if f.is_file()] or None)
+        gone = "SELECT code, route FROM cases WHERE code = 'CFG169'"
+        assert eventually(lambda: made.store.read(gone) or None) == [("CFG169", "left")]
+        assert made.broker.depth("left") == 1
+    finally:
+        made.bus.stop()
+        made.close()

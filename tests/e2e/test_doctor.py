@@ -192,9 +192,9 @@ def test_queues_of_the_broker_are_compared(site: Path, rabbit: str) -> None:
     (site / "bus.yaml").write_text(f"{BUS}broker: {{url: '{rabbit}', prefix: 'doctor.{os.getpid()}.'}}\n", "utf-8")
     found = look(site)
     assert found["RabbitMQ"]["said"].startswith("version ")
-    assert found["queues"]["said"].startswith("2 of 2 are missing")
+    assert found["queues"]["said"].startswith("3 of 3 are missing")
     CliRunner().invoke(main, ["-C", str(site), "apply"])
-    assert look(site)["queues"]["said"] == "2 quorum queues"
+    assert look(site)["queues"]["said"] == "3 quorum queues"
 
 
 def test_another_broker_is_looked_at_with_the_certificates_beside_bus_yaml(site: Path, rabbit: str) -> None:

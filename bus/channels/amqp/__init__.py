@@ -45,6 +45,7 @@ def address_of(spec: BrokerSpec, root: Path, url: str = "", ledger: str = "") ->
         delivery_limit=spec.delivery_limit,
         replicas=spec.replicas,
         ledger=ledger,
+        max_message_size=spec.max_message_size,
     )
 
 

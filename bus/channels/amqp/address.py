@@ -6,6 +6,11 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
+UNDELIVERABLE = "~undeliverable"
+"""What stands for a channel where a queue is meant that belongs to all: of messages that were handed out too often."""
+OWNER = "~ledger"
+"""As above: the queue, always empty, that says which ledger the others belong to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -26,6 +31,7 @@ class Address:
         quiet: a queue from which nothing came for so long is subscribed to anew.
         replicas: nodes that keep a copy of each queue; 0 = the broker's own default.
         ledger: which ledger the queues belong to; empty = that is not asked.
+        max_message_size: most bytes of a message.
     """
 
     hosts: tuple[tuple[str, int], ...]
@@ -42,6 +48,7 @@ class Address:
     quiet: float = 30.0
     replicas: int = 0
     ledger: str = ""
+    max_message_size: int = 16_000_000
 
     def queue(self, channel: str) -> str:
         """Name of the queue that is a channel."""
@@ -50,12 +57,7 @@ class Address:
     @property
     def undeliverable(self) -> str:
         """Name of the queue for messages that were handed out too often."""
-        return f"{self.prefix}~undeliverable"
-
-    @property
-    def owner(self) -> str:
-        """Name of the queue, always empty, that says which ledger the others belong to."""
-        return f"{self.prefix}~ledger"
+        return self.queue(UNDELIVERABLE)
 
     @property
     def shown(self) -> str:

@@ -25,6 +25,7 @@ from operator import attrgetter
 from typing import Any
 
 from bus.channels.amqp import documents, legs
+from bus.channels.amqp.burial import must_fit, too_large
 from bus.channels.amqp.deleted import Deleted
 from bus.channels.amqp.documents import Named
 from bus.channels.amqp.frames import Outgoing, Received, properties
@@ -95,7 +96,7 @@ class AmqpBroker:
         self._clock = clock
         self._effect = effect
         self._outbox = outbox
-        outbox.encode, outbox.ready = self._stamped, self._in_outbox
+        outbox.encode, outbox.ready, outbox.fits = self._stamped, self._in_outbox, self._fits
         self._owner = owner
         self._counter = itertools.count()
         self._declared: set[str] = set()
@@ -119,7 +120,8 @@ class AmqpBroker:
         self._kept = Kept(self.address, store, outbox, lambda: self._consumer, clock, self.sieve)
         self._undeliverable = Undeliverable(self.address, store, outbox, clock)
         self._publisher = wire.publishing()
-        self._relay = Relay(outbox, self._outgoing, self._publish, self._published, lambda: self.ready({RELAY}))
+        most, ready = lambda: self._publisher.most, lambda: self.ready({RELAY})
+        self._relay = Relay(outbox, self._outgoing, self._publish, self._published, most, ready)
         self._consumer = wire.consuming(self._arrived, self._cancelled)
 
     def start(self) -> None:
@@ -132,8 +134,8 @@ class AmqpBroker:
         Raises:
             Unavailable: ``SYS151`` another process still consumes them, or the broker does not answer.
         """
-        names = set(filter(has_queue, self.declared()))
-        self._wire.declare(names)
+        names = self._with_queues()
+        self._wire.declare((), names)
         judge.begin(self._owner)
         return Sorting(self.address, self._store, self._outbox, self._consumer, self._clock, judge).run(names)
 
@@ -142,10 +144,9 @@ class AmqpBroker:
         return self._publisher.trouble() or self._consumer.trouble()
 
     def waiting(self, seconds: float) -> dict[str, int]:
-        """How many messages of each consumed channel are at the broker, handed to nobody; empty when it is silent."""
-        counts = self._consumer.counts(self._consumer.consuming(), seconds) or {}
-        names = {self.address.queue(name): name for name in self.declared()}
-        return {names[queue]: count for queue, count in counts.items() if queue in names}
+        """How many messages of each channel are at the broker, handed to nobody, as far as it answers in time."""
+        names = {self.address.queue(name): name for name in self._with_queues()}
+        return {names[queue]: count for queue, count in self._consumer.depths(names, seconds).items()}
 
     def oldest(self) -> dict[str, int]:
         """When the message that comes next was made, by channel of which one is here; milliseconds since 1970 UTC."""
@@ -164,11 +165,15 @@ class AmqpBroker:
             self._overlap = None
         self._consumer.close()
         self._publisher.close()
+        self._tallies.close(self._count)
 
     # ------------------------------------------------------------ channels
 
     def declare(self, channels: Iterable[str]) -> None:
         """Make queues and outbox exist. Idempotent; blocks.
+
+        So do those of all that was ever declared in this store: something may go on there that waits in the ledger, and
+        the broker, or the vhost, may be another one since. What is there of those is taken as it is.
 
         Raises:
             ConfigError: ``NET231`` a queue of that name has other properties.
@@ -176,10 +181,13 @@ class AmqpBroker:
         """
         names = list(channels)
         self._outbox.declare(names)
-        missing = [name for name in names if name not in self._declared and has_queue(name)]
-        if missing:
-            self._wire.declare(missing)
-            self._declared.update(missing)
+        known = self._with_queues() - self._declared
+        if known:
+            self._wire.declare(known.intersection(names), known.difference(names))
+            self._declared |= known
+
+    def _with_queues(self) -> set[str]:
+        return set(filter(has_queue, self.declared()))
 
     def declared(self) -> Iterator[str]:
         """All names that were ever declared in this store."""
@@ -281,9 +289,10 @@ class AmqpBroker:
         Raises:
             Stalled: broker or disk refuse; nothing was committed.
             Retryable: ``SYS121`` another unit was first; nothing was committed.
+            Rejected: ``NET227`` what comes out is too large for the broker; nothing was committed.
         """
         if not deliveries:
-            self._outbox.settle_with(settlement, label, lambda _tx: None)
+            self._outbox.settle_with(settlement, label, lambda _tx: None, len(settlement.puts))
             return
         given, all_given = legs.passed_on(deliveries, settlement.puts, self._outbox.real)
         if is_kept(deliveries[0]):
@@ -348,7 +357,7 @@ class AmqpBroker:
     def _commit(self, deliveries: list[Delivery], settlement: Settlement, label: str, named: Named) -> None:
         try:
             enter = documents.noted(lambda tx: self._enter(tx, deliveries), named)
-            self._outbox.settle_with(settlement, label, enter)
+            self._outbox.settle_with(settlement, label, enter, len(settlement.puts))
         except _Seen:
             if len(deliveries) > 1:
                 why = "a message of the batch was settled elsewhere"
@@ -409,6 +418,7 @@ class AmqpBroker:
         """What is published before the commit, and the documents that are written down in it."""
         names = {name: self._outbox.real(name) for name in {name for name, _ in settlement.puts}}
         out = [self._outgoing(names[name], message) for name, message in settlement.puts]
+        must_fit(zip((names[name] for name, _ in settlement.puts), out, strict=True), self._publisher.most)
         named = documents.named([message for _, message in settlement.puts], out, claims=self.sieve.claims)
         settlement.puts.clear()
         out.sort(key=_queue)  # what goes to one queue together costs the broker less; each queue keeps its order
@@ -434,7 +444,7 @@ class AmqpBroker:
             if error.code == "NET223":  # somebody deleted it
                 fields = {"code": error.code, "why": error.message}
                 log.error("a queue is missing and is declared again", extra=fields)  # noqa: TRY400 - the place says nothing
-                self._wire.declare(self._declared)
+                self._wire.declare((), self._with_queues())
             raise
 
     def _enter(self, tx: Any, deliveries: list[Delivery]) -> None:
@@ -487,6 +497,11 @@ class AmqpBroker:
             return sealed(message)
         return sealed(message.with_headers(leg=f"{self._owner}{next(self._counter):016x}"))
 
+    def _fits(self, channel: str, size: int) -> None:
+        """What keeps its order never goes to the broker."""
+        if size > self._publisher.most and channel not in self._kept.names:
+            raise too_large(channel, size, self._publisher.most)
+
     def _in_outbox(self, names: set[str]) -> None:
         kept = names & self._kept.names
         with self._lock:
@@ -495,10 +510,13 @@ class AmqpBroker:
 
     def sweep(self) -> int:
         """Housekeeping: the outbox, queues that somebody deleted, and what the broker gave up to hand out."""
-        self._deleted.declare_again(self._declared)
-        self._tallies.write(lambda counted: self._outbox.settle([], counted, "tally"))
+        self._deleted.declare_again(self._with_queues())
+        self._tallies.write(self._count)
         buried = self._undeliverable.bury(self._consumer) if self._declared else 0
         return self._outbox.sweep() + buried
+
+    def _count(self, counted: Settlement) -> None:
+        self._outbox.settle([], counted, "tally")
 
     # ------------------------------------------------------------ the I/O thread
 

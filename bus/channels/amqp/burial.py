@@ -2,8 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from bus.channels.amqp.frames import Outgoing
+from bus.errors import Rejected
 from bus.message import Message
 from bus.ports import CaseNote, Event, Settlement
+
+_UNREPORTABLE = "INT121"
+
+
+def too_large(channel: str, size: int, most: int) -> Rejected:
+    """Why a message with so many bytes is not published."""
+    return Rejected(
+        "NET227",
+        f"the message to `{channel}` has {size} bytes, the broker takes {most}",
+        hint="put the big part away with `claim_check`, split it, or raise `broker.max_message_size`, there and here",
+    )
+
+
+def must_fit(sent: Iterable[tuple[str, Outgoing]], most: int) -> None:
+    """Refuse what a unit sends, each with its channel, when one of it is too large."""
+    for channel, one in sent:
+        if len(one.body) > most:
+            raise too_large(channel, len(one.body), most)
+
+
+def unreported(error: Rejected) -> bool:
+    """Whether a batch does not wait for the report of a dead letter, which then is one without a report."""
+    return error.code == _UNREPORTABLE
 
 
 def bury(into: Settlement, channel: str, message: Message, why: tuple[str, str], about: str) -> None:

@@ -87,4 +87,5 @@ class Bypass(Publisher):
             if self._aside is None:
                 self._aside = Publisher(self._address, self._chance)
                 self._aside.start()
+            self.most = min(self.most, self._aside.most)
             return self._aside

@@ -15,6 +15,7 @@ from typing import Any
 from pika.exceptions import NoFreeChannels
 
 from bus.channels.amqp.address import Address
+from bus.channels.amqp.counting import Counting
 from bus.channels.amqp.frames import Received, Subscriber
 from bus.channels.amqp.link import Link
 
@@ -193,6 +194,21 @@ class Consumer:
     def consumers(self, queues: list[str], seconds: float) -> dict[str, int] | None:
         """How many consume each queue that is consumed here, with ourselves; None without an answer in time."""
         return self._asked(queues, seconds, "consumer_count")
+
+    def depths(self, queues: Iterable[str], seconds: float) -> dict[str, int]:
+        """How many messages wait at the broker for each of any queues, as far as it answers in time."""
+        done = threading.Event()
+        asked: list[Counting] = []
+        link, end = self._links[-1], time.monotonic() + seconds
+
+        def ask() -> None:
+            connection = link.connection
+            if connection is not None and connection.is_open:
+                asked.append(Counting(connection, queues, end, done.set))
+
+        if link.call(ask):
+            done.wait(seconds)
+        return dict(asked[0].found) if asked else {}
 
     def _asked(self, queues: list[str], seconds: float, what: str) -> dict[str, int] | None:
         """Asked on the consuming channels themselves: what was handed out before the answer is here by then."""

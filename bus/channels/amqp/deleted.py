@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from bus.channels.amqp.address import UNDELIVERABLE
 from bus.ports import CaseNote, Settlement
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Deleted:
         self._lock = threading.Lock()
 
     def add(self, channel: str) -> None:
-        """The broker ended the consuming of a channel's queue."""
+        """The broker ended the consuming of a channel's queue, or of that of the undeliverable ones."""
         with self._lock:
             self._gone.add(channel)
 
@@ -37,14 +38,15 @@ class Deleted:
             Stalled: ``NET221`` the broker is away; they are declared at the next call.
         """
         with self._lock:
-            self._gone &= declared
+            self._gone &= declared | {UNDELIVERABLE}
             gone = set(self._gone)
         if not gone:
             return
-        self._wire.declare(gone)
+        self._wire.declare((), gone)
         settlement = Settlement("")
         for channel in sorted(gone):
-            queue, route = self._wire.address.queue(channel), channel.partition("#")[0]
+            queue = self._wire.address.queue(channel)
+            route = channel.partition("#")[0] if channel != UNDELIVERABLE else ""
             text = f"the broker ended the consuming of queue `{queue}`; it is declared again"
             settlement.cases.append(CaseNote("NET225", text, route, "", f"{channel}:NET225"))
         self._outbox.settle([], settlement, "broker")

@@ -103,7 +103,7 @@ class Kept:
             if came and self._store.enter(tx, came, self._clock.now()) < len(came):
                 raise Retryable("SYS122", "another process has settled this already", hint="nothing: it is done")
 
-        self._outbox.settle_with(settlement, label, work)
+        self._outbox.settle_with(settlement, label, work, len(settlement.puts))
 
     def _remembered(self, delivery: Delivery) -> bool:
         """Whether another copy may come by the queue, and whether it is told from the first."""

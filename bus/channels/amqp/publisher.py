@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import random
+import re
 import threading
 import time
 from collections import deque
@@ -14,10 +16,13 @@ from bus.channels.amqp.frames import Block, Confirm, Outgoing, blocks
 from bus.channels.amqp.link import Link
 from bus.errors import Stalled
 
+log = logging.getLogger("girobus")
 _CHANNEL = 1
 """Number of the one channel of the connection."""
 _TOGETHER = 64
 """Messages that are one write, where the window has room for so many."""
+_TOO_LARGE = re.compile(r"larger than (?:configured )?max size (\d+)")
+"""How RabbitMQ says that it takes no message of that size."""
 
 
 class Job:
@@ -87,6 +92,8 @@ class Publisher:
         self.link = Link(address, "publishing", self._opened, self._lost, chance)
         self.confirmed = 0
         """Messages confirmed since the start."""
+        self.most = address.max_message_size
+        """Most bytes of a message; fewer than the address says since the broker has refused one."""
         self._channel: Any = None
         self._jobs: deque[Job] = deque()
         self._open: set[Job] = set()
@@ -236,9 +243,17 @@ class Publisher:
         connection.channel(_CHANNEL, on_open_callback=self._channel_open)
 
     def _channel_open(self, channel: Any) -> None:
-        channel.add_on_close_callback(lambda _channel, why: self.link.abort(f"channel closed: {why}"))
+        channel.add_on_close_callback(lambda _channel, why: self._channel_closed(str(why)))
         channel.add_on_return_callback(self._returned)
         channel.confirm_delivery(self._refused, callback=lambda _ok: self._ready(channel))
+
+    def _channel_closed(self, why: str) -> None:
+        """A message of that size must not be published again: with the channel all fails that others publish."""
+        if (found := _TOO_LARGE.search(why)) is not None and int(found[1]) < self.most:
+            self.most = int(found[1])
+            fields = {"code": "NET227", "broker": self._address.shown, "bytes": self.most}
+            log.error("the broker takes smaller messages than `broker.max_message_size`", extra=fields)
+        self.link.abort(f"channel closed: {why}")
 
     def _ready(self, channel: Any) -> None:
         with self._lock:

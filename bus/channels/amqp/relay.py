@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from bus.channels.amqp import documents
+from bus.channels.amqp.burial import bury, too_large, unreported
 from bus.channels.amqp.frames import Outgoing
 from bus.channels.amqp.publisher import Job
 from bus.channels.store import StoreBroker
-from bus.errors import Stalled
+from bus.errors import BusError, Rejected, Stalled
 from bus.message import NULL_ID, Message
 from bus.ports import Delivery, Settlement
 
@@ -36,6 +37,7 @@ class Relay:
         outgoing: a message of a channel as it is published.
         publish: begins to publish.
         published: waits until all is confirmed.
+        most: most bytes of a message; what is larger becomes a dead letter.
         ready: told that there may be something to relay.
     """
 
@@ -45,34 +47,42 @@ class Relay:
         outgoing: Callable[[str, Message], Outgoing],
         publish: Callable[[list[Outgoing]], Job],
         published: Callable[[Job, str], None],
+        most: Callable[[], int],
         ready: Callable[[], None],
     ) -> None:
         self._outbox = outbox
         self._outgoing = outgoing
         self._publish = publish
         self._published = published
+        self._most = most
         self._ready = ready
         self._trials: dict[str, _Begun] = {}
         """What was begun and nobody waits for, by channel."""
+        self._turn = 0
+        self._failed: dict[str, int] = {}
+        """The turn in which a channel last failed: at the next one it comes behind all others."""
 
-    @staticmethod
-    def turn(channels: set[str], bring: Callable[[str], int], trouble: Callable[[], str]) -> int:
+    def turn(self, channels: set[str], bring: Callable[[str], int], trouble: Callable[[], str]) -> int:
         """Bring what waits for each channel, whatever becomes of the others; ends when there is no connection.
 
         Raises:
-            Stalled: something waits still.
+            BusError: something waits still.
         """
         count = 0
-        stalled: Stalled | None = None
-        for channel in channels:
+        failure: BusError | None = None
+        self._turn += 1
+        for channel in sorted(channels, key=lambda name: self._failed.get(name, 0)):
             try:
                 count += bring(channel)
-            except Stalled as error:
-                stalled = error
+            except BusError as error:
+                failure = error
+                self._failed[channel] = self._turn
                 if trouble():
-                    break  # it would be the same for all others
-        if stalled is not None:
-            raise stalled
+                    break  # it would be the same for all others, unless this one is to blame: then they are first now
+            else:
+                self._failed.pop(channel, None)
+        if failure is not None:
+            raise failure
         return count
 
     def bring(self, channel: str, deadline: float, *, slow: bool) -> int:
@@ -84,9 +94,9 @@ class Relay:
             Stalled: something waits still.
         """
         count = self._try(channel, deadline) if slow or channel in self._trials else 0
-        while rows := self._rows(channel, _RELAYED):
-            self._settle(channel, self._begin(channel, rows))
-            count += len(rows)
+        while begun := self._begin(channel, _RELAYED):
+            self._settle(channel, begun)
+            count += len(begun.rows)
         return count
 
     def _rows(self, channel: str, most: int) -> list[Delivery]:
@@ -98,10 +108,32 @@ class Relay:
             self._outbox.give_legs(bare)  # they are from before there was a broker
         return rows
 
-    def _begin(self, channel: str, rows: list[Delivery]) -> _Begun:
-        out = [self._outgoing(channel, row.message) for row in rows]
-        take = documents.noted(self._outbox.taking(rows), documents.named([row.message for row in rows], out))
-        return _Begun(rows, self._publish(out), take)
+    def _begin(self, channel: str, most: int) -> _Begun | None:
+        while rows := self._rows(channel, most):
+            out = [self._outgoing(channel, row.message) for row in rows]
+            limit = self._most()
+            large = [(row, len(one.body)) for row, one in zip(rows, out, strict=True) if len(one.body) > limit]
+            if not large:
+                take = documents.noted(self._outbox.taking(rows), documents.named([row.message for row in rows], out))
+                return _Begun(rows, self._publish(out), take)
+            for row, size in large:  # one by one: what stands between two of them stays
+                self._bury(channel, row, too_large(channel, size, limit))
+        return None
+
+    def _bury(self, channel: str, row: Delivery, why: Rejected) -> None:
+        """Nobody could check it, or the limit was another one then: a unit's own outputs were looked at before."""
+        message = row.message.with_headers(attempt=0)
+        try:
+            self._settle_dead(channel, row, message, why)
+        except Rejected as error:
+            if not unreported(error):
+                raise
+            self._settle_dead(channel, row, message.told(), why)
+
+    def _settle_dead(self, channel: str, row: Delivery, message: Message, why: Rejected) -> None:
+        settlement = Settlement(channel)
+        bury(settlement, channel, message, (why.code, why.message), message.headers.id)
+        self._outbox.settle_with(settlement, "relay", self._outbox.taking([row]))
 
     def _settle(self, channel: str, begun: _Begun) -> None:
         self._published(begun.job, channel)
@@ -109,9 +141,9 @@ class Relay:
 
     def _try(self, channel: str, deadline: float) -> int:
         if channel not in self._trials:
-            if not (rows := self._rows(channel, _TRIED)):
+            if (trial := self._begin(channel, _TRIED)) is None:
                 return 0
-            begun = self._trials[channel] = self._begin(channel, rows)
+            begun = self._trials[channel] = trial
             begun.job.told = self._ready
         begun = self._trials[channel]
         job = begun.job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from decimal import Decimal
@@ -9,6 +10,8 @@ from decimal import Decimal
 from bus.errors import Retryable
 from bus.money import exact_sum
 from bus.ports import MoneyTotalsByOutcome, Settlement
+
+log = logging.getLogger("girobus")
 
 
 class Tallies:
@@ -41,3 +44,11 @@ class Tallies:
             except Retryable:
                 self.add(place, counted.tally)
                 raise
+
+    def close(self, commit: Callable[[Settlement], None]) -> None:
+        """Commit what is left when nothing more is counted; what the store does not take is lost, and that is said."""
+        try:
+            self.write(commit)
+        except Retryable as error:
+            fields = {"code": error.code, "why": error.message}
+            log.error("counts could not be written at the end", extra=fields)  # noqa: TRY400 - the place says nothing

@@ -16,7 +16,7 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
-from bus.channels.amqp.address import Address
+from bus.channels.amqp.address import OWNER, UNDELIVERABLE, Address
 from bus.channels.amqp.link import parameters
 from bus.errors import ConfigError, Stalled
 from bus.unreachable import Unreachable, why_unreachable
@@ -38,8 +38,10 @@ class Seen(NamedTuple):
     detail: str = ""
 
 
-def declare(address: Address, channels: Iterable[str]) -> None:
+def declare(address: Address, channels: Iterable[str], others: Iterable[str] = ()) -> None:
     """Make the queues of channels exist. Idempotent; blocks; a connection of its own.
+
+    Those of ``others`` are made where they are missing, and taken as they are where they are not.
 
     A node writes down where the log of a new quorum queue is up to a second later, or when the next one is made. One
     that is killed before comes back with a queue that has lost what was confirmed and confirms nothing any more. So
@@ -50,19 +52,20 @@ def declare(address: Address, channels: Iterable[str]) -> None:
             changed about them.
         Stalled: ``NET221`` the broker is away.
     """
-    wanted = {address.undeliverable: _arguments(address, last=True)}
-    wanted |= {address.queue(name): _arguments(address) for name in channels}
+    compared = set(channels)
+    compared |= {UNDELIVERABLE} if compared else set()
     with _connected(address) as connection:
         if address.ledger:
             _claim(connection, address)
-        new = not all(_there(connection, queue) for queue in wanted)
+        missing = _missing(address, connection, {*compared, *others, UNDELIVERABLE})
         channel = connection.channel()
-        for queue, arguments in wanted.items():
+        for name in sorted(compared | missing):
+            queue = address.queue(name)
             try:
-                channel.queue_declare(queue, durable=True, arguments=arguments)
+                channel.queue_declare(queue, durable=True, arguments=_arguments(address, name))
             except ChannelClosedByBroker as error:
                 raise _different(queue, error) from None
-        if new:
+        if missing:
             short = {"x-queue-type": "quorum", "x-expires": _EXPIRES}
             channel.queue_declare(f"{address.prefix}~newest.{token_hex(4)}", durable=True, arguments=short)
 
@@ -70,29 +73,33 @@ def declare(address: Address, channels: Iterable[str]) -> None:
 def _claim(connection: BlockingConnection, address: Address) -> None:
     """Have the broker keep whose queues these are, or compare it: in an argument of a queue that is always empty."""
     mine = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": address.ledger}
+    queue = address.queue(OWNER)
     try:
-        arguments = _arguments(address, last=True) | mine
-        connection.channel().queue_declare(address.owner, durable=True, arguments=arguments)
+        arguments = _arguments(address, UNDELIVERABLE) | mine
+        connection.channel().queue_declare(queue, durable=True, arguments=arguments)
     except ChannelClosedByBroker as error:
         if "'x-dead-letter-routing-key'" not in error.reply_text:
-            raise _different(address.owner, error) from None
-        text = f"the queues behind `{address.owner}` are of a bus with another ledger"
+            raise _different(queue, error) from None
+        text = f"the queues behind `{queue}` are of a bus with another ledger"
         hint = "give this one another prefix or vhost, or the same ledger: bus explain NET233"
         raise ConfigError("NET233", text, hint=hint) from None
 
 
-def _there(connection: BlockingConnection, queue: str) -> bool:
+def _missing(address: Address, connection: BlockingConnection, channels: Iterable[str]) -> set[str]:
+    missing = set()
     channel = connection.channel()
-    try:
-        channel.queue_declare(queue, passive=True)
-    except ChannelClosedByBroker as error:
-        return bool(error.reply_code != _NOT_FOUND)
-    channel.close()
-    return True
+    for name in channels:
+        try:
+            channel.queue_declare(address.queue(name), passive=True)
+        except ChannelClosedByBroker as error:
+            if error.reply_code == _NOT_FOUND:
+                missing.add(name)
+            channel = connection.channel()
+    return missing
 
 
 def look(address: Address, channels: Iterable[str]) -> list[Seen]:
-    """Compare the broker's queues with what the channels need, changing nothing.
+    """Compare the broker's queues with what the channels need, and that of the undeliverable ones, changing nothing.
 
     Raises:
         ConfigError: ``NET233`` they are another ledger's.
@@ -100,14 +107,14 @@ def look(address: Address, channels: Iterable[str]) -> list[Seen]:
     """
     found = []
     with _connected(address) as connection:
-        if address.ledger and _there(connection, address.owner):
+        if address.ledger and not _missing(address, connection, (OWNER,)):
             _claim(connection, address)
-        for name in channels:
+        for name in (*channels, UNDELIVERABLE):
             queue = address.queue(name)
             channel = connection.channel()
             try:
                 count = channel.queue_declare(queue, passive=True).method.message_count
-                channel.queue_declare(queue, durable=True, arguments=_arguments(address))
+                channel.queue_declare(queue, durable=True, arguments=_arguments(address, name))
             except ChannelClosedByBroker as error:
                 if error.reply_code == _NOT_FOUND:
                     found.append(Seen(name, queue, "missing", 0))
@@ -136,12 +143,12 @@ def greeting(address: Address, seconds: float) -> tuple[str, str]:
         return str(known.get("version", "unknown")), next(iter(why), "")
 
 
-def _arguments(address: Address, *, last: bool = False) -> dict[str, Any]:
+def _arguments(address: Address, name: str) -> dict[str, Any]:
     """A quorum queue; what was handed out too often goes, confirmed, to the undeliverable ones."""
     arguments: dict[str, Any] = {"x-queue-type": "quorum"}
     if address.replicas:
         arguments["x-quorum-initial-group-size"] = address.replicas
-    if not last:
+    if name != UNDELIVERABLE:
         arguments |= {
             "x-delivery-limit": address.delivery_limit,
             "x-dead-letter-exchange": "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bus.channels.amqp import legs
-from bus.channels.amqp.burial import bury
+from bus.channels.amqp.burial import bury, unreported
 from bus.errors import Rejected
 from bus.ports import Settlement
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     Found = list[tuple[Received, Message]]
 
 _AT_ONCE = 500
-_UNREPORTABLE = "INT121"
 
 
 def channel_of(address: Address, one: Received) -> str:
@@ -66,7 +65,7 @@ class Undeliverable:
         try:
             self._settle(found)
         except Rejected as error:
-            if error.code != _UNREPORTABLE:
+            if not unreported(error):
                 raise
             if len(found) > 1:
                 for one in found:

@@ -19,6 +19,8 @@ class Publishing(Protocol):
 
     confirmed: int
     """Messages confirmed since the start."""
+    most: int
+    """Most bytes of a message."""
     slow: dict[str, float]
     """Queues that did not confirm in time."""
 
@@ -68,6 +70,9 @@ class Consuming(Protocol):
     def counts(self, queues: list[str], seconds: float) -> dict[str, int] | None:
         """How many messages wait at the broker; None without an answer in time."""
 
+    def depths(self, queues: Iterable[str], seconds: float) -> dict[str, int]:
+        """How many messages wait at the broker, also where nobody consumes, as far as it answers in time."""
+
     def consumers(self, queues: list[str], seconds: float) -> dict[str, int] | None:
         """How many consume each queue, with ourselves; None without an answer in time."""
 
@@ -86,8 +91,8 @@ class Wire(Protocol):
     def consuming(self, arrived: Callable[[str], None], cancelled: Callable[[str], None]) -> Consuming:
         """A connection that consumes, begun; it tells of queues with newcomers and of queues that are gone."""
 
-    def declare(self, channels: Iterable[str]) -> None:
-        """Make the queues of channels exist."""
+    def declare(self, channels: Iterable[str], others: Iterable[str] = ()) -> None:
+        """Make the queues of channels exist; those of others are not compared with what they should be."""
 
 
 class AmqpWire:
@@ -114,6 +119,6 @@ class AmqpWire:
         consumer.start()
         return consumer
 
-    def declare(self, channels: Iterable[str]) -> None:
+    def declare(self, channels: Iterable[str], others: Iterable[str] = ()) -> None:
         """See :func:`bus.channels.amqp.topology.declare`."""
-        topology.declare(self.address, channels)
+        topology.declare(self.address, channels, others)
