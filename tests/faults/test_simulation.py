@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bus.config import load_landscape
+from bus.registry import Registry
+from bus.runtime import splitting
 from tests.faults.planted import BUGS, ROOT, plant
+from tests.faults.schedules import circumstances
+from tests.faults.world import ROUTES, Remembering, World
 
 SEED = 20261124
 QUICK = (
@@ -109,6 +115,19 @@ def test_worlds_by_chance_lose_and_double_nothing(tmp_path: Path) -> None:
 
     assert found["red"] == []
     assert [row["schedules"] for row in found["kinds"]] == [1] * 6
+
+
+def test_a_split_in_a_world_by_chance_takes_several_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splitting, "CHUNK", splitting.CHUNK)  # the world sets its own
+    labels: list[str] = []
+    catalogue = Registry()
+    landscape = load_landscape(ROUTES, catalogue).require()
+    with closing(Remembering()) as templates:
+        world = World(tmp_path, landscape, catalogue, labels.append, circumstances(SEED, 0), templates)
+        list(world.go_on())
+
+    splits = world.store.read("SELECT count(*) FROM batch")[0][0]
+    assert labels.count("commit.stage-batch:after") > splits > 0
 
 
 @pytest.mark.full
