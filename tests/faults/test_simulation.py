@@ -14,16 +14,12 @@ import pytest
 from bus.config import load_landscape
 from bus.registry import Registry
 from bus.runtime import splitting
+from tests.faults.matrix import simulated
 from tests.faults.planted import BUGS, ROOT, plant
 from tests.faults.schedules import circumstances
 from tests.faults.world import ROUTES, Remembering, World
 
 SEED = 20261124
-QUICK = (
-    "ack-before-commit", "delivered-before-publish", "no-stage-rule", "no-cursor",
-    "no-inbox", "acknowledged-before-commit", "mark-before-publish", "outbox-skipped",
-    "confirm-ignored", "release-twice", "batch-poisoned", "legs-by-chance",
-)  # fmt: skip
 
 
 def simulation(*options: str, folder: Path = ROOT) -> subprocess.Popen[str]:
@@ -88,16 +84,10 @@ def test_crashes_during_the_recovery_lose_and_double_nothing() -> None:
     assert first["crashes"] + second["crashes"] >= 170
 
 
-@pytest.mark.parametrize(
-    "bug", [b if b in QUICK else pytest.param(b, marks=pytest.mark.full) for b in BUGS if BUGS[b].shows_at]
-)
+@pytest.mark.parametrize("bug", [bug for bug in BUGS if BUGS[bug].shows_at])
 @pytest.mark.timeout(600)
 def test_a_planted_bug_is_found(bug: str, tmp_path: Path) -> None:
-    copy = plant(bug, tmp_path)
-
-    found = told(simulation("--only", BUGS[bug].shows_at, "--stop", *BUGS[bug].how, folder=copy))
-
-    assert found["red"], f"nobody noticed that {BUGS[bug].story}"
+    assert simulated(bug, plant(bug, tmp_path)) == "found", BUGS[bug].story
 
 
 @pytest.mark.timeout(600)
