@@ -17,11 +17,8 @@ from typing import Any
 from bus import app as composition
 from bus.config import load_landscape
 from bus.registry import Registry
-from bus.runtime import splitting
 from tests.faults.world import ROUTES, Circumstances, Kept, Remembering, World
 
-_CHUNK = 10
-"""Parts of a split per commit, so that a small file already takes several."""
 _LITTER = 20
 """Lives whose buses are cleared away together."""
 _SENDING = ("sink.", "commit.requested", "commit.delivered")
@@ -243,7 +240,6 @@ def worlds() -> Iterator[Callable[[Circumstances], Callable[[Callable[[str], Non
     """
     logging.disable()
     gc.disable()  # see :data:`_LITTER`
-    splitting.CHUNK = _CHUNK
     catalogue = Registry()
     landscape = load_landscape(ROUTES, catalogue).require()
     for name in ("route_hash", "sources"):

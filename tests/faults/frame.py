@@ -17,7 +17,7 @@ from pathlib import Path
 from bus.testing.judge import Judgement
 from tests.faults import families
 from tests.faults.partners import table
-from tests.faults.planted import BUGS, JUDGED
+from tests.faults.planted import BUGS, JUDGED, ROOT, plant
 
 HEADS = (
     "fault", "route", "units", "kills", "lost", "doubled", "wrong", "under way", "left over", "recovery s", "seconds",
@@ -42,6 +42,7 @@ class Result:
         stuck: why it did not come to rest; empty when it did.
         missed: what was to be hit and was not.
         planted: the bug that the tree had: then the result must *not* be clean.
+        twin: the same without the bug, which must be clean: a slow machine, or a fault too hard, is no bug.
         story: more for people, printed above the table.
     """
 
@@ -57,6 +58,7 @@ class Result:
     stuck: str = ""
     missed: list[str] = field(default_factory=list)
     planted: str = ""
+    twin: Result | None = None
     story: str = ""
 
     @property
@@ -66,9 +68,11 @@ class Result:
 
     @property
     def good(self) -> bool:
-        """As it must be: clean, or with a planted bug found by what shows it."""
+        """As it must be: clean, or with a planted bug found by what shows it, in a tree that is sound without it."""
         if not self.planted:
             return self.clean
+        if self.twin is None or not (self.twin.clean and self.twin.kills and self.kills):
+            return False
         shows = BUGS[self.planted].shown_by if self.planted in BUGS else JUDGED
         return bool(self.findings & set(shows))
 
@@ -115,6 +119,8 @@ class Result:
         parts = [self.story, self.verdict.story()]
         parts += [f"never hit: {', '.join(self.missed)}"] if self.missed else []
         parts += [f"stuck: {self.stuck}"] if self.stuck else []
+        if self.twin is not None and not (self.twin.clean and self.twin.kills):
+            parts.append(f"without the bug, after {self.twin.kills} kills:\n{self.twin.text()}")
         return "\n".join(part for part in parts if part)
 
 
@@ -155,6 +161,19 @@ class Fault:
     length: int
     work: Callable[[Order], Iterator[Result]]
     missing: Callable[[], str]
+
+
+def beside_sound(bug: str, folder: Path, strike: Callable[[Path, Path], Result]) -> Result:
+    """What a fault does to a tree with a bug in it, and beside that the same to the tree as it is.
+
+    Args:
+        bug: its name.
+        folder: empty.
+        strike: given a tree and a place to work in.
+    """
+    found = strike(plant(bug, folder / "source"), folder / "planted")
+    found.planted, found.twin = bug, strike(ROOT, folder / "sound")
+    return found
 
 
 _FAULTS: dict[str, Fault] = {}

@@ -206,14 +206,15 @@ class Gateway:
         return self.partners.quiet(self.books.read) and not self.waiting()
 
     def waiting(self) -> list[str]:
-        """Queues of the broker that hold something, taken over or not."""
+        """Our queues at the broker that hold something, taken over or not."""
         if self._cluster is None:
             return []
         try:
             told = self._cluster.ask("list_queues", "--silent", "messages", "name")
         except RuntimeError as error:
             return [f"nobody knows what: {error}"]
-        return [line for line in told.splitlines() if line.strip() and not line.startswith("0\t")]
+        ours = f"\t{self._site.broker.get('prefix', '')}"
+        return [line for line in told.splitlines() if ours in line and not line.startswith("0\t")]
 
     def judge(self) -> Judgement:
         """Count everything at the partners."""

@@ -17,7 +17,7 @@ from tests.faults.frame import Result
 from tests.faults.lives import EFFECTS, Death, Lives
 from tests.faults.mailboxes import EMBEDDED, Mailboxes, Site
 from tests.faults.partners import Partners, table
-from tests.faults.planted import BUGS, ROOT, plant
+from tests.faults.planted import BUGS, ROOT
 
 BUG = "ack-before-commit"
 _TRIES = 4
@@ -94,15 +94,16 @@ def run(series: Series, folder: Path, tell: Callable[[str], None] = lambda _text
     return result
 
 
-def control(
-    seed: int, folder: Path, bug: str = BUG, site: Site = EMBEDDED, tell: Callable[[str], None] = lambda _text: None
-) -> Result:
-    """The same with a planted bug: it must not stay clean. Its window is open after every odd commit of a segment."""
-    source = plant(bug, folder / "source")
+def aimed(
+    bug: str, seed: int, source: Path, folder: Path, site: Site = EMBEDDED,
+    tell: Callable[[str], None] = lambda _text: None,
+) -> Result:  # fmt: skip
+    """Kills at the effect that shows a bug, of a tree with or without it.
+
+    The window of :data:`BUG` is open after every odd commit of a segment.
+    """
     planted = BUGS[bug]
     effects = (planted.killed_at or planted.shows_at,) * (planted.by_chance or _CONTROL)
     soon = bool(planted.killed_at) and not planted.by_chance
     series = Series(seed, effects, by_chance=0, lines=40, patience=20, source=source, site=site, soon=soon)
-    found = run(series, folder / "run", tell)
-    found.planted = bug
-    return found
+    return run(series, folder, tell)

@@ -81,8 +81,8 @@ class Death:
 
     @property
     def in_flight(self) -> bool:
-        """A unit was on its way."""
-        return bool(self.doing or self.under_way)
+        """A unit was on its way; a file that is being taken in is one before the ledger knows of it."""
+        return bool(self.doing or self.under_way or self.label.startswith("source."))
 
     def __str__(self) -> str:
         """One line for people."""
@@ -273,7 +273,7 @@ class Lives:
         """
         process = self._start("", 1)
         try:
-            self.partners.wait("the bus works", self._works, patience)
+            self.partners.wait("the bus works", self._works, _UP)
             self._send(process, {"do": "running", "route": _PAUSED})
             self._wait("every payment has its end", process, patience)
             self.partners.state_accounts(day(self._launched))

@@ -24,6 +24,7 @@ class Bug:
         killed_at: label of the effect where a real kill shows it best; empty = the same.
         shown_by: what a verdict must name for the bug to be found: one of these.
         by_chance: real kills, each when the effect is reached for a time by chance; 0 = a few, at the first time.
+        cannot: why the simulator cannot have it, or no real fault shows it.
     """
 
     story: str
@@ -35,6 +36,7 @@ class Bug:
     killed_at: str = ""
     shown_by: tuple[str, ...] = JUDGED
     by_chance: int = 0
+    cannot: str = ""
 
 
 _RABBIT = ("--backbone", "rabbitmq")
@@ -44,6 +46,7 @@ _NO_FSYNC = Bug(
     "bus/ledger/store.py",
     '        connection.execute("PRAGMA synchronous = FULL")\n',
     '        connection.execute("PRAGMA synchronous = OFF")\n',
+    cannot="it has no disk",
 )
 BUGS = {
     "ack-before-commit": Bug(
@@ -104,6 +107,7 @@ BUGS = {
         "bus/message.py",
         '        digest.update(b"%d" % index)\n',
         '        digest.update(b"%d" % index + __import__("os").urandom(8))\n',
+        cannot="the ids are other ones, which no partner sees",
     ),
     "no-sweep": Bug(
         "stage files of a dead owner are never removed",
@@ -123,16 +127,13 @@ BUGS = {
         shown_by=STOPS,
     ),
     "release-twice": Bug(
-        "what is published from the outbox again, a released group for instance, gets another leg each time",
-        "amqp.publish:after",
-        "bus/channels/amqp/relay.py",
-        "        return _Begun(rows, self._publish(out), take)\n",
-        "        legs = iter([__import__('os').urandom(16).hex() for _ in rows])\n"
-        "        again = [row.message.with_headers(leg=next(legs)) for row in rows]\n"
-        "        out = [self._outgoing(channel, message) for message in again]\n"
-        "        return _Begun(rows, self._publish(out), take)\n",
-        _RABBIT,
-        killed_at="commit.relay:before",
+        "a group counts as released only when its file is made, and is released again where that takes a while",
+        "nothing",
+        "bus/ledger/gatherings.py",
+        "    tx.execute(\"UPDATE gathering SET state = 'released', due = 0 WHERE id = ?\", (group,))\n",
+        '    tx.execute("UPDATE gathering SET release = release + 1, due = ? WHERE id = ?", (now + 1_000, group))\n',
+        (*_RABBIT, "--refused", "4"),  # the commit that makes files of groups: they wait for a second
+        killed_at="commit.segment:after",  # without a broker the next process makes files before it looks what is due
     ),
     "batch-poisoned": Bug(
         "one message whose commit is refused takes its whole batch into the grave",
@@ -141,6 +142,7 @@ BUGS = {
         "                for delivery in done:\n                    self._handle(route, channel, [delivery])\n",
         "                self._broker.settle(done, Settlement(channel, route.version), 'lost')\n",
         ("--refused", "2,5,9"),
+        cannot="a store would have to refuse single commits",
     ),
     "no-inbox": Bug(
         "what was settled is not written into the inbox, so a second copy is not told from the first",
@@ -196,8 +198,21 @@ BUGS = {
         "bus/ledger/leases.py",
         "    if row is None or row[0] != token:\n",
         "    if row is None:\n",
+        cannot="it has one process",
     ),
     "no-fsync": _NO_FSYNC,
+    "relay-legs-by-chance": Bug(
+        "what is published from the outbox again gets another leg each time",
+        "amqp.publish:after",
+        "bus/channels/amqp/relay.py",
+        "        return _Begun(rows, self._publish(out), take)\n",
+        "        legs = iter([__import__('os').urandom(16).hex() for _ in rows])\n"
+        "        again = [row.message.with_headers(leg=next(legs)) for row in rows]\n"
+        "        out = [self._outgoing(channel, message) for message in again]\n"
+        "        return _Begun(rows, self._publish(out), take)\n",
+        _RABBIT,
+        killed_at="commit.relay:before",
+    ),
     "legs-by-chance": Bug(
         "a second run of a unit publishes under other legs",
         "amqp.publish:after",

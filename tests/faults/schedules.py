@@ -62,6 +62,7 @@ def circumstances(seed: int, tape: int) -> Circumstances:
         failing=some(60) if wrong == "losses" else frozenset(),
         refused=some(60) if wrong == "conflicts" else frozenset(),
         troubled=some(300) if wrong in ("refusals", "losses") else frozenset(),
+        chunk=chance.randint(2, 4),
     )
 
 

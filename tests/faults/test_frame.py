@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,12 @@ def lost() -> Judgement:
     return Judgement(lost=["E2E-1-1-1"])
 
 
+def planted(bug: str = "x", *, kills: int = 3, **more: Any) -> Result:
+    """Of a tree with a bug, beside a clean one of the sound tree."""
+    twin = more.pop("twin", Result("cut", "gateway", 7, kills=3))
+    return Result("cut", "gateway", 7, planted=bug, kills=kills, twin=twin, **more)
+
+
 def test_every_file_of_the_folder_is_a_family() -> None:
     found = faults()
     files = {path.stem for path in Path(families.__path__[0]).glob("[a-z]*.py")}
@@ -51,9 +58,7 @@ def test_every_file_of_the_folder_is_a_family() -> None:
 
 
 def test_a_clean_run_ends_with_0_and_leaves_a_line_for_each_row(only: dict[str, Fault], tmp_path: Path) -> None:
-    only["one"] = family(
-        "one", Result("cut", "gateway", 7, kills=3), Result("cut", "gateway", 7, planted="x", verdict=lost())
-    )
+    only["one"] = family("one", Result("cut", "gateway", 7, kills=3), planted(verdict=lost()))
     assert runner.main(["--only", "one", "--seed", "7"]) == 0
     lines = [json.loads(line) for line in (tmp_path / "build" / "faults.jsonl").read_text().splitlines()]
     assert [(line["fault"], line["lost"], line["good"], line["seed"]) for line in lines] == [
@@ -69,9 +74,14 @@ def test_a_clean_run_ends_with_0_and_leaves_a_line_for_each_row(only: dict[str, 
         Result("cut", "gateway", 7, verdict=Judgement(left_over=["erp/.stage/x"])),
         Result("cut", "gateway", 7, stuck="gave up"),
         Result("cut", "gateway", 7, missed=["sink.rename"]),
-        Result("cut", "gateway", 7, planted="no-inbox"),
-        Result("cut", "gateway", 7, planted="no-inbox", missed=["sink.rename"]),
-        Result("cut", "gateway", 7, planted="no-inbox", verdict=Judgement(unfinished=["1 messages"]), stuck="gave up"),
+        planted("no-inbox"),
+        planted("no-inbox", missed=["sink.rename"]),
+        planted("no-inbox", verdict=Judgement(unfinished=["1 messages"]), stuck="gave up"),
+        planted(verdict=lost(), kills=0),
+        planted(verdict=lost(), twin=None),
+        planted(verdict=lost(), twin=Result("cut", "gateway", 7)),
+        planted(verdict=lost(), twin=Result("cut", "gateway", 7, kills=3, verdict=lost())),
+        planted(verdict=lost(), twin=Result("cut", "gateway", 7, kills=3, stuck="gave up")),
     ],
 )
 def test_whatever_is_not_as_it_must_be_ends_with_1(only: dict[str, Fault], result: Result) -> None:
@@ -125,16 +135,11 @@ def test_why_a_family_is_not_clean_stands_below_the_table(
 
 def test_only_a_bug_that_stops_something_is_found_by_what_never_ends() -> None:
     for bug, found in (("claim-never-recovered", True), ("no-stage-rule", False)):
-        assert Result("kill", "gateway", 7, planted=bug, stuck="gave up").good is found
+        assert planted(bug, stuck="gave up").good is found
 
 
 def test_the_table_says_of_a_planted_bug_whether_it_was_found() -> None:
-    rows = summary(
-        [
-            Result("kill", "gateway", 7, planted="no-inbox", verdict=lost()),
-            Result("kill", "gateway", 7, planted="no-sweep"),
-        ]
-    )
+    rows = summary([planted("no-inbox", verdict=lost()), planted("no-sweep")])
     assert [line.split("  ")[-1].strip() for line in rows.splitlines()[2:]] == ["found", "NOT FOUND"]
 
 

@@ -22,7 +22,8 @@ from bus.testing.partner import Account, Partner
 from bus.testing.sshd import OpenSshServer
 from endpoints.sftp import SftpConnection
 from tests.conftest import needs
-from tests.faults.kill_runs import Series, control, run
+from tests.faults.frame import beside_sound
+from tests.faults.kill_runs import Series, aimed, run
 from tests.faults.mailboxes import ROUTES
 from tests.faults.planted import BUGS
 
@@ -51,9 +52,9 @@ def test_a_killed_bus_loses_and_doubles_nothing(tmp_path: Path) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("bug", ["ack-before-commit"])
 def test_kills_find_a_planted_bug(bug: str, tmp_path: Path) -> None:
-    found = control(seed=5, folder=tmp_path, bug=bug)
+    found = beside_sound(bug, tmp_path, lambda source, folder: aimed(bug, 5, source, folder))
 
-    assert found.verdict.lost, f"nobody noticed that {BUGS[bug].story}\n{found.text()}"
+    assert found.good, f"nobody noticed that {BUGS[bug].story}\n{found.text()}"
 
 
 # ---------------------------------------------------------------- the partners' servers

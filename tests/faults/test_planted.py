@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.faults.matrix import REAL, passed, simulated
 from tests.faults.planted import BEYOND, BUGS, ROOT, plant, with_bug
 from tests.faults.power import missing
 
@@ -21,6 +23,34 @@ def outcome(test: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_every_bug_still_makes_a_program(bug: str) -> None:
     planted = {**BUGS, **BEYOND}[bug]
     assert with_bug(bug, planted) != (ROOT / planted.file).read_text("utf-8")
+
+
+def test_what_simulator_or_real_faults_cannot_show_says_why() -> None:
+    assert {name for name, bug in BUGS.items() if bug.cannot} == {
+        name for name, bug in BUGS.items() if not bug.shows_at or name not in REAL
+    }
+
+
+@pytest.mark.parametrize(
+    ("simulator", "real", "good"),
+    [
+        ("found", "found", True),
+        ("found", "cannot show: nobody sees it", True),
+        ("cannot occur: it has one process", "found", True),
+        ("found", "NOT FOUND", False),
+        ("NOT FOUND", "found", False),
+        ("NOT FOUND: it is wrong undisturbed", "cannot show: nobody sees it", False),
+    ],
+)
+def test_the_matrix_passes_only_what_both_show(simulator: str, real: str, good: object) -> None:
+    assert passed(("bug", simulator, "1", real, "lost", "1")) is good
+
+
+@pytest.mark.timeout(600)
+def test_a_bug_that_shows_without_a_crash_is_not_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bug = "release-twice"
+    monkeypatch.setitem(BUGS, bug, replace(BUGS[bug], shows_at="commit."))
+    assert simulated(bug, plant(bug, tmp_path)) == "NOT FOUND: it is wrong undisturbed"
 
 
 @pytest.mark.timeout(600)

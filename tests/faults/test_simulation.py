@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bus.config import load_landscape
+from bus.registry import Registry
+from bus.runtime import splitting
+from tests.faults.matrix import simulated
 from tests.faults.planted import BUGS, ROOT, plant
+from tests.faults.schedules import circumstances
+from tests.faults.world import ROUTES, Remembering, World
 
 SEED = 20261124
-QUICK = (
-    "ack-before-commit", "delivered-before-publish", "no-stage-rule", "no-cursor",
-    "no-inbox", "acknowledged-before-commit", "mark-before-publish", "outbox-skipped",
-    "confirm-ignored", "release-twice", "batch-poisoned", "legs-by-chance",
-)  # fmt: skip
 
 
 def simulation(*options: str, folder: Path = ROOT) -> subprocess.Popen[str]:
@@ -82,16 +84,10 @@ def test_crashes_during_the_recovery_lose_and_double_nothing() -> None:
     assert first["crashes"] + second["crashes"] >= 170
 
 
-@pytest.mark.parametrize(
-    "bug", [b if b in QUICK else pytest.param(b, marks=pytest.mark.full) for b in BUGS if BUGS[b].shows_at]
-)
+@pytest.mark.parametrize("bug", [bug for bug in BUGS if BUGS[bug].shows_at])
 @pytest.mark.timeout(600)
 def test_a_planted_bug_is_found(bug: str, tmp_path: Path) -> None:
-    copy = plant(bug, tmp_path)
-
-    found = told(simulation("--only", BUGS[bug].shows_at, "--stop", *BUGS[bug].how, folder=copy))
-
-    assert found["red"], f"nobody noticed that {BUGS[bug].story}"
+    assert simulated(bug, plant(bug, tmp_path)) == "found", BUGS[bug].story
 
 
 @pytest.mark.timeout(600)
@@ -109,6 +105,19 @@ def test_worlds_by_chance_lose_and_double_nothing(tmp_path: Path) -> None:
 
     assert found["red"] == []
     assert [row["schedules"] for row in found["kinds"]] == [1] * 6
+
+
+def test_a_split_in_a_world_by_chance_takes_several_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splitting, "CHUNK", splitting.CHUNK)  # the world sets its own
+    labels: list[str] = []
+    catalogue = Registry()
+    landscape = load_landscape(ROUTES, catalogue).require()
+    with closing(Remembering()) as templates:
+        world = World(tmp_path, landscape, catalogue, labels.append, circumstances(SEED, 0), templates)
+        list(world.go_on())
+
+    splits = world.store.read("SELECT count(*) FROM batch")[0][0]
+    assert labels.count("commit.stage-batch:after") > splits > 0
 
 
 @pytest.mark.full

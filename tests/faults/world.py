@@ -26,6 +26,7 @@ from bus.landscape import TemplateLimits
 from bus.ledger.store import Store
 from bus.message import decode
 from bus.registry import Registry
+from bus.runtime import splitting
 from bus.testing.bank import Answers
 from bus.testing.clock import ManualClock
 from bus.testing.judge import Judgement, Scene, judge
@@ -89,6 +90,7 @@ class Circumstances:
     Attributes:
         seed: of the ERP's payment runs and of the broker's chance.
         lines: of the good payment run.
+        chunk: parts of a split per commit, so few that a small file already takes several.
         backbone: where the channels are, ``store`` or ``rabbitmq``.
         doubled: share of messages that the broker stores twice.
         shuffled: the broker hands out in any order.
@@ -101,6 +103,7 @@ class Circumstances:
 
     seed: int = 1161
     lines: int = 24
+    chunk: int = 10
     backbone: str = "store"
     doubled: float = 0.0
     shuffled: bool = False
@@ -165,6 +168,7 @@ class World:
         self.folder.mkdir(parents=True)
         self.clock = ManualClock()
         self.start = self.clock.now()
+        splitting.CHUNK = self.around.chunk
         self.phase = 0
         self.edges = local_edges(self.folder / "partners")
         self.rabbit = self._rabbit()

@@ -1,12 +1,12 @@
-"""kill -9 of the embedded bus at every labelled effect, between OpenSSH servers; then with a planted bug."""
+"""kill -9 of the embedded bus at every labelled effect, between OpenSSH servers; then of one with a planted bug."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from bus.testing.sshd import OpenSshServer
-from tests.faults.frame import Order, Result, fault
-from tests.faults.kill_runs import Series, control, run
+from tests.faults.frame import Order, Result, beside_sound, fault
+from tests.faults.kill_runs import BUG, Series, aimed, run
 from tests.faults.lives import EFFECTS
 
 
@@ -16,4 +16,5 @@ def kill(order: Order) -> Iterator[Result]:
     times = 3 if order.full else 1
     series = Series(order.seed, EFFECTS * times, by_chance=12 * times)
     yield run(series, order.folder / "kills", order.tell)
-    yield control(order.seed, order.folder / "control", tell=order.tell)
+    place = order.folder / "control"
+    yield beside_sound(BUG, place, lambda source, folder: aimed(BUG, order.seed, source, folder, tell=order.tell))

@@ -1,22 +1,22 @@
-"""Planted bugs under real faults: each must be found by what the partners have."""
+"""Planted bugs under real faults: each must be found by what the partners have, and only where the bug is."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 from bus.testing.postgres import PostgresServer, schema
 from bus.testing.rabbitmq import RabbitCluster
 from bus.testing.sshd import OpenSshServer
 from tests.faults import power, stopped
 from tests.faults.fleet import Fleet
-from tests.faults.frame import Order, Result, fault
+from tests.faults.frame import Order, Result, beside_sound, fault
 from tests.faults.gateway import Gateway
-from tests.faults.kill_runs import control
-from tests.faults.mailboxes import EMBEDDED, Site
-from tests.faults.planted import BUGS, plant
+from tests.faults.kill_runs import aimed
+from tests.faults.mailboxes import EMBEDDED, MANY, Site
+from tests.faults.planted import BUGS
 
 SHORT = ("no-stage-rule", "no-inbox", "no-fsync")
 KILLED = tuple(name for name, bug in BUGS.items() if bug.killed_at)
@@ -32,7 +32,7 @@ _OUTLETS = 6
 
 
 @fault(
-    "planted", "bugs planted into a copy of the tree, under the real fault that shows them", 190,
+    "planted", "bugs planted into a copy of the tree, under the real fault that shows them, and the same without", 190,
     power.missing, OpenSshServer.missing, RabbitCluster.missing, PostgresServer.missing,
 )  # fmt: skip
 def planted(order: Order) -> Iterator[Result]:
@@ -43,40 +43,36 @@ def planted(order: Order) -> Iterator[Result]:
 
 
 def show(order: Order, bug: str, cluster: RabbitCluster, server: PostgresServer) -> Result:
-    """One bug under its fault."""
-    with ExitStack() as opening:
-        if bug == "no-fsync":
-            return _unflushed(order)
-        if bug == "no-fencing":
-            return _unfenced(order, Site(ledger=opening.enter_context(schema(server.url)), attempts=100))
-        if "rabbitmq" not in BUGS[bug].how:
-            return control(order.seed, order.folder / bug, bug, EMBEDDED, order.tell)
-        site = Site({"url": cluster.url, "prefix": f"{bug}."}, opening.enter_context(schema(server.url)))
-        if bug == "confirm-ignored":
-            return _unconfirmed(order, cluster, replace(site, attempts=100))
-        return control(order.seed, order.folder / bug, bug, site, order.tell)
+    """One bug under its fault, and the same without it."""
+
+    def strike(source: Path, folder: Path) -> Result:
+        with schema(server.url) as ledger:
+            return _strike(replace(order, folder=folder), bug, source, (cluster, ledger))
+
+    return beside_sound(bug, order.folder / bug, strike)
 
 
-def _unfenced(order: Order, site: Site) -> Result:
-    source = plant("no-fencing", order.folder / "unfenced")
-    found = stopped.run(order, site, ("sink.stage:before",) * _OUTLETS, name="no-fencing", source=source)
-    found.planted = "no-fencing"
-    return found
+def _strike(order: Order, bug: str, source: Path, services: tuple[RabbitCluster, str]) -> Result:
+    """What shows a bug, to a tree with or without it."""
+    cluster, ledger = services
+    if bug == "no-fsync":
+        return power.run(order, _PROMISED, name=bug, source=source, patience=20.0)
+    if bug == "no-fencing":
+        site = Site(ledger=ledger, attempts=100)
+        return stopped.run(order, site, ("sink.stage:before",) * _OUTLETS, name=bug, source=source)
+    if "rabbitmq" not in BUGS[bug].how:
+        return aimed(bug, order.seed, source, order.folder, EMBEDDED, order.tell)
+    broker = {"url": cluster.url, "prefix": f"{bug}.{order.folder.name}.", "delivery_limit": MANY}
+    site = Site(broker, ledger, attempts=100)
+    if bug == "confirm-ignored":
+        return _hanging(order, cluster, site, source)
+    return aimed(bug, order.seed, source, order.folder, site, order.tell)
 
 
-def _unflushed(order: Order) -> Result:
-    """The power of the bus' machine is cut."""
-    source = plant("no-fsync", order.folder / "unflushed")
-    found = power.run(order, _PROMISED, name="no-fsync", source=source, patience=20.0)
-    found.planted = "no-fsync"
-    return found
-
-
-def _unconfirmed(order: Order, cluster: RabbitCluster, site: Site) -> Result:
+def _hanging(order: Order, cluster: RabbitCluster, site: Site, source: Path) -> Result:
     """The broker hangs for a moment, in which it takes what is sent without looking at it, and dies."""
-    source = plant("confirm-ignored", order.folder / "source")
     node = cluster.nodes[0]
-    with Gateway(order, site, cluster, name="confirm-ignored") as gateway:
+    with Gateway(order, site, cluster, name="hanging") as gateway:
         processes = Fleet(gateway.boxes.landscape, source)
         try:
             processes.up(2)
@@ -84,11 +80,9 @@ def _unconfirmed(order: Order, cluster: RabbitCluster, site: Site) -> Result:
                 gateway.strike("SIGSTOP of the broker, then SIGKILL", lambda: _hang_and_die(cluster))
                 node.start()
                 gateway.breathe()
-            found = gateway.result("broker hangs and dies", "broker", processes, patience=30.0)
+            return gateway.result("broker hangs and dies", "broker", processes, patience=30.0)
         finally:
             processes.close()
-    found.planted = "confirm-ignored"
-    return found
 
 
 def _hang_and_die(cluster: RabbitCluster) -> None:
