@@ -261,6 +261,8 @@ class _Bench:
         for name, sink in sorted(self.sinks.items()):
             wanted = self._case.outlets.get(name, ExpectedOutput(count=0))
             texts = [content.decode("utf-8", "replace") for content in sink.delivered.values()]
+            if sink.doubled:
+                problems.append(f"outlet {name}: {len(sink.doubled)} message(s) were published twice")
             if wanted.count is not None and len(texts) != wanted.count:
                 problems.append(f"outlet {name}: expected {wanted.count} message(s), got {len(texts)}")
             problems += [
