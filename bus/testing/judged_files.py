@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
 
 Booked = tuple[str, str, str, Decimal]
 """(statement, what the entry is found by, currency, signed amount)."""
+Notice = tuple[str, str, str, str, Decimal, str]
+"""(bank, payment, file, currency, amount, reason) of a payment that a bank refused."""
 _ISO_REASON = 4
+_NOTICE = re.compile(
+    r"The bank (?P<bank>\S+) refused a payment\.\n.*^Payment  (?P<payment>\S+)\n"
+    r"Amount +(?P<amount>[\d,.]+) (?P<currency>[A-Z]{3})\nReason   (?P<reason>\w+): .*^File     (?P<file>\S+)\n",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 def outputs_fault(path: Path, schemas: Path) -> str:
@@ -60,6 +68,20 @@ def left_over(partners: Path, home: Path, local: Path | None) -> list[str]:
             if path.is_file() and (hidden or waiting or path.suffix == ".tmp"):
                 found.append(f"{name}/{path.relative_to(root)}")
     return found
+
+
+def notices(folder: Path) -> tuple[Counter[Notice], list[str]]:
+    """The treasury's notices of refused payments, and what is wrong with those that cannot be read."""
+    found: Counter[Notice] = Counter()
+    faults: list[str] = []
+    for text in _texts(folder, "*.txt", "utf-8"):
+        one = _NOTICE.search(text)
+        if one is None:
+            faults.append(f"a notice that says nothing: {text[:80]!r}")
+        else:
+            amount = Decimal(one["amount"].replace(",", ""))
+            found[one["bank"], one["payment"], one["file"], one["currency"], amount, one["reason"]] += 1
+    return found, faults
 
 
 class Statements:
