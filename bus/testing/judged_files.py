@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lxml import etree
 
 from bus.testing.bank_checks import PaymentFile, UnreadableError
-from bus.testing.erp import RejectedLine
+from bus.testing.erp import RejectedLine, delivered
 from bus.testing.payrun import Line
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def notices(folder: Path) -> tuple[Counter[Notice], list[str]]:
     """The treasury's notices of refused payments, and what is wrong with those that cannot be read."""
     found: Counter[Notice] = Counter()
     faults: list[str] = []
-    for text in _texts(folder, "*.txt", "utf-8"):
+    for text in _texts(folder, ".txt", "utf-8"):
         one = _NOTICE.search(text)
         if one is None:
             faults.append(f"a notice that says nothing: {text[:80]!r}")
@@ -126,7 +126,7 @@ class Statements:
     def in_csv(folder: Path) -> Counter[Booked]:
         """The entries of the treasury's CSV files."""
         found: Counter[Booked] = Counter()
-        for text in _texts(folder, "*.csv", "utf-8"):
+        for text in _texts(folder, ".csv", "utf-8"):
             for row in csv.DictReader(text.splitlines(), delimiter=";"):
                 sign = 1 if row["direction"] == "credit" else -1
                 found[row["statement"], row["reference"], row["currency"], sign * Decimal(row["amount"])] += 1
@@ -137,7 +137,7 @@ class Statements:
         """The entries of the legacy ledger's fixed-width files, and the files whose trailer does not recompute."""
         found: Counter[Booked] = Counter()
         faults: list[str] = []
-        for text in _texts(folder, "*.txt", "iso8859-1"):
+        for text in _texts(folder, ".txt", "iso8859-1"):
             *entries, trailer = text.splitlines()
             for entry in entries:
                 sign = 1 if entry[79] == "C" else -1
@@ -148,6 +148,7 @@ class Statements:
         return found, faults
 
 
-def _texts(folder: Path, pattern: str, encoding: str) -> Iterator[Any]:
-    for path in sorted(folder.glob(pattern)):
-        yield path.read_bytes().decode(encoding)
+def _texts(folder: Path, suffix: str, encoding: str) -> Iterator[str]:
+    for path in delivered(folder):
+        if path.suffix == suffix:
+            yield path.read_bytes().decode(encoding)
