@@ -56,9 +56,14 @@ class ScriptedSource:
 
 @dataclass
 class RecordingSink:
-    """Keeps what was published, in order, each unit once."""
+    """Keeps what was published, in order, each unit once.
+
+    It has no key and can say exactly what happened, so the bus must ask it before it repeats: what was published again
+    all the same is in ``doubled``, as a partner that takes its files away would have it twice.
+    """
 
     delivered: dict[str, bytes] = field(default_factory=dict)
+    doubled: list[str] = field(default_factory=list)
     staged: dict[str, bytes] = field(default_factory=dict)
 
     def prepare(self, message: Message, content: BinaryIO) -> Receipt:
@@ -69,7 +74,10 @@ class RecordingSink:
 
     def publish(self, receipt: Receipt) -> None:
         """Make visible."""
-        self.delivered[receipt["id"]] = self.staged.pop(receipt["id"])
+        content = self.staged.pop(receipt["id"])
+        if receipt["id"] in self.delivered:
+            self.doubled.append(receipt["id"])
+        self.delivered[receipt["id"]] = content
 
     def probe(self, receipt: Receipt) -> Verdict:
         """Known exactly."""

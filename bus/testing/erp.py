@@ -13,6 +13,8 @@ from typing import Any
 
 from bus.testing.payrun import COLUMNS, Maker, Mix, PaymentRun
 
+_TAKEN = "taken"
+
 
 @dataclass(frozen=True, slots=True)
 class RejectedLine:
@@ -49,10 +51,10 @@ class RejectedLine:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What lies in the ERP's inbox.
+    """What came into the ERP's inbox.
 
     Attributes:
-        files: name -> content, all of them.
+        files: name -> content, all of them; of those that were taken, ``taken/NAME``.
         rejects: lines of the reject files (``PAYREJ_*.csv``), in order of file name and line.
         reject_trailers: file name -> its trailer lines, split into fields.
         statuses: canonical payment statuses of the JSON files.
@@ -107,15 +109,14 @@ class Erp:
             ValueError: a delivered file is not what its name says: no UTF-8, no JSON, a JSON amount with an exponent
                 beyond reason. Nothing of the kind may ever be delivered.
         """
-        paths = sorted(p for p in self.inbox.iterdir() if p.is_file() and not p.name.startswith("."))
-        files = {path.name: path.read_bytes() for path in paths}
+        files = {str(path.relative_to(self.inbox)): path.read_bytes() for path in delivered(self.inbox)}
         rejects: list[RejectedLine] = []
         trailers: dict[str, tuple[tuple[str, ...], ...]] = {}
         statuses: list[dict[str, Any]] = []
         statements: list[dict[str, Any]] = []
         others: list[str] = []
         for name, content in files.items():
-            if name.startswith("PAYREJ_"):
+            if "PAYREJ_" in name:
                 lines, trailers[name] = _read_rejects(name, content)
                 rejects += lines
             elif name.endswith(".json"):
@@ -124,6 +125,32 @@ class Erp:
             else:
                 others.append(name)
         return Received(files, tuple(rejects), trailers, tuple(statuses), tuple(statements), tuple(others))
+
+
+def take(box: Path) -> None:
+    """Take what lies in a folder, as a partner does, so that what is put there again is there twice.
+
+    What begins with a dot is not there yet. Of two files with one name the second gets a number.
+    """
+    taken = box / _TAKEN
+    for path in _complete(box):
+        taken.mkdir(exist_ok=True)
+        target, copy = taken / path.name, 1
+        while target.exists():
+            copy += 1
+            target = taken / f"{copy}-{path.name}"
+        path.rename(target)
+
+
+def delivered(box: Path) -> list[Path]:
+    """Every file that ever came into a folder, taken or not."""
+    return [*_complete(box), *_complete(box / _TAKEN)]
+
+
+def _complete(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
 
 
 def _place(path: Path, content: bytes) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from bus.message import decode
 from bus.testing.erp import Received as ErpReceived
-from bus.testing.judged_files import Statements, left_over, outputs_fault, reject_faults
+from bus.testing.judged_files import Statements, left_over, notices, outputs_fault, reject_faults
 from bus.testing.landscape import Town
 from bus.testing.payrun import Line, PaymentRun
 
@@ -47,7 +47,7 @@ class Scene:
         runs: everything that the ERP dropped, each with its truth.
         read: a query on the committed ledger.
         home: folder of ledger and blobs.
-        local: folder of the outlets on our own disk (``treasury/`` and ``legacy-ledger/``), None = not judged.
+        local: folder of the outlets on our own disk (``treasury``, ``legacy-ledger``, ``notices``), None = not judged.
         schemas: ISO 20022 schemas that the outputs must be valid under.
         answered: the banks have answered everything, so the ERP must have heard of every payment's end.
         released: end-to-end ids of payments that the treasury has let go: they belong to a bank.
@@ -150,6 +150,7 @@ def judge(scene: Scene) -> Judgement:
     _whole_files(scene, received, verdict)
     if scene.answered:
         _statuses(scene, received, verdict)
+        _refusals(scene, verdict)
     _statements(scene, received, verdict)
     _outputs(scene, verdict)
     verdict.unfinished += under_way(scene.read)
@@ -300,6 +301,21 @@ def _statuses(scene: Scene, received: ErpReceived, verdict: Judgement) -> None:
     registered = scene.read("SELECT end_to_end_id, status FROM instruction")
     known = Counter((identity, status) for identity, status in registered)
     verdict.compare("instruction", Counter((identity, end[0]) for identity, end in ends.items()), known)
+
+
+def _refusals(scene: Scene, verdict: Judgement) -> None:
+    """The treasury gets one notice of every payment that a bank refused, with the bank's own facts."""
+    if scene.local is None:
+        return
+    refused = Counter(
+        (name, one.end_to_end_id, one.message_id, one.currency, one.amount, one.reason)
+        for name, bank in scene.town.banks.items()
+        for one in bank.journal()
+        if one.status == "rejected"
+    )
+    found, faults = notices(scene.local / "notices")
+    verdict.compare("notice", refused, found)
+    verdict.wrong += faults
 
 
 def _statements(scene: Scene, received: ErpReceived, verdict: Judgement) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lxml import etree
 
 from bus.testing.bank_checks import PaymentFile, UnreadableError
-from bus.testing.erp import RejectedLine
+from bus.testing.erp import RejectedLine, delivered
 from bus.testing.payrun import Line
 
 if TYPE_CHECKING:
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
 
 Booked = tuple[str, str, str, Decimal]
 """(statement, what the entry is found by, currency, signed amount)."""
+Notice = tuple[str, str, str, str, Decimal, str]
+"""(bank, payment, file, currency, amount, reason) of a payment that a bank refused."""
 _ISO_REASON = 4
+_NOTICE = re.compile(
+    r"The bank (?P<bank>\S+) refused a payment\.\n.*^Payment  (?P<payment>\S+)\n"
+    r"Amount +(?P<amount>[\d,.]+) (?P<currency>[A-Z]{3})\nReason   (?P<reason>\w+): .*^File     (?P<file>\S+)\n",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 def outputs_fault(path: Path, schemas: Path) -> str:
@@ -60,6 +68,20 @@ def left_over(partners: Path, home: Path, local: Path | None) -> list[str]:
             if path.is_file() and (hidden or waiting or path.suffix == ".tmp"):
                 found.append(f"{name}/{path.relative_to(root)}")
     return found
+
+
+def notices(folder: Path) -> tuple[Counter[Notice], list[str]]:
+    """The treasury's notices of refused payments, and what is wrong with those that cannot be read."""
+    found: Counter[Notice] = Counter()
+    faults: list[str] = []
+    for text in _texts(folder, ".txt", "utf-8"):
+        one = _NOTICE.search(text)
+        if one is None:
+            faults.append(f"a notice that says nothing: {text[:80]!r}")
+        else:
+            amount = Decimal(one["amount"].replace(",", ""))
+            found[one["bank"], one["payment"], one["file"], one["currency"], amount, one["reason"]] += 1
+    return found, faults
 
 
 class Statements:
@@ -104,7 +126,7 @@ class Statements:
     def in_csv(folder: Path) -> Counter[Booked]:
         """The entries of the treasury's CSV files."""
         found: Counter[Booked] = Counter()
-        for text in _texts(folder, "*.csv", "utf-8"):
+        for text in _texts(folder, ".csv", "utf-8"):
             for row in csv.DictReader(text.splitlines(), delimiter=";"):
                 sign = 1 if row["direction"] == "credit" else -1
                 found[row["statement"], row["reference"], row["currency"], sign * Decimal(row["amount"])] += 1
@@ -115,7 +137,7 @@ class Statements:
         """The entries of the legacy ledger's fixed-width files, and the files whose trailer does not recompute."""
         found: Counter[Booked] = Counter()
         faults: list[str] = []
-        for text in _texts(folder, "*.txt", "iso8859-1"):
+        for text in _texts(folder, ".txt", "iso8859-1"):
             *entries, trailer = text.splitlines()
             for entry in entries:
                 sign = 1 if entry[79] == "C" else -1
@@ -126,6 +148,7 @@ class Statements:
         return found, faults
 
 
-def _texts(folder: Path, pattern: str, encoding: str) -> Iterator[Any]:
-    for path in sorted(folder.glob(pattern)):
-        yield path.read_bytes().decode(encoding)
+def _texts(folder: Path, suffix: str, encoding: str) -> Iterator[str]:
+    for path in delivered(folder):
+        if path.suffix == suffix:
+            yield path.read_bytes().decode(encoding)

@@ -12,11 +12,13 @@ from bus.ports import Clock, EffectHook, Sink, Source
 from bus.registry import Registry
 from bus.spec import EndpointSpec
 from bus.testing.bank import Answers, Bank, Event
-from bus.testing.erp import Erp
+from bus.testing.erp import Erp, take
 from bus.testing.partner import Account, Partner
 
 ERP = "erp"
 BANKS = ("bank-north", "bank-south")
+LOCAL = ("treasury", "legacy-ledger", "notices")
+"""Outlets on our own disk."""
 
 
 def schemas() -> Path:
@@ -63,6 +65,11 @@ class Town:
     def work_once(self) -> list[Event]:
         """Let both banks do what they have to do now."""
         return [event for bank in self.banks.values() for event in bank.work_once()]
+
+    def collect(self, local: Path | None = None) -> None:
+        """Let the ERP take what it got, and the readers of the outlets below ``local`` what they got."""
+        for box in (self.erp.inbox, *(local / name for name in LOCAL if local is not None)):
+            take(box)
 
 
 def local_edges(root: Path) -> tuple[Callable[[EndpointSpec, Any], Source], Callable[[EndpointSpec, Any], Sink]]:

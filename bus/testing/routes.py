@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from time import sleep
 from typing import Any, Self
@@ -18,12 +20,13 @@ from pydantic import Field
 from bus.app import App, StepSurroundings, Surroundings
 from bus.config import Landscape
 from bus.described import Spec
-from bus.errors import BusError, ConfigError
+from bus.errors import BusError, ConfigError, Retryable
 from bus.expressions import compile_expression
 from bus.landscape import BrokerSpec, ChannelSource
 from bus.ledger.store import Store as File
 from bus.message import Headers, Message, edge_id
 from bus.ports import Store
+from bus.runtime.bus import Bus
 from bus.runtime.pipeline import branches
 from bus.spec import Duration, ExpressionText, StepSpec
 from bus.testing.clock import ManualClock
@@ -113,24 +116,29 @@ class Backbone:
     Attributes:
         broker: RabbitMQ for the channels; every case has queues of its own there.
         ledger: URL of a PostgreSQL server for the ledger; every case has a schema of its own there.
-        workers: how many buses share the work; more than one needs ``ledger``.
+        workers: how many buses share the work, all at the same time; more than one needs ``ledger``.
+        in_file: without ``ledger``: the ledger is a file, as that of a running bus.
+        effect: told (number of the worker, label) around every commit.
     """
 
     broker: BrokerSpec | None = None
     ledger: str = ""
     workers: int = 1
+    in_file: bool = False
+    effect: Callable[[int, str], None] = lambda _worker, _label: None
 
     @contextmanager
-    def stores(self) -> Iterator[list[Store]]:
-        """A store for each worker."""
+    def stores(self, home: Path) -> Iterator[list[Store]]:
+        """A store for each worker; a file is in the folder ``home``."""
+        effects = [partial(self.effect, number) for number in range(self.workers)]
         if not self.ledger:
-            yield [File(None)]
+            yield [File(home / "bus.db" if self.in_file else None, effect=effects[0])]
             return
         from bus.ledger.postgres import PostgresStore  # noqa: PLC0415 - an extra
         from bus.testing.postgres import schema  # noqa: PLC0415 - as above
 
         with schema(self.ledger) as url:
-            yield [PostgresStore(url) for _ in range(self.workers)]
+            yield [PostgresStore(url, effect=effect) for effect in effects]
 
     def of_a_case(self) -> BrokerSpec | None:
         """The broker with a prefix that nobody else has."""
@@ -188,6 +196,7 @@ class _Bench:
         self.sources: dict[str, ScriptedSource] = {}
         self.sinks: dict[str, RecordingSink] = {}
         self._opened = ExitStack()
+        home = Path(self._folder.name)
         broker = backbone.of_a_case()
         around = Surroundings(
             clock=self.clock,
@@ -198,17 +207,19 @@ class _Bench:
             broker=broker,
         )
         self.apps = [
-            App(landscape.folder, replace(around, store=store), home=Path(self._folder.name), landscape=landscape)
-            for store in self._opened.enter_context(backbone.stores())
+            App(landscape.folder, replace(around, store=store), home=home, landscape=landscape)
+            for store in self._opened.enter_context(backbone.stores(home))
         ]
         self.app = self.apps[0]
+        for app in self.apps:
+            self._opened.callback(app.close)
+            self._opened.enter_context(app.bus.ledger.holdings.renewing())  # as the threads of a running bus do
+        self._threads = self._opened.enter_context(ThreadPoolExecutor(len(self.apps)))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for app in self.apps:
-            app.close()
         self._opened.close()
         self._folder.cleanup()
 
@@ -234,7 +245,7 @@ class _Bench:
         for index, file in enumerate(files):
             content = _read(file)
             source.arrivals.append(ScriptedArrival(file.name, content, facts=(len(content), index + 1)))
-            self.app.bus.poll_once(route)  # at once, whatever the route's schedule says
+            self._together(lambda bus: bus.poll_once(route))  # at once, whatever the route's schedule says
             self._settle()
         self._settle()
 
@@ -247,9 +258,22 @@ class _Bench:
         feeders = [route for route, loaded in self._landscape.routes.items() if loaded.spec.to == origin.channel]
         return feeders[0] if feeders else name
 
+    def _together(self, work: Callable[[Bus], int]) -> int:
+        """All buses do it at the same time, each in a thread of its own; how much they did. Chance says who begins."""
+
+        def done(app: App) -> int:
+            try:
+                return work(app.bus)
+            except Retryable:
+                if len(self.apps) == 1:
+                    raise
+                return 1  # another one was faster; a thread of the bus would go on as well
+
+        return sum(self._threads.map(done, random.sample(self.apps, len(self.apps))))
+
     def _settle(self) -> None:
         for _ in range(_MOST_TURNS):
-            if not sum(app.bus.turn() for app in self.apps):
+            if not self._together(Bus.turn):
                 if all(app.broker.at_rest() for app in self.apps):
                     return
                 sleep(_ON_ITS_WAY)
@@ -261,6 +285,8 @@ class _Bench:
         for name, sink in sorted(self.sinks.items()):
             wanted = self._case.outlets.get(name, ExpectedOutput(count=0))
             texts = [content.decode("utf-8", "replace") for content in sink.delivered.values()]
+            if sink.doubled:
+                problems.append(f"outlet {name}: {len(sink.doubled)} message(s) were published twice")
             if wanted.count is not None and len(texts) != wanted.count:
                 problems.append(f"outlet {name}: expected {wanted.count} message(s), got {len(texts)}")
             problems += [

@@ -116,6 +116,7 @@ class Gateway:
             opening.callback(self.books.close)
             opening.enter_context(self.boxes)
             self.partners = opening.enter_context(Partners(self.boxes.partners, self._order.seed))
+            self.partners.local = self.home
             self.pulse = opening.enter_context(Pulse(self.place, self.partners.quiet))
             self._open = opening.pop_all()
         return self
@@ -218,6 +219,7 @@ class Gateway:
 
     def judge(self) -> Judgement:
         """Count everything at the partners."""
+        self.partners.stop()
         scene = Scene(self.partners.town, self.partners.runs, self.books.read, self.home, schemas(), self.home)
         verdict = judge(scene)
         verdict.unfinished += [f"queue with {line}" for line in self.waiting()]

@@ -105,6 +105,7 @@ class Lives:
         self.soon = False
         """Die at the first time that an effect with its half is reached, a moment later: a window is open for long."""
         self.partners = partners
+        self.partners.local = boxes.landscape / ".bus"
         self.chance = chance
         self.deaths: list[Death] = []
         self._boxes = boxes
@@ -299,6 +300,7 @@ class Lives:
 
     def judge(self) -> Judgement:
         """Count everything at the partners."""
+        self.partners.stop()
         released = {context["keys"]["end_to_end_id"] for context in self._decided["commit.release"].values()}
         town = self.partners.town
         scene = Scene(

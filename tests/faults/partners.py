@@ -36,7 +36,10 @@ def day(number: int) -> date:
 class Partners:
     """``with Partners(root, seed) as partners:`` lets the banks work in a thread of their own.
 
+    All partners take what they got out of their folders: what is delivered twice is there twice.
+
     Attributes:
+        local: folder of the outlets on our own disk; None = nobody takes anything out of those.
         town: the partners themselves.
         runs: what was dropped so far.
         died: what ended the banks' thread, None while it lives.
@@ -44,6 +47,7 @@ class Partners:
 
     def __init__(self, root: Path, seed: int) -> None:
         self.town = Town(root, SystemClock(), seed=seed, answers=Answers(reject_permille=30))
+        self.local: Path | None = None
         self.runs: list[PaymentRun] = []
         self.died: BaseException | None = None
         self._stopping = threading.Event()
@@ -55,6 +59,10 @@ class Partners:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Let nobody work any more: nothing may move while it is counted."""
         self._stopping.set()
         self._thread.join()
 
@@ -63,6 +71,7 @@ class Partners:
             try:
                 with self._gate:
                     self.town.work_once()
+                    self.town.collect(self.local)
             except BaseException as error:  # noqa: BLE001 - told to whoever waits
                 self.died = error
                 return

@@ -88,6 +88,7 @@ def play(folder: Path, runs: int, lines: int, seed: int = 1) -> Report:
     chosen = Path(given) if given else schemas()
     begin = time.perf_counter()
     partners = Partners(folder / "partners", seed)
+    partners.local = local = folder / "partners" / "local" / ".bus"
     source, sink = local_edges(folder / "partners")
     app = App(ROUTES, Surroundings(source=source, sink=sink), home=folder / "home")
     try:
@@ -99,7 +100,6 @@ def play(folder: Path, runs: int, lines: int, seed: int = 1) -> Report:
             partners.state_accounts()
             partners.wait("every entry is booked", lambda: partners.quiet(app.store.read), _PATIENCE)
             app.bus.stop()
-        local = folder / "partners" / "local" / ".bus"
         scene = Scene(partners.town, partners.runs, app.store.read, folder / "home", chosen, local)
         return Report(judge(scene), runs, lines, chosen, time.perf_counter() - begin)
     finally:

@@ -102,6 +102,7 @@ def run(order: Order, effects: tuple[str, ...], *, name: str, source: Path = ROO
     """Power is cut at one effect after the other; each time a bus starts on what is left."""
     with ExitStack() as opening:
         gateway = opening.enter_context(Gateway(order, Site(attempts=100), name=name, lines=_LINES))
+        gateway.partners.local = None  # a reader would take, and keep, what the bus forgot to flush
         disk = opening.enter_context(ForgetfulDisk(gateway.home, order.folder / f"{name}-disk"))
         for number, effect in enumerate(effects):
             hit = gateway.chance.randint(1, _MOST)

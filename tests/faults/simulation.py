@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--points", type=_numbers, default=(), help="only these, as `120,7`")
     add("--only", default="", metavar="LABEL", help="single crashes only at effects that begin so; `nothing` = none")
     add("--stop", action="store_true", help="look no further after the first finding")
-    add("--hasty", action="store_true", help="with --points: banks take what they see at the crash")
+    add("--hasty", action="store_true", help="with --points: partners take what they see at the crash")
     add("--backbone", choices=("store", "rabbitmq"), default="store", help="where the channels are")
     add("--doubled", type=float, default=0.0, help="share of messages that the broker stores twice")
     add("--shuffled", action="store_true", help="the broker hands out in any order")

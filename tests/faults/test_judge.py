@@ -65,6 +65,17 @@ def twice(pattern: str) -> Tamper:
     return tamper
 
 
+def again(pattern: str) -> Tamper:
+    """The same file is delivered again when its reader has taken it."""
+
+    def tamper(partners: Path, world: World) -> None:
+        path = first(partners, pattern)
+        shutil.copy2(path, path.parent.parent)
+        world.town.collect(world.local)
+
+    return tamper
+
+
 def journal_twice(partners: Path, _world: World) -> None:
     path = partners / "bank-north" / "journal.jsonl"
     path.write_bytes(path.read_bytes() + path.read_bytes().split(b"\n")[0] + b"\n")
@@ -85,18 +96,30 @@ def journal_cent(partners: Path, _world: World) -> None:
         (journal_short, "lost"),
         (journal_twice, "doubled"),
         (journal_cent, "wrong"),
-        (lambda p, _: first(p, "erp/inbox/PAYREJ_*").unlink(), "lost"),
-        (twice("erp/inbox/PAYREJ_*"), "doubled"),
+        (lambda p, _: first(p, "erp/inbox/taken/PAYREJ_*").unlink(), "lost"),
+        (twice("erp/inbox/taken/PAYREJ_*"), "doubled"),
         (
-            lambda p, _: change(min(p.glob("erp/inbox/PAYREJ_*"), key=lambda f: -f.stat().st_size), "INV-", "INX-"),
+            lambda p, _: change(
+                min(p.glob("erp/inbox/taken/PAYREJ_*"), key=lambda f: -f.stat().st_size), "INV-", "INX-"
+            ),
             "wrong",
         ),
-        (lambda p, _: first(p, "erp/inbox/STATUS_*").unlink(), "lost"),
-        (twice("erp/inbox/STATUS_*"), "doubled"),
-        (lambda p, _: first(p, "erp/inbox/ENTRIES_*").unlink(), "lost"),
-        (twice("erp/inbox/ENTRIES_*"), "doubled"),
-        (lambda p, _: change(first(p, "local/.bus/treasury/*.csv"), "credit", "debit"), "lost"),
-        (lambda p, _: change(first(p, "local/.bus/legacy-ledger/*.txt"), "\nT10000", "\nT19999"), "wrong"),
+        (lambda p, _: first(p, "erp/inbox/taken/STATUS_*").unlink(), "lost"),
+        (twice("erp/inbox/taken/STATUS_*"), "doubled"),
+        (lambda p, _: first(p, "erp/inbox/taken/ENTRIES_*").unlink(), "lost"),
+        (twice("erp/inbox/taken/ENTRIES_*"), "doubled"),
+        (lambda p, _: change(first(p, "local/.bus/treasury/taken/*.csv"), "credit", "debit"), "lost"),
+        (lambda p, _: change(first(p, "local/.bus/legacy-ledger/taken/*.txt"), "\nT10000", "\nT19999"), "wrong"),
+        (again("erp/inbox/taken/PAYREJ_*"), "doubled"),
+        (again("erp/inbox/taken/STATUS_*"), "doubled"),
+        (again("erp/inbox/taken/ENTRIES_*"), "doubled"),
+        (again("local/.bus/treasury/taken/*"), "doubled"),
+        (again("local/.bus/legacy-ledger/taken/*"), "doubled"),
+        (again("local/.bus/notices/taken/*"), "doubled"),
+        (lambda p, _: first(p, "local/.bus/notices/taken/*.txt").unlink(), "lost"),
+        (twice("local/.bus/notices/taken/*.txt"), "doubled"),
+        (lambda p, _: change(first(p, "local/.bus/notices/taken/*.txt"), "Payment  ", "Payment  X"), "wrong"),
+        (lambda p, _: first(p, "local/.bus/notices/taken/*.txt").write_bytes(b""), "wrong"),
         (lambda p, _: change(first(p, "bank-*/processed/*"), "<CtrlSum>", "<CtrlSum>9"), "wrong"),
         (lambda p, _: (p / "bank-north/inbox/.stage/1-x").touch(), "left_over"),
         (lambda p, _: (p / "erp/outbox/.claim/1-PAYRUN_1.csv").touch(), "left_over"),

@@ -94,6 +94,7 @@ def flow(tmp_path: Path) -> Iterator[Flow]:
     app = App(tmp_path, around, home=tmp_path / "home")
     yield Flow(app, sink, source, clock)
     app.close()
+    assert sink.doubled == []
 
 
 def test_a_lost_answer_of_what_happened_is_a_delivery(flow: Flow) -> None:

@@ -171,6 +171,7 @@ class World:
         splitting.CHUNK = self.around.chunk
         self.phase = 0
         self.edges = local_edges(self.folder / "partners")
+        self.local = self.folder / "partners" / "local" / ".bus"
         self.rabbit = self._rabbit()
         self.store = Store(None, effect=self._effect)
         self.town = self._town()
@@ -237,7 +238,7 @@ class World:
         return Kept(folder, data, self.clock.now(), self.phase, (self._effects, self._segments), rabbit)
 
     def revive(self, kept: Kept, *, hasty: bool) -> None:
-        """Crash, and be at a kept moment; ``hasty`` banks take what they see before the bus is back."""
+        """Crash, and be at a kept moment; ``hasty`` partners take what they see before the bus is back."""
         shutil.rmtree(self.folder)
         _link_tree(str(kept.folder), str(self.folder))
         self._bus = None
@@ -254,6 +255,8 @@ class World:
             self.rabbit.chance.setstate(chance)
             self.rabbit.published = published
         self.town = self._town()
+        if hasty:
+            self.town.collect(self.local)
         while hasty and self.town.work_once():
             pass
 
@@ -308,6 +311,7 @@ class World:
             yield self.phase
             self.phase += 1
             self._begin_phase()
+            self.town.collect(self.local)
             if self.phase == 1:
                 while self.town.work_once():
                     pass
@@ -334,9 +338,7 @@ class World:
 
     def judgement(self) -> Judgement:
         """What the partners have, compared with what was sent."""
-        partners, home = self.folder / "partners", self.folder / "home"
-        scene = Scene(self.town, self.runs, self.store.read, home, schemas(), partners / "local" / ".bus")
-        return judge(scene)
+        return judge(Scene(self.town, self.runs, self.store.read, self.folder / "home", schemas(), self.local))
 
     def facts(self) -> dict[str, object]:
         """Every file at the partners by path, and every fact of the ledger but numbers of rows and moments."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -12,6 +13,7 @@ from bus.config import load_landscape
 from bus.config.wording import validate
 from bus.config.yamltext import parse
 from bus.registry import Registry
+from bus.runtime.sender import Sender
 from bus.testing.routes import Report, RouteTests, Runner, Verdict
 
 ROUTES = Path(__file__).parents[2] / "routes"
@@ -94,3 +96,19 @@ def _verdict(case: dict[str, object]) -> Verdict:
 )
 def test_a_case_that_promises_too_much_fails(case: dict[str, object], problem: str) -> None:
     assert any(problem in told for told in _verdict(case).problems)
+
+
+def test_a_second_publication_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    once = Sender._bring_out
+
+    def twice(self: Sender, flight: Any) -> None:
+        once(self, flight)
+        self.outlet.sink.prepare(flight.delivery.message, self._content(flight.delivery.message))
+        once(self, flight)
+
+    case = {"files": ["samples/tests/PAYRUN_good.csv"], "outlets": {"bank-north-out": {}, "bank-south-out": {}}}
+    assert _verdict(case).problems == []
+    monkeypatch.setattr(Sender, "_bring_out", twice)
+    assert _verdict(case).problems == [
+        f"outlet bank-{name}-out: 2 message(s) were published twice" for name in ("north", "south")
+    ]
