@@ -136,16 +136,16 @@ class PostgresServer:
                     os.kill(child, signal.SIGKILL)
             self._process = None
 
-    def kill_backends(self) -> int:
-        """SIGKILL one process that serves a client: the server then ends all others and recovers; returns how many."""
+    def kill_backend(self) -> bool:
+        """SIGKILL one process that serves a client, if there is one: the server ends all others and recovers."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'girobus'"
             pids = [row[0] for row in connection.execute(sql)]
         for pid in pids:
             with suppress(ProcessLookupError):  # its client left since
                 os.kill(pid, signal.SIGKILL)
-                break
-        return len(pids)
+                return True
+        return False
 
     def _run(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         folder = binaries()

@@ -99,7 +99,7 @@ def test_a_killed_database_costs_nothing(tmp_path: Path) -> None:
             if file % 2:
                 server.kill()
             else:
-                server.kill_backends()
+                server.kill_backend()
             server.start()
         place.everything_arrived_once()
 

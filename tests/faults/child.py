@@ -57,6 +57,10 @@ class Child:
         """Whether it ran and does no more."""
         return self._process is not None and self._process.poll() is not None
 
+    def killed(self) -> bool:
+        """Whether it died where its plan says, and did not end by itself."""
+        return self._process is not None and self._process.poll() == -signal.SIGKILL
+
     def wake(self) -> None:
         """Let it go on."""
         if self._process is not None:

@@ -79,10 +79,12 @@ class Fleet:
             time.sleep(0.1)
         return found
 
-    def kill_one(self, chance: Random) -> None:
-        """SIGKILL to one of the working processes."""
+    def kill_one(self, chance: Random) -> bool:
+        """SIGKILL to one of the working processes; whether it was still there."""
         with suppress(ProcessLookupError):
             os.kill(chance.choice(self.up())["pid"], signal.SIGKILL)
+            return True
+        return False
 
     def kill_supervisor(self) -> None:
         """SIGKILL to the supervisor; its children have to notice. Another one starts at once."""

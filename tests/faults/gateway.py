@@ -141,7 +141,10 @@ class Gateway:
         return found[0] is not None and bool(under_way(self.books.read))
 
     def strike(self, what: str, act: Callable[[], object], *, spread: float = 1.0, weight: int = 1) -> None:
-        """Break something (``weight`` things at once) at a moment by chance, while payments are under way."""
+        """Break something (``weight`` things at once) at a moment by chance, while payments are under way.
+
+        What ``act`` says was not hit (False) does not count.
+        """
         doing: list[str] = []
         for tried in range(_TRIES):
             self.give_work()
@@ -151,8 +154,8 @@ class Gateway:
             doing = under_way(self.books.read)
             if doing:
                 break
-        act()
-        self.count(f"{what}; {', '.join(doing) or 'nothing under way'}", in_flight=bool(doing), weight=weight)
+        hit = act() is not False
+        self.count(f"{what}; {', '.join(doing) or 'nothing under way'}", in_flight=hit and bool(doing), weight=weight)
 
     def until(self, counted: int, spare: int = 3) -> Iterator[int]:
         """Numbers for breaks, until so many more of them count; those of ``spare`` need not."""

@@ -32,7 +32,7 @@ EFFECTS = (
     "commit.delivered", "commit.failure", "commit.due", "commit.sweep", "commit.release", "commit.discard",
     "commit.retry", "commit.control",
 )  # fmt: skip
-"""Every labelled effect of the bus."""
+"""Every labelled effect of a bus with its channels in its store, but those of housekeeping."""
 _STARTING = {"commit.epoch", "commit.version", "commit.declare", "commit.told", "commit.sweep", "commit.lease"}
 _OFTEN = {
     "source.claim", "source.fetch", "source.done", "blob.create", "sink.stage", "sink.rename", "commit.admit",

@@ -112,7 +112,7 @@ def run(order: Order, effects: tuple[str, ...], *, name: str, source: Path = ROO
             while not child.dead() and time.monotonic() < end:
                 gateway.give_work()
                 time.sleep(0.05)
-            reached = child.dead()
+            reached = child.killed()
             child.close()
             disk.cut(gateway.chance.randrange(1 << 30))
             gateway.count(f"power cut at {effect}", in_flight=reached)

@@ -188,7 +188,7 @@ def test_commits_under_kills_are_all_or_nothing_and_never_twice(server: Postgres
             while len(done) < before + 50 and time.monotonic() < end:
                 time.sleep(0.02)
             if whom == "backend":
-                server.kill_backends()
+                server.kill_backend()
             else:
                 server.kill()
             server.start()

@@ -40,7 +40,7 @@ def database(order: Order) -> Iterator[Result]:
             acts = {
                 "the server": server.kill,
                 "the server in the middle of COMMIT": lambda: in_commit(server),  # noqa: B023 - used at once
-                "a process of ours in the server": server.kill_backends,
+                "a process of ours in the server": server.kill_backend,
             }
             for number in gateway.until(times):
                 name = list(acts)[number % len(acts)]
@@ -51,18 +51,21 @@ def database(order: Order) -> Iterator[Result]:
             yield gateway.result("kill -9 of PostgreSQL", "database", processes)
 
 
-def in_commit(server: PostgresServer) -> None:
+def in_commit(server: PostgresServer) -> bool:
     """Have every COMMIT flush and then wait for a standby that does not exist; kill the server while some do.
 
-    What they commit is durable, but nobody was told so.
+    What they commit is durable, but nobody was told so. Returns whether there was one.
     """
+    waits = False
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         connection.execute("SELECT pg_reload_conf()")
         try:
             end = time.monotonic() + _PATIENCE
-            while time.monotonic() < end and connection.execute(_COMMITTING).fetchone() == (0,):
+            while not waits and time.monotonic() < end:
+                waits = connection.execute(_COMMITTING).fetchone() != (0,)
                 time.sleep(0.01)
         finally:
             connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
             server.kill()
+    return waits

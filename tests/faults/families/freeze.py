@@ -72,8 +72,8 @@ def _with_work(gateway: Gateway, seconds: float) -> None:
     time.sleep(seconds)
 
 
-def _stop_a_worker(gateway: Gateway, processes: Fleet) -> None:
-    """Stop one that holds leases if there is one, let the others take over, and let it wake."""
+def _stop_a_worker(gateway: Gateway, processes: Fleet) -> bool:
+    """Stop one that holds leases if there is one, let the others take over, and let it wake; whether it was there."""
     owners = [row[0] for row in gateway.books.read(_HOLDERS)]
     up = processes.up()
     pid = next((one["pid"] for owner in owners for one in up if one.get("owner") == owner), up[0]["pid"])
@@ -81,3 +81,5 @@ def _stop_a_worker(gateway: Gateway, processes: Fleet) -> None:
         os.kill(pid, signal.SIGSTOP)
         _with_work(gateway, _BEYOND)
         os.kill(pid, signal.SIGCONT)
+        return True
+    return False
