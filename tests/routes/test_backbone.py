@@ -10,6 +10,7 @@ from bus.landscape import BrokerSpec
 from bus.testing.routes import Backbone, Runner
 from tests.routes.test_landscape import LANDSCAPE, SUITES
 
+pytestmark = pytest.mark.timeout(600)
 _ENTRIES = "samples/tests/expected/ENTRIES_first"
 _COPIES = {"treasury-entries": "csv", "ledger-entries": "txt"}
 
@@ -40,7 +41,6 @@ def test_all_cases_hold_on_rabbitmq_and_postgresql(rabbit: str, postgres_server:
     assert problems(Backbone(BrokerSpec(url=rabbit), postgres_server), path) == {}
 
 
-@pytest.mark.timeout(600)
 def test_all_cases_hold_with_two_workers_that_both_work(rabbit: str, postgres_server: str) -> None:
     done: Counter[tuple[int, str]] = Counter()
     backbone = Backbone(BrokerSpec(url=rabbit), postgres_server, 2, effect=lambda *about: done.update([about]))
