@@ -105,7 +105,10 @@ def _add(tx: Any, group: int, taken: list[tuple[Join, Gathering]], now: int) -> 
             correlation = headers.correlation_id
         elif correlation != headers.correlation_id:
             correlation = "many"
-        rows.append((base + n, _sort_key(wish.order), headers.number, sealed(wish.message)))
+        order = _sort_key(wish.order)
+        if batch and headers.sequence is not None:  # the number of a copy tells only when it was made
+            order += f"\x1f{headers.sequence.index:012}"
+        rows.append((base + n, order, headers.number, sealed(wish.message)))
     tx.executemany("INSERT INTO member VALUES (?, ?, ?, ?)", rows)
     rule = taken[-1][1]
     after = rule.after or (_LATE_AFTER if batch < 0 else 0)
