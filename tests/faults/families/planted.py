@@ -32,7 +32,7 @@ _OUTLETS = 6
 
 
 @fault(
-    "planted", "bugs planted into a copy of the tree, under the real fault that shows them, and the same without", 190,
+    "planted", "bugs planted into a copy of the tree, under the real fault that shows them, and the same without", 240,
     power.missing, OpenSshServer.missing, RabbitCluster.missing, PostgresServer.missing,
 )  # fmt: skip
 def planted(order: Order) -> Iterator[Result]:
