@@ -138,7 +138,8 @@ class PostgresServer:
 
     def kill_backend(self) -> bool:
         """SIGKILL one process that serves a client, if there is one: the server ends all others and recovers."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
+        pids: list[int] = []
+        with suppress(psycopg.OperationalError), psycopg.connect(self.url, autocommit=True) as connection:
             sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'girobus'"
             pids = [row[0] for row in connection.execute(sql)]
         for pid in pids:

@@ -168,9 +168,14 @@ BUGS = {
         "rows of the outbox are removed before they are published",
         "commit.relay",
         "bus/channels/amqp/relay.py",
-        "            self._settle(channel, self._begin(channel, rows))\n",
+        "        while begun := self._begin(channel, _RELAYED):\n"
+        "            self._settle(channel, begun)\n"
+        "            count += len(begun.rows)\n",
+        "        while rows := self._rows(channel, _RELAYED):\n"
         '            self._outbox.settle_with(Settlement(channel), "relay", self._outbox.taking(rows))\n'
-        "            self._published(self._begin(channel, rows).job, channel)\n",
+        "            out = [self._outgoing(channel, row.message) for row in rows]\n"
+        "            self._published(self._publish(out), channel)\n"
+        "            count += len(rows)\n",
         _RABBIT,
         killed_at="commit.relay:after",
     ),
@@ -205,11 +210,11 @@ BUGS = {
         "what is published from the outbox again gets another leg each time",
         "amqp.publish:after",
         "bus/channels/amqp/relay.py",
-        "        return _Begun(rows, self._publish(out), take)\n",
-        "        legs = iter([__import__('os').urandom(16).hex() for _ in rows])\n"
-        "        again = [row.message.with_headers(leg=next(legs)) for row in rows]\n"
-        "        out = [self._outgoing(channel, message) for message in again]\n"
-        "        return _Begun(rows, self._publish(out), take)\n",
+        "                return _Begun(rows, self._publish(out), take)\n",
+        "                legs = iter([__import__('os').urandom(16).hex() for _ in rows])\n"
+        "                again = [row.message.with_headers(leg=next(legs)) for row in rows]\n"
+        "                out = [self._outgoing(channel, message) for message in again]\n"
+        "                return _Begun(rows, self._publish(out), take)\n",
         _RABBIT,
         killed_at="commit.relay:before",
     ),
