@@ -138,15 +138,15 @@ class PostgresServer:
 
     def kill_backend(self) -> bool:
         """SIGKILL one process that serves a client, if there is one: the server ends all others and recovers."""
-        pids: list[int] = []
+        killed = False
         with suppress(psycopg.OperationalError), psycopg.connect(self.url, autocommit=True) as connection:
             sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'girobus'"
-            pids = [row[0] for row in connection.execute(sql)]
-        for pid in pids:
-            with suppress(ProcessLookupError):  # its client left since
-                os.kill(pid, signal.SIGKILL)
-                return True
-        return False
+            for (pid,) in connection.execute(sql).fetchall():
+                with suppress(ProcessLookupError):  # its client left since
+                    os.kill(pid, signal.SIGKILL)
+                    killed = True
+                    connection.execute("SELECT pg_sleep(30)")  # until the server notices, and ends this one as well
+        return killed
 
     def _run(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         folder = binaries()
