@@ -192,7 +192,7 @@ class Gateway:
             self.partners.state_accounts(day(self._number + 1))
             self._rest("every entry is booked", processes, patience)
         except TimeoutError as error:
-            found.stuck = f"{error}: {', '.join(under_way(self.books.read))}"
+            found.stuck = f"{error}: {', '.join(self._under_way())}"
         found.stuck = found.stuck or processes.stop()
         processes.close()
         found.recovery = self.pulse.longest
@@ -201,6 +201,12 @@ class Gateway:
         found.kills = self.kills
         found.seconds = time.perf_counter() - self._begin
         return found
+
+    def _under_way(self) -> list[str]:
+        try:
+            return under_way(self.books.read)
+        except TimeoutError as error:
+            return [str(error)]
 
     def _rest(self, what: str, processes: Processes, patience: float) -> None:
         self.partners.wait(what, lambda: self._quiet(processes), patience, moves=lambda: self.books.look(PROGRESS))
@@ -221,9 +227,12 @@ class Gateway:
         return [line for line in told.splitlines() if ours in line and not line.startswith("0\t")]
 
     def judge(self) -> Judgement:
-        """Count everything at the partners."""
+        """Count everything at the partners; a ledger that nobody can read has lost what it promised to keep."""
         self.partners.stop()
         scene = Scene(self.partners.town, self.partners.runs, self.books.read, self.home, schemas(), self.home)
-        verdict = judge(scene)
+        try:
+            verdict = judge(scene)
+        except TimeoutError as error:
+            verdict = Judgement(lost=[f"everything: {error}"])
         verdict.unfinished += [f"queue with {line}" for line in self.waiting()]
         return verdict
