@@ -199,9 +199,10 @@ class Sink(Protocol):
     A sink that publishes all that is prepared together has a method ``begun(receipt) -> bool``: was this one sent along
     with another, so that only ``probe`` can say what became of it?
 
-    A sink that leaves something with its partner before ``publish`` has two methods more: ``discard(receipt)`` removes
-    what was prepared and will never be published, and ``sweep(live)`` all that earlier owners left but the stage files
-    in ``live``; with ``over=True`` also what this one left, for another has taken over since.
+    A sink that leaves something with its partner before ``publish`` has two methods more: ``discard(receipt) -> bool``
+    removes what was prepared and is never to be published, and tells whether it was there; ``sweep(live)`` removes
+    all that earlier owners left but the stage files in ``live``, with ``over=True`` also what this one left, for
+    another has taken over since.
     """
 
     def prepare(self, message: Message, content: BinaryIO) -> Receipt:

@@ -117,14 +117,15 @@ class LocalFolder:
         _flush_folder(after.parent)
         _flush_folder(before.parent)
 
-    def remove(self, path: str) -> None:
+    def remove(self, path: str) -> bool:
         """Unlink."""
         place = self._root / path
         try:
             place.unlink()
         except FileNotFoundError:
-            return
+            return False
         _flush_folder(place.parent)
+        return True
 
     def make_folder(self, path: str) -> None:
         """With parents, each of them flushed: one that a power cut takes away takes all that is in it along."""

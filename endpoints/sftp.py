@@ -291,10 +291,13 @@ class SftpFolder:
             raise FileExistsError(new)
         self._run(lambda client: client.posix_rename(old, new) if atomic else client.rename(old, new))
 
-    def remove(self, path: str) -> None:
+    def remove(self, path: str) -> bool:
         """Remove."""
-        with suppress(FileNotFoundError):
+        try:
             self._run(lambda client: client.remove(path))
+        except FileNotFoundError:
+            return False
+        return True
 
     def make_folder(self, path: str) -> None:
         """With parents."""

@@ -143,11 +143,11 @@ class FolderSink:
             return "not_done"
         return "unknown"
 
-    def discard(self, receipt: Receipt) -> None:
-        """Remove the stage file of something that will never be published. Idempotent."""
+    def discard(self, receipt: Receipt) -> bool:
+        """Remove the stage file of something that is never to be published; whether it was there. Idempotent."""
         with answering("remove", receipt["stage"]):
             self._remove(receipt["stage"] + _MARK)
-            self._remove(receipt["stage"])
+            return self._remove(receipt["stage"])
 
     def sweep(self, live: set[str], *, over: bool = False) -> list[str]:
         """Remove stage files of this outlet's earlier owners that no receipt names; returns their paths.
@@ -195,10 +195,11 @@ class FolderSink:
             self._remove(stage + _MARK)
             self._remove(stage)
 
-    def _remove(self, path: str) -> None:
+    def _remove(self, path: str) -> bool:
         self._resources.effect("sink.remove:before")
-        self.folder.remove(path)
+        there = self.folder.remove(path)
         self._resources.effect("sink.remove:after")
+        return there
 
     def _check_flush(self, stage: str) -> None:
         if self.folder.durable is not False or self._told:

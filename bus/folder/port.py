@@ -72,8 +72,8 @@ class Folder(Protocol):
         ``strict``: not even a file that appears in that very moment is replaced, at the price of atomicity.
         """
 
-    def remove(self, path: str) -> None:
-        """Remove a file; nothing when it is not there."""
+    def remove(self, path: str) -> bool:
+        """Remove a file; whether it was there."""
 
     def make_folder(self, path: str) -> None:
         """Make a folder and its parents; nothing when it is there."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from posixpath import dirname
 from typing import Any, BinaryIO, Protocol
 
 import msgspec
@@ -71,6 +72,8 @@ class _Flight:
     error: Exception | None = None
     untouched: bool = False
     """Publishing it failed before anything happened."""
+    earlier: Receipt | None = None
+    """Of an owner before this one who was to publish it too."""
 
 
 class Sender:
@@ -137,35 +140,72 @@ class Sender:
     def _prepare(self, deliveries: list[Delivery]) -> tuple[list[_Flight], int]:
         """Stage files for the longest run of deliveries that can be; what fails first is settled when it is alone."""
         flights: list[_Flight] = []
-        staged: list[_Flight] = []
         for delivery in deliveries:
-            flight = _Flight(delivery)
-            state = self._ledger.outbound_state(delivery.message.headers.id, self.outlet.name)
             try:
-                if state is not None and state[0] == "requested" and not getattr(self.outlet.sink, "keyed", False):
-                    flight.receipt = state[1]
-                    self._asked(flight)
-                else:
-                    with self._content(delivery.message) as content:
-                        flight.receipt = self.outlet.sink.prepare(delivery.message, content)
-                    staged.append(flight)
-                    if state is not None and state[1].get("stage") not in (None, flight.receipt.get("stage")):
-                        self._swept, self.owes_sweep = -1, True  # an earlier owner's file, of which nothing comes
+                flight = self._prepared(delivery)
             except Exception as error:  # noqa: BLE001 - the verdict on this delivery
                 if not flights:
                     self._settle_failure(delivery, error)
                     return [], 1
                 break
+            if flight.earlier is not None and flights:
+                break  # it goes alone
             flights.append(flight)
-        if staged:
-            try:
-                self._mark(staged, "staged")
-                self._mark(staged, "requested")
-            except Retryable as error:
-                if error.code == SETTLED_ELSEWHERE:
-                    self._discard(staged)
-                raise
+            if flight.earlier is not None:
+                break
+        staged = [flight for flight in flights if "happened" not in flight.receipt]
+        if staged and not self._requested(staged):
+            return [], 1
         return flights, 0
+
+    def _prepared(self, delivery: Delivery) -> _Flight:
+        """Staged; or asked for, where it was to be published before."""
+        flight = _Flight(delivery)
+        state = self._ledger.outbound_state(delivery.message.headers.id, self.outlet.name)
+        if state is not None and state[0] == "requested" and not getattr(self.outlet.sink, "keyed", False):
+            flight.receipt = state[1]
+            self._asked(flight)
+            return flight
+        with self._content(delivery.message) as content:
+            flight.receipt = self.outlet.sink.prepare(delivery.message, content)
+        if state is not None and state[1].get("stage") not in (None, flight.receipt.get("stage")):
+            self._swept, self.owes_sweep = -1, True  # an earlier owner's file, of which nothing comes
+            flight.earlier = state[1] if "tried" in state[1] else None
+        return flight
+
+    def _requested(self, staged: list[_Flight]) -> bool:
+        """Write down that they are staged, then that they are to be published; False when that one may not be."""
+        try:
+            self._mark(staged, "staged")
+            if not self._taken_over(staged[0]):
+                return False
+            for flight in staged:
+                flight.receipt["tried"] = True
+            self._mark(staged, "requested")
+        except Retryable as error:
+            if error.code == SETTLED_ELSEWHERE:
+                self._discard(staged)
+            raise
+        return True
+
+    def _taken_over(self, flight: _Flight) -> bool:
+        """Remove what an earlier owner was to publish, before it is published anew: he may be frozen, and wake.
+
+        What is gone already he may have published; that is in doubt. False when this delivery is settled so.
+        """
+        earlier, sink = flight.earlier, self.outlet.sink
+        if earlier is None:
+            return True
+        try:
+            there = sink.discard(earlier)  # type: ignore[attr-defined]  # whoever stages can discard
+            if there or dirname(earlier["stage"]) != dirname(flight.receipt["stage"]):
+                return True
+            sink.discard(flight.receipt)  # type: ignore[attr-defined]  # as above
+            text = f"what was staged before for `{self.outlet.name}` is gone, and may be published"
+            raise InDoubt("NET112", text, hint="ask the partner", ask=False)  # noqa: TRY301 - one verdict for all
+        except (Retryable, InDoubt) as error:
+            self._settle_failure(flight.delivery, error)
+            return False
 
     def _discard(self, flights: list[_Flight]) -> None:
         """Tidy up what was prepared when another process had long taken over: whose request was never committed."""

@@ -167,14 +167,15 @@ class MemoryFolder:
             self._files.pop(old, None)
         self._at("rename:after", old)
 
-    def remove(self, path: str) -> None:
+    def remove(self, path: str) -> bool:
         """Unlink."""
         self._allow("remove", path)
         if path not in self._files:
-            return
+            return False
         self._at("remove:before", path)
         del self._files[path]
         self._at("remove:after", path)
+        return True
 
     def make_folder(self, path: str) -> None:
         """With parents."""

@@ -14,6 +14,7 @@ import pytest
 
 from bus.channels.shared import SharedBroker
 from bus.errors import Retryable
+from bus.folder import DropSpec, FolderSink
 from bus.landscape import ErrorPolicySpec
 from bus.ledger.blobs import FileBlobs
 from bus.ledger.ledger import Ledger
@@ -24,6 +25,7 @@ from bus.runtime.sender import Outlet, Sender
 from bus.runtime.stores import Stores
 from bus.testing.clock import ManualClock
 from bus.testing.endpoints import RecordingSink
+from bus.testing.folder import MemoryFolder, ScriptedResources
 
 ROOT = "6ba7b8119dad11d180b400c04fd430c8"
 SHORT, LONG = 500, 60_000
@@ -246,6 +248,54 @@ def test_what_a_frozen_process_prepared_is_not_published_when_it_gets_the_outlet
     assert woken.send_once() == 1
     assert sent == [b"1", b"2"]
     assert sinks[frozen].swept == 3, "what the other one left there is nobody's"
+
+
+@pytest.mark.parametrize("wakes", ["before it is staged again", "after it is sent"])
+def test_a_process_that_is_frozen_before_its_rename_doubles_nothing_when_it_wakes(
+    processes: Callable[..., Process], tmp_path: Path, wakes: str
+) -> None:
+    """The next owner asks, is refused the rename, and stages the file anew; the partner takes what comes."""
+    frozen, other = processes(), processes()
+    folder = MemoryFolder(frozen.ledger.clock)
+    folder.make_folder("/inbox")
+    taken: list[bytes] = []
+
+    def sender(process: Process, effect: Callable[[str], None]) -> Sender:
+        resources = ScriptedResources(process.ledger.clock, "bank", epoch=process.ledger.epoch, effect=effect)
+        sink = FolderSink(folder, DropSpec(path="/inbox", name="{id}.xml"), resources)
+        stores = Stores(process.broker, process.ledger, FileBlobs(tmp_path), process.ledger.clock, random.Random(1))  # noqa: S311
+        return Sender(Outlet("bank", sink, None, 9, ErrorPolicySpec()), stores)
+
+    def take() -> None:
+        taken.extend(folder.take(path) for path in folder.paths("/inbox") if path.endswith(".xml"))
+
+    def go_on() -> None:
+        other.ledger.clock.advance(60 * 60_000)
+        other.broker.transact("due", lambda tx: other.ledger.collect_due(tx, 9))
+        assert successor.send_once() == 1
+
+    def freeze(label: str) -> None:
+        if label != "sink.rename:before" or folder.refuse:
+            return
+        frozen.freeze()
+        folder.refuse = {"rename"}
+        assert successor.send_once() == 1
+        folder.refuse = set()
+        if wakes == "after it is sent":
+            go_on()
+            take()
+
+    successor = sender(other, lambda _label: None)
+    frozen.put_bytes("bank", b"1234.50 EUR")
+    with pytest.raises(Retryable, match="SYS122"):
+        sender(frozen, freeze).send_once()
+    take()
+    if wakes != "after it is sent":
+        go_on()
+        assert other.store.read("SELECT code FROM dead") == [("NET112",)], "what it did is not known here"
+    take()
+    assert taken == [b"1234.50 EUR"]
+    assert folder.paths("/inbox/.stage") == []
 
 
 def test_messages_of_several_senders_keep_the_order_they_were_sent_in(processes: Callable[..., Process]) -> None:
