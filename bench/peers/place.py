@@ -32,6 +32,8 @@ _REST, _MOMENT_OF_REST, _AT_REST = 15.0, 0.5, 0.05
 """Seconds at most, seconds between two looks, and the part of a processor that a broker at rest may use."""
 _MOMENT = 24
 """Bits of a nanosecond clock that what is made together has in common: as from a process, many legs have one origin."""
+_LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
+_FLUSHING = ("fsync=on", "full_page_writes=on", "synchronous_commit=on")
 _ROUTE = """
 route: hop
 guarantee: {guarantee}
@@ -85,25 +87,35 @@ def enveloped(n: int) -> bytes:
 
 
 class Place:
-    """``with Place() as place:``; everything is removed at the end."""
+    """``with Place() as place:``; everything is removed at the end.
 
-    def __init__(self, root: Path, batch: int = 500) -> None:
+    Args:
+        root: empty folder.
+        batch: of our route.
+        beside: another place, already entered, whose broker and database server it shares, with queues and a ledger of
+            its own.
+    """
+
+    def __init__(self, root: Path, batch: int = 500, beside: Place | None = None) -> None:
         self._root = root
         self._batch = batch
         self._stack = ExitStack()
+        self._shared = beside is not None
         # All schedulers, as a broker of its own would have.
-        self._cluster = RabbitCluster(1, erlang="-kernel inet_dist_use_interface {127,0,0,1}")
-        self._postgres = PostgresServer("fsync=on", "full_page_writes=on", "synchronous_commit=on")
+        self._cluster = beside._cluster if beside else RabbitCluster(1, erlang=_LOOPBACK)  # noqa: SLF001 - one of us
+        self._postgres = beside._postgres if beside else PostgresServer(*_FLUSHING)  # noqa: SLF001 - as above
         self.port = 0
         self.folders: dict[str, Path] = {}
         """A landscape for each guarantee."""
 
     def __enter__(self) -> Self:
         with self._stack:
-            self._stack.enter_context(self._cluster)
-            self._stack.enter_context(self._postgres)
+            if not self._shared:
+                self._stack.enter_context(self._cluster)
+                self._stack.enter_context(self._postgres)
             self.port = self._cluster.nodes[0].port
-            self._spec = BrokerSpec(url=self._cluster.url, prefetch=PREFETCH)
+            prefix = "beside." if self._shared else ""
+            self._spec = BrokerSpec(url=self._cluster.url, prefetch=PREFETCH, prefix=prefix)
             ledger = self._stack.enter_context(schema(self._postgres.url))  # one, for the queues are the same
             for guarantee in GUARANTEES:
                 self.folders[guarantee] = self._landscape(guarantee, ledger)
@@ -118,13 +130,17 @@ class Place:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def beside(self) -> Place:
+        """Another place at the same broker and database server; enter it too."""
+        return Place(self._root / "beside", self._batch, self)
+
     def _landscape(self, guarantee: str, ledger: str) -> Path:
         """Routes as a user writes them; what takes from the three outputs is paused, so that they keep."""
         folder = self._root / guarantee
         folder.mkdir(parents=True)
-        url = self._cluster.url
+        broker = f"{{url: {self._spec.url!r}, prefetch: {PREFETCH}, prefix: {self._spec.prefix!r}}}"
         texts = {
-            "bus.yaml": f"name: bench\nledger: {ledger!r}\nbroker: {{url: {url!r}, prefetch: {PREFETCH}}}\n",
+            "bus.yaml": f"name: bench\nledger: {ledger!r}\nbroker: {broker}\n",
             "hop.route.yaml": _ROUTE.format(guarantee=guarantee, batch=self._batch),
             **{f"{out}.route.yaml": f"route: {out}\nfrom: {{channel: to_{out}}}\nto: none\n" for out in OUT},
             **{name: text for name, text in hop.LANDSCAPE.items() if "mapping" in name or "table" in name},
@@ -139,6 +155,10 @@ class Place:
 
     # ------------------------------------------------------------ queues
 
+    def queue(self, name: str) -> str:
+        """What a queue is called at the broker."""
+        return self.address.queue(name)
+
     def fill(self, bodies: Iterator[bytes]) -> None:
         """Put messages on the input queue, persistent, and wait for all confirms."""
         publisher = Publisher(self.address, random.Random(1))  # noqa: S311 - no secret
@@ -147,7 +167,7 @@ class Place:
             about = properties("ab" * 16, "ab" * 16, int(time.time()))
             chunk: list[Outgoing] = []
             for body in bodies:
-                chunk.append(Outgoing("hop", about, body))
+                chunk.append(Outgoing(self.queue("hop"), about, body))
                 if len(chunk) == _CHUNK:
                     publisher.publish(chunk)
                     chunk = []
@@ -166,19 +186,20 @@ class Place:
 
     def waiting(self, *queues: str) -> int:
         """How many messages wait there and are in nobody's hands."""
-        return sum(self._channel.queue_declare(queue, passive=True).method.message_count for queue in queues)
+        asked = [self._channel.queue_declare(self.queue(name), passive=True) for name in queues]
+        return sum(answer.method.message_count for answer in asked)
 
     def empty(self) -> None:
         """Drop what waits."""
         for queue in ("hop", *OUT):
-            self._channel.queue_purge(queue)
+            self._channel.queue_purge(self.queue(queue))
 
     def take_out(self) -> Iterator[tuple[str, bytes]]:
         """(queue, body) of all that waits in the output queues; it is gone from there."""
         for queue in OUT:
             left = self.waiting(queue)
             self._channel.basic_qos(prefetch_count=_CHUNK)
-            for method, _, body in self._channel.consume(queue, inactivity_timeout=10) if left else ():
+            for method, _, body in self._channel.consume(self.queue(queue), inactivity_timeout=10) if left else ():
                 if method is None:
                     break
                 yield queue, body

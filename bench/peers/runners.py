@@ -122,7 +122,7 @@ def c_reference() -> Runner | str:
         return f"cc: {built.stderr.strip()[:200]}"
 
     def command(place: Place, _number: int) -> tuple[list[str], dict[str, str]]:
-        return [str(program), str(place.port), str(PREFETCH), "hop", *OUT], {}
+        return [str(program), str(place.port), str(PREFETCH), place.queue("hop"), *map(place.queue, OUT)], {}
 
     def check(_queue: str, raw: bytes) -> int:
         body = decode(raw).body
