@@ -39,6 +39,10 @@ _LINE = "*"
 class Ledger(Protocol):
     """What a sender asks of the ledger."""
 
+    @property
+    def epoch(self) -> int:
+        """Number of this process."""
+
     def outbound_state(self, unit: str, sink: str) -> tuple[str, Receipt] | None:
         """How far the effect has come."""
 
@@ -180,7 +184,7 @@ class Sender:
             if not self._taken_over(staged[0]):
                 return False
             for flight in staged:
-                flight.receipt["tried"] = True
+                flight.receipt["tried"] = self._ledger.epoch
             self._mark(staged, "requested")
         except Retryable as error:
             if error.code == SETTLED_ELSEWHERE:
@@ -276,8 +280,16 @@ class Sender:
         """What was requested and never tried, for the one before it failed, is only staged: nothing to doubt."""
         begun: Callable[[Receipt], bool] = getattr(self.outlet.sink, "begun", lambda _receipt: False)
         untried = [flight for flight in flights if "happened" not in flight.receipt and not begun(flight.receipt)]
+        for flight in untried:
+            flight.receipt = self._only_staged(flight.receipt)
         if untried:
             self._mark(untried, "staged")
+
+    def _only_staged(self, receipt: Receipt) -> Receipt:
+        """The receipt of what was to be published and was not: another process may be about to do it still."""
+        if receipt.get("tried") != self._ledger.epoch:
+            return receipt
+        return {name: value for name, value in receipt.items() if name != "tried"}
 
     def _mark(self, flights: list[_Flight], state: str) -> None:
         settlement = Settlement(self.outlet.name)
@@ -331,7 +343,7 @@ class Sender:
             message, outcome = again, "deferred"
         if untouched is not None:
             settlement.outbound.append(
-                (self.outlet.name, message.headers.id, message, {**untouched, "state": "staged"})
+                (self.outlet.name, message.headers.id, message, {**self._only_staged(untouched), "state": "staged"})
             )
         settlement.events.append(Event(message, outcome, "", code, reason))
         settlement.report(_untold(message), outcome)
