@@ -26,6 +26,7 @@ class Books:
         self._place = place
         self._reading: Reading | None = None
         self._file: tuple[int, int] | None = None
+        self._given_up = False
 
     def look(self, sql: str) -> list[tuple[Any, ...]] | None:
         """The rows, None when nobody can tell now."""
@@ -40,16 +41,18 @@ class Books:
             return None
 
     def read(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows.
+        """The rows. One that did not come back is not waited for a second time.
 
         Raises:
             TimeoutError: the ledger does not come back.
         """
         end = time.monotonic() + _PATIENCE
         while (rows := self.look(sql)) is None:
-            if time.monotonic() > end:
+            if self._given_up or time.monotonic() > end:
+                self._given_up = True
                 raise TimeoutError("the ledger cannot be read")
             time.sleep(_LOOK)
+        self._given_up = False
         return rows
 
     def _identity(self) -> tuple[int, int] | None:

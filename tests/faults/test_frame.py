@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from bus.ledger.store import Store
 from bus.testing.judge import Judgement
 from tests.faults import families, runner
+from tests.faults.books import Books
 from tests.faults.frame import Fault, Order, Result, faults, summary
 from tests.faults.partners import Partners
 
@@ -148,3 +150,28 @@ def test_who_moves_in_a_circle_is_not_waited_for_for_ever(tmp_path: Path) -> Non
     with pytest.raises(TimeoutError, match="until it is at rest"):
         partners.wait("it is at rest", lambda: False, 0.02, look=0.001, moves=lambda: next(turns))
     assert next(turns) > 15, "it was given time as long as it moved"
+
+
+def test_a_ledger_that_does_not_come_back_is_waited_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counted(Books):
+        looks = 0
+
+        def look(self, sql: str) -> list[tuple[Any, ...]] | None:
+            self.looks += 1
+            return super().look(sql)
+
+    monkeypatch.setattr("tests.faults.books._PATIENCE", 0.5)
+    place = tmp_path / "bus.db"
+    place.write_bytes(b"what was not flushed is gone" * 1000)
+    books = Counted(place)
+    with pytest.raises(TimeoutError):
+        books.read("SELECT count(*) FROM dead")
+    assert books.looks > 1
+    first = books.looks
+    with pytest.raises(TimeoutError):
+        books.read("SELECT count(*) FROM dead")
+    assert books.looks == first + 1
+    place.unlink()
+    Store(place).close()
+    assert books.read("SELECT count(*) FROM dead") == [(0,)], "it came back"
+    books.close()
