@@ -222,7 +222,7 @@ def test_what_a_frozen_process_prepared_is_not_published_when_it_gets_the_outlet
     sent: list[bytes] = []
     sinks = {other: Window(sent)}
 
-    def sender(process: Process) -> Sender:
+    def window(process: Process) -> Sender:
         chance = random.Random(1)  # noqa: S311 - spreads retries, guards nothing
         stores = Stores(process.broker, process.ledger, FileBlobs(tmp_path), process.ledger.clock, chance)
         return Sender(Outlet("bank", sinks[process], None, 9, ErrorPolicySpec()), stores)
@@ -230,10 +230,10 @@ def test_what_a_frozen_process_prepared_is_not_published_when_it_gets_the_outlet
     def freeze() -> None:
         sinks[frozen].first = lambda: None
         frozen.freeze()
-        assert sender(other).send_once() == 1
+        assert window(other).send_once() == 1
 
     sinks[frozen] = Window(sent, freeze)
-    woken = sender(frozen)
+    woken = window(frozen)
     frozen.put_bytes("bank", b"1")
     with pytest.raises(Retryable, match="SYS122"):
         woken.send_once()
@@ -250,6 +250,55 @@ def test_what_a_frozen_process_prepared_is_not_published_when_it_gets_the_outlet
     assert sinks[frozen].swept == 3, "what the other one left there is nobody's"
 
 
+def sender(
+    process: Process, folder: MemoryFolder, blobs: Path, effect: Callable[[str], None] = lambda _label: None
+) -> Sender:
+    """What puts files of the outlet `bank` into a partner's folder."""
+    clock, chance = process.ledger.clock, random.Random(1)  # noqa: S311 - spreads retries, guards nothing
+    resources = ScriptedResources(clock, "bank", epoch=process.ledger.epoch, effect=effect)
+    sink = FolderSink(folder, DropSpec(path="/inbox", name="{id}.xml"), resources)
+    stores = Stores(process.broker, process.ledger, FileBlobs(blobs), clock, chance)
+    return Sender(Outlet("bank", sink, None, 9, ErrorPolicySpec()), stores)
+
+
+def later(process: Process) -> None:
+    """The time of every retry has come."""
+    process.ledger.clock.advance(60 * 60_000)
+    process.broker.transact("due", lambda tx: process.ledger.collect_due(tx, 9))
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def test_a_process_that_dies_while_it_stages_again_what_was_refused_leaves_no_doubt(
+    processes: Callable[..., Process], tmp_path: Path
+) -> None:
+    """Its old stage file is unlinked then, and the new one is not there yet."""
+    dead, other = processes(), processes()
+    folder = MemoryFolder(dead.ledger.clock, refuse={"rename"})
+    folder.make_folder("/inbox")
+    dying = sender(dead, folder, tmp_path)
+    dead.put_bytes("bank", b"1234.50 EUR")
+    assert dying.send_once() == 1
+    folder.refuse = set()
+
+    def die(moment: str, _path: str) -> None:
+        if moment == "write:before":
+            raise Killed
+
+    folder.interrupt = die
+    later(dead)
+    with pytest.raises(Killed):
+        dying.send_once()
+    folder.interrupt = None
+    assert folder.paths("/inbox/.stage") == []
+    dead.freeze()
+    assert sender(other, folder, tmp_path).send_once() == 1
+    assert other.store.read("SELECT code FROM dead") == []
+    assert [folder.get(path) for path in folder.paths("/inbox")] == [b"1234.50 EUR"]
+
+
 @pytest.mark.parametrize("wakes", ["before it is staged again", "after it is sent"])
 def test_a_process_that_is_frozen_before_its_rename_doubles_nothing_when_it_wakes(
     processes: Callable[..., Process], tmp_path: Path, wakes: str
@@ -260,18 +309,11 @@ def test_a_process_that_is_frozen_before_its_rename_doubles_nothing_when_it_wake
     folder.make_folder("/inbox")
     taken: list[bytes] = []
 
-    def sender(process: Process, effect: Callable[[str], None]) -> Sender:
-        resources = ScriptedResources(process.ledger.clock, "bank", epoch=process.ledger.epoch, effect=effect)
-        sink = FolderSink(folder, DropSpec(path="/inbox", name="{id}.xml"), resources)
-        stores = Stores(process.broker, process.ledger, FileBlobs(tmp_path), process.ledger.clock, random.Random(1))  # noqa: S311
-        return Sender(Outlet("bank", sink, None, 9, ErrorPolicySpec()), stores)
-
     def take() -> None:
         taken.extend(folder.take(path) for path in folder.paths("/inbox") if path.endswith(".xml"))
 
     def go_on() -> None:
-        other.ledger.clock.advance(60 * 60_000)
-        other.broker.transact("due", lambda tx: other.ledger.collect_due(tx, 9))
+        later(other)
         assert successor.send_once() == 1
 
     def freeze(label: str) -> None:
@@ -285,10 +327,10 @@ def test_a_process_that_is_frozen_before_its_rename_doubles_nothing_when_it_wake
             go_on()
             take()
 
-    successor = sender(other, lambda _label: None)
+    successor = sender(other, folder, tmp_path)
     frozen.put_bytes("bank", b"1234.50 EUR")
     with pytest.raises(Retryable, match="SYS122"):
-        sender(frozen, freeze).send_once()
+        sender(frozen, folder, tmp_path, freeze).send_once()
     take()
     if wakes != "after it is sent":
         go_on()
