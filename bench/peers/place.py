@@ -26,7 +26,7 @@ from bus.testing.rabbitmq import RabbitCluster
 OUT = ("sepa", "swift", "manual")
 GUARANTEES = ("at-least-once", "effectively-once")
 _CHUNK = 1_000
-PREFETCH = 2_000
+PREFETCH = 4_000
 """Of our processes and of the C reference."""
 _REST, _MOMENT_OF_REST, _AT_REST = 15.0, 0.5, 0.05
 """Seconds at most, seconds between two looks, and the part of a processor that a broker at rest may use."""
