@@ -88,8 +88,7 @@ BUGS = {
         "after a crash an output is published again without asking whether it is out already",
         "sink.rename",
         "bus/runtime/sender.py",
-        '        if state is not None and state[0] == "requested" and not '
-        'getattr(self.outlet.sink, "keyed", False):\n',
+        '        if state is not None and state[0] == "requested" and not getattr(self.outlet.sink, "keyed", False):\n',
         "        state = None\n        if state is not None:\n",
         killed_at="sink.rename:after",
     ),
