@@ -174,7 +174,8 @@ class Sender:
             flight.receipt = self.outlet.sink.prepare(delivery.message, content)
         if state is not None and state[1].get("stage") not in (None, flight.receipt.get("stage")):
             self._swept, self.owes_sweep = -1, True  # an earlier owner's file, of which nothing comes
-            flight.earlier = state[1] if "tried" in state[1] else None
+            if "tried" in state[1] and "stage" in flight.receipt:  # else the outlet is of another kind now
+                flight.earlier = state[1]
         return flight
 
     def _requested(self, staged: list[_Flight]) -> bool:

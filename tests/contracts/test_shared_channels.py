@@ -186,6 +186,11 @@ def test_one_process_at_a_time_has_an_outlet_and_the_one_before_is_fenced_off(
     other.settle(other.broker.take("bank", 9), place="bank")
 
 
+def stores(process: Process, blobs: Path) -> Stores:
+    chance = random.Random(1)  # noqa: S311 - spreads retries, guards nothing
+    return Stores(process.broker, process.ledger, FileBlobs(blobs), process.ledger.clock, chance)
+
+
 class Window(RecordingSink):
     """A sink that sends all that is prepared at once, as one for a broker does."""
 
@@ -223,9 +228,7 @@ def test_what_a_frozen_process_prepared_is_not_published_when_it_gets_the_outlet
     sinks = {other: Window(sent)}
 
     def window(process: Process) -> Sender:
-        chance = random.Random(1)  # noqa: S311 - spreads retries, guards nothing
-        stores = Stores(process.broker, process.ledger, FileBlobs(tmp_path), process.ledger.clock, chance)
-        return Sender(Outlet("bank", sinks[process], None, 9, ErrorPolicySpec()), stores)
+        return Sender(Outlet("bank", sinks[process], None, 9, ErrorPolicySpec()), stores(process, tmp_path))
 
     def freeze() -> None:
         sinks[frozen].first = lambda: None
@@ -250,15 +253,17 @@ def test_what_a_frozen_process_prepared_is_not_published_when_it_gets_the_outlet
     assert sinks[frozen].swept == 3, "what the other one left there is nobody's"
 
 
+class Killed(BaseException):
+    """The process is gone."""
+
+
 def sender(
     process: Process, folder: MemoryFolder, blobs: Path, effect: Callable[[str], None] = lambda _label: None
 ) -> Sender:
     """What puts files of the outlet `bank` into a partner's folder."""
-    clock, chance = process.ledger.clock, random.Random(1)  # noqa: S311 - spreads retries, guards nothing
-    resources = ScriptedResources(clock, "bank", epoch=process.ledger.epoch, effect=effect)
+    resources = ScriptedResources(process.ledger.clock, "bank", epoch=process.ledger.epoch, effect=effect)
     sink = FolderSink(folder, DropSpec(path="/inbox", name="{id}.xml"), resources)
-    stores = Stores(process.broker, process.ledger, FileBlobs(blobs), clock, chance)
-    return Sender(Outlet("bank", sink, None, 9, ErrorPolicySpec()), stores)
+    return Sender(Outlet("bank", sink, None, 9, ErrorPolicySpec()), stores(process, blobs))
 
 
 def later(process: Process) -> None:
@@ -267,8 +272,29 @@ def later(process: Process) -> None:
     process.broker.transact("due", lambda tx: process.ledger.collect_due(tx, 9))
 
 
-class Killed(BaseException):
-    """The process is gone."""
+def test_what_was_refused_as_a_file_goes_out_by_an_outlet_of_another_kind(
+    processes: Callable[..., Process], tmp_path: Path
+) -> None:
+    """Its route was changed while it waited for its next attempt; the new sink has no stage files to discard."""
+    dead, other = processes(), processes()
+    folder = MemoryFolder(dead.ledger.clock)
+    folder.make_folder("/inbox")
+
+    def die(moment: str, _path: str) -> None:
+        if moment == "rename:before":
+            raise Killed
+
+    folder.interrupt = die
+    dead.put_bytes("bank", b"1234.50 EUR")
+    with pytest.raises(Killed):
+        sender(dead, folder, tmp_path).send_once()
+    folder.interrupt, folder.refuse = None, {"rename"}
+    dead.freeze()
+    assert sender(other, folder, tmp_path).send_once() == 1
+    later(other)
+    now = Outlet("bank", RecordingSink(), None, 9, ErrorPolicySpec())
+    assert Sender(now, stores(other, tmp_path)).send_once() == 1
+    assert other.store.read("SELECT count(*) FROM dead") == [(0,)]
 
 
 def test_a_process_that_dies_while_it_stages_again_what_was_refused_leaves_no_doubt(
