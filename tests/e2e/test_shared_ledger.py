@@ -212,8 +212,12 @@ def test_a_stop_keeps_its_leases_until_the_work_in_hand_is_done(tmp_path: Path, 
         stop.join(PATIENCE)
         stopping.close()
         assert ended == [True]
-        assert other.ledger.holdings.mine("outlet out")
-        assert other.ledger.read("SELECT state FROM outbound") == [("delivered",)]
+        third = App(tmp_path)  # who was refused a moment ago does not ask again at once
+        try:
+            assert third.ledger.holdings.mine("outlet out")
+            assert third.ledger.read("SELECT state FROM outbound") == [("delivered",)]
+        finally:
+            third.close()
     finally:
         goes_on.set()
         other.close()
